@@ -1,0 +1,51 @@
+# Every target does its own set-up: a fresh clone, Python 3.10 to 3.13 and make are enough.
+#
+#   make demo      train the examples on real data
+#   make test      the suite, in parallel, without the tests marked slow
+#   make test-all  everything
+#   make lint      ruff and mypy;  `make format` mends what can be mended
+#   make bench     timings side by side with hand-written NumPy and other libraries
+#   make clean     remove the environments and everything generated
+
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+READY  := $(VENV)/.ready
+
+# Small arrays gain nothing from BLAS threads, and the workers of a parallel run would fight over cores.
+ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+PYTEST     := $(ONE_THREAD) $(RUN) -m pytest -n auto --dist worksteal
+
+.PHONY: demo test test-all lint format bench clean
+
+demo: $(READY)
+	$(RUN) -m pycograd.examples
+
+test: $(READY)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: $(READY)
+	$(PYTEST) --hypothesis-profile=thorough $(ARGS)
+
+lint: $(READY)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(READY)
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+bench: $(READY)
+	$(RUN) benchmarks/run.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) .venv-* build dist pycograd-*/dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Made anew whenever what it is made from changes, so nothing that was once required lingers in it.
+# The version counts: an editable install records it.
+$(READY): requirements-dev.txt pycograd-core/pyproject.toml pycograd-core/src/pycograd/_version.py
+	$(PYTHON) -m venv --clear $(VENV)
+	$(RUN) -m pip install --quiet -r requirements-dev.txt
+	touch $@

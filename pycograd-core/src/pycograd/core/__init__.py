@@ -1,0 +1,1 @@
+"""The machine: boxes, traces, primitives and the tape. It knows no operation."""

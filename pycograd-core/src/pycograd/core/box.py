@@ -1,0 +1,159 @@
+"""`Box`: a value of a transform, which answers NumPy's protocols in the place of an array.
+
+A box holds `.value` (an array, or a box of an enclosing transform) and the `.trace` that made it.
+Operators, methods and attributes of arrays are installed by `pycograd.ops`, where each operation
+is defined; this module has what every box shares and the conversions that must never happen
+silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+
+from pycograd.core.errors import ConversionError, UnsupportedOperationError
+from pycograd.core.spelling import FUNCTIONS, UFUNC_METHODS, UFUNCS
+
+
+class Box:
+    """Base of all boxes; see the module docstring."""
+
+    # links: views and bases for item assignment (core.views); unset until a view is made.
+    __slots__ = ("value", "trace", "links", "__weakref__")
+    __hash__ = None  # type: ignore[assignment]  # as ndarray: == is elementwise
+
+    value: Any
+    trace: Any
+    links: Any
+
+    # Ordinary code branches on isinstance(x, np.ndarray); type(x) stays ours.
+    __class__ = property(lambda self: np.ndarray)  # type: ignore[assignment]
+
+    # -- what a kind of box must say ----------------------------------------------------------
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """The sizes of the axes, as the user's function sees them."""
+        return self.value.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the value."""
+        return self.value.dtype  # type: ignore[no-any-return]
+
+    @property
+    def weak(self) -> bool:
+        """True if this stands for a Python scalar, which adapts to the dtype of arrays."""
+        bottom = raw(self)
+        return getattr(bottom, "weak", type(bottom) in (float, int, complex))
+
+    def rebind(self, new: Box) -> None:
+        """Becomes `new`, another box of the same trace: the functional form of a write."""
+        raise NotImplementedError
+
+    # -- NumPy's protocols ----------------------------------------------------------------------
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs:
+            try:
+                bind = UFUNCS[ufunc]
+            except KeyError:
+                raise unsupported(ufunc) from None
+            return bind(*operands)
+        return UFUNC_METHODS[method](ufunc, operands, kwargs)
+
+    def __array_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        try:
+            ours = FUNCTIONS[function]
+        except KeyError:
+            raise unsupported(function) from None
+        return ours(*args, **kwargs)
+
+    # -- conversions that would detach ----------------------------------------------------------
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise ConversionError(
+            f"{self._kind()} was converted to a plain array, which would detach it. If NumPy was"
+            " given a list, write np.stack([...]); np.zeros(n, like=x) makes a buffer that accepts"
+            " it; X @ w instead of X.dot(w); np.take(table, i, axis=0) instead of table[i];"
+            " stop_gradient(x) if detaching is the purpose"
+        )
+
+    def __float__(self) -> NoReturn:
+        self._refuse("float", "np functions in place of math functions (np.exp for math.exp)")
+
+    def __int__(self) -> NoReturn:
+        self._refuse("int", "np.floor(x), or int(stop_gradient(x))")
+
+    def __complex__(self) -> NoReturn:
+        self._refuse("complex", "x + 0j")
+
+    def __index__(self) -> NoReturn:
+        self._refuse("an index", "np.take(table, i, axis=0)")
+
+    def _refuse(self, target: str, fix: str) -> NoReturn:
+        raise ConversionError(
+            f"{self._kind()} was converted to {target}, which would detach it. Write {fix}; if it was"
+            " being stored into a plain array, make that array with np.zeros(n, like=x);"
+            " stop_gradient(x) if detaching is the purpose"
+        )
+
+    def _kind(self) -> str:
+        return f"a differentiated value {type(self).__name__}({self._text()})"
+
+    # -- the container protocol ------------------------------------------------------------------
+    def __len__(self) -> int:
+        shape = self.shape
+        if not shape:
+            raise TypeError("len() of unsized object: a 0-d value")
+        return int(shape[0])
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.shape:
+            raise TypeError("iteration over a 0-d value")
+        return (self[i] for i in range(self.shape[0]))  # type: ignore[index]
+
+    def __contains__(self, item: Any) -> bool:
+        return bool(np.any(np.equal(self, item)))  # type: ignore[call-overload]
+
+    # -- text -------------------------------------------------------------------------------------
+    def _text(self) -> str:
+        dtype = self.dtype
+        return f"{dtype.name}[{','.join(map(str, self.shape))}]"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.value!r})"
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("shape", "dtype"):  # the property itself failed: its message needs them
+            raise AttributeError(f"{type(self).__name__} holds {type(self.value).__name__}")
+        if hasattr(np.ndarray, name) and not name.startswith("__array"):
+            raise AttributeError(f"method or attribute {name!r} has no rule for {self._kind()}")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError(f"{self._kind()} belongs to a running transform and cannot be pickled")
+
+
+def unsupported(function: Any) -> UnsupportedOperationError:
+    """The error for a NumPy name that no operation has claimed."""
+    module = (getattr(function, "__module__", None) or "numpy").replace("numpy", "np", 1)
+    name = f"{module}.{getattr(function, '__name__', function)}"
+    return UnsupportedOperationError(
+        f"{name} has no rule for differentiated values. Write it with supported NumPy functions, or"
+        " give it one with custom_vjp; stop_gradient(x) makes its argument a constant"
+    )
+
+
+def raw(x: Any) -> Any:
+    """The array at the bottom of nested boxes."""
+    while isinstance(x, Box):
+        x = x.value
+    return x

@@ -1,0 +1,352 @@
+"""The elementwise kind: one derivative per operand gives jvp, vjp, batching and shape.
+
+A rule is the linear map on tangents, `lambda t, x: t * np.cos(x)`: its first argument is the
+tangent, the others say by name what it keeps (`ans`, or an operand `x`, `y`, `z`). For an
+elementwise operation the transpose is the same map, so the sweep calls the author's own function on
+the cotangent: `vjp(ct) = conj(rule(conj(ct)))`, the conjugations being identities for reals.
+
+The functions made by `_fast_unary` and `_fast_binary` are the hot path of the library: a float32 or
+float64 `Var` of a live tape is handled inline, everything else goes to `bind`.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pycograd.core import modes, sizes
+from pycograd.core.aval import (
+    FLOAT32,
+    FLOAT64,
+    ShapeDtypeStruct,
+    dtype_of,
+    make_aval,
+    shape_of,
+    ufunc_dtype,
+)
+from pycograd.core.errors import DefinitionError
+from pycograd.core.fit import cast, fit, unbroadcast
+from pycograd.core.primitive import Primitive, bind, shape_error
+from pycograd.core.spelling import FUNCTIONS, UFUNCS, claim
+from pycograd.core.tape import Tape, Var
+
+Rule = Callable[..., Any]
+_OPERANDS = ("x", "y", "z")
+_new = object.__new__
+_ndarray, _float64 = np.ndarray, np.float64
+_hot: Any = Tape  # the trace type that the fast path serves; None while a mode watches operations
+
+
+def _switch(on: bool) -> None:
+    global _hot
+    _hot = Tape if on else None
+
+
+modes.switches.append(_switch)
+
+
+class Elementwise(Primitive):
+    """An operation that acts entry by entry on operands that broadcast.
+
+    Arguments:
+        function: a ufunc, or an implementation with a `dtype` rule of its own.
+        rules: per operand the map described in the module docstring, or None where the operation
+            is not differentiable in it.
+        spellings: NumPy names that reach it; `function` itself if it is a ufunc.
+        dtype: `dtype(*avals, **params)` of the result, where NumPy's ufunc cannot be asked.
+        real: what `rules` become for a complex operand of an operation with a real result
+            (`abs`, `real`), which is not holomorphic: per operand `(jvp rule, vjp rule)`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        rules: Sequence[Rule | None],
+        *,
+        spellings: Sequence[Any] | None = None,
+        dtype: Callable[..., Any] | None = None,
+        real: Sequence[tuple[Rule, Rule]] | None = None,
+        **options: Any,
+    ) -> None:
+        self.ufunc = function if isinstance(function, np.ufunc) else None
+        super().__init__(name, _keeping_weak(function), **options)
+        if not 1 <= len(rules) <= len(_OPERANDS):
+            raise DefinitionError(f"{name}: one rule per operand, for one to three operands")
+        if self.ufunc is None and dtype is None:
+            raise DefinitionError(f"{name}: a function that is no ufunc needs dtype=")
+        self.arity = len(rules)
+        self.dtype = dtype
+        self.rules = [r and _Map(name, r, self.arity) for r in rules]
+        self.real = real and [
+            (_Map(name, forward, self.arity), _Map(name, back, self.arity))
+            for forward, back in real
+        ]
+        self.zero = real is None and all(r is None for r in rules)
+        self.fast = self._fast()
+        if spellings is None:
+            spellings = (function,) if self.ufunc else ()
+        for spelling in spellings:
+            claim(UFUNCS if isinstance(spelling, np.ufunc) else FUNCTIONS, spelling, self.fast)
+
+    def __call__(self, *operands: Any, **params: Any) -> Any:
+        return bind(self, operands, params) if params else self.fast(*operands)
+
+    def _fast(self) -> Callable[..., Any]:
+        if self.ufunc is not None and not self.zero and self.real is None:
+            if self.arity == 1 and self.rules[0]:
+                return _fast_unary(self, self.ufunc, self.rules[0])
+            if self.arity == 2 and all(self.rules):
+                return _fast_binary(self, self.ufunc, *self.rules)  # type: ignore[arg-type]
+        return lambda *operands: bind(self, [_operand(x) for x in operands], {})
+
+    # -- the rules ------------------------------------------------------------------------------
+    def jvp(self, values: Any, tangents: Any, ans: Any, params: Any) -> Any:
+        shape, total = shape_of(ans), None
+        for i, t in enumerate(tangents):
+            if t is None or (m := self._map(i, values, ans, 0)) is None:
+                continue
+            t = m.rule(t, m.residual(ans, values))
+            total = t if total is None else total + t
+        if total is None:
+            return None
+        if shape_of(total) != shape:
+            total = np.broadcast_to(total, shape)
+        return cast(total, dtype_of(ans))
+
+    def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
+        complex_ = dtype_of(ans).kind == "c"
+        parts = []
+        for i in live:
+            m, x = self._map(i, values, ans, 1), values[i]
+            keep = m and m.residual(ans, values)
+            holomorphic = complex_ and m is self.rules[i]
+            parts.append((m and m.rule, keep, shape_of(x), dtype_of(x), holomorphic))
+        return (_pull_one, parts[0]) if len(parts) == 1 else (_pull_all, parts)
+
+    def _map(self, i: int, values: Any, ans: Any, direction: int) -> _Map | None:
+        if self.real and dtype_of(values[i]).kind == "c":
+            return self.real[i][direction]
+        return self.rules[i]
+
+    def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
+        ranks = [len(shape_of(v)) - m for v, m in zip(values, mapped)]
+        rank = max(ranks)
+        aligned = [
+            np.reshape(v, (size,) + (1,) * (rank - r) + shape_of(v)[1:]) if m and r < rank else v
+            for v, m, r in zip(values, mapped, ranks)
+        ]
+        return bind(self, aligned, params)
+
+    def shape(self, avals: Sequence[ShapeDtypeStruct], params: Any) -> ShapeDtypeStruct:
+        shape = sizes.broadcast(*[a.shape for a in avals], operation=self.name)
+        if self.dtype is not None:
+            return make_aval(shape, self.dtype(*avals, **params))
+        weak = self.ufunc in _PYTHON_OPERATORS and all(a.weak for a in avals)
+        return make_aval(shape, ufunc_dtype(self.ufunc, avals), weak)
+
+
+# On Python scalars these are the interpreter's own operators, whose results stay weak.
+_PYTHON_OPERATORS: dict[Any, Callable[..., Any]] = {
+    np.add: operator.add,
+    np.subtract: operator.sub,
+    np.multiply: operator.mul,
+    np.negative: operator.neg,
+    np.positive: operator.pos,
+}
+_PYTHON_SCALARS = frozenset({float, int, complex})
+
+
+def _keeping_weak(function: Callable[..., Any]) -> Callable[..., Any]:
+    own = _PYTHON_OPERATORS.get(function)
+    if own is None:
+        return function
+
+    def impl(*operands: Any) -> Any:
+        if all(type(x) in _PYTHON_SCALARS for x in operands):
+            return own(*operands)
+        return function(*operands)
+
+    return impl
+
+
+class _Map:
+    """A rule with what it keeps: `rule(t, residual)`."""
+
+    __slots__ = ("rule", "keeps")
+
+    def __init__(self, name: str, rule: Rule, arity: int) -> None:
+        code = rule.__code__
+        names = code.co_varnames[: code.co_argcount]
+        known = ("ans", *_OPERANDS[:arity])
+        if not names or names[0] != "t" or any(n not in known for n in names[1:]):
+            raise DefinitionError(f"{name}: a rule takes t, then any of {known}, not {names}")
+        self.keeps = tuple([known.index(n) for n in names[1:]])  # 0: ans, i + 1: operand i
+        if len(self.keeps) == 1:
+            self.rule = rule
+        elif self.keeps:
+            self.rule = lambda t, residual: rule(t, *residual)
+        else:
+            self.rule = lambda t, residual: rule(t)
+
+    def residual(self, ans: Any, values: Sequence[Any]) -> Any:
+        kept = [ans if k == 0 else values[k - 1] for k in self.keeps]
+        return kept[0] if len(kept) == 1 else tuple(kept)
+
+
+def _pull_one(ct: Any, part: Any) -> Any:
+    rule, residual, shape, dtype, complex_ = part
+    if rule is None:
+        return None
+    ct = np.conj(rule(np.conj(ct), residual)) if complex_ else rule(ct, residual)
+    return fit(ct, shape, dtype)
+
+
+def _pull_all(ct: Any, parts: Any) -> Any:
+    return tuple([_pull_one(ct, part) for part in parts])
+
+
+def _operand(x: Any) -> Any:
+    """A list or tuple given to a ufunc beside a box becomes an array, as NumPy would make it."""
+    return np.asarray(x) if isinstance(x, (list, tuple)) else x
+
+
+# -- the hot path -----------------------------------------------------------------------------------
+def _fast_unary(primitive: Elementwise, ufunc: np.ufunc, m: _Map) -> Callable[..., Any]:
+    rule, keeps_ans, keeps_x = m.rule, m.keeps == (0,), m.keeps == (1,)
+    residual = m.residual
+
+    def unary(x: Any) -> Any:
+        if type(x) is Var:
+            tape = x.trace
+            if type(tape) is _hot:
+                value = x.value
+                ans = ufunc(value)
+                dtype = ans.dtype
+                if (dtype is FLOAT64 or dtype is FLOAT32) and value.dtype is dtype:
+                    steps = tape.steps
+                    steps.append(
+                        (
+                            rule,
+                            x.slot,
+                            value if keeps_x else ans if keeps_ans else residual(ans, (value,)),
+                        )
+                    )
+                    out: Var = _new(Var)
+                    out.value, out.trace, out.slot = ans, tape, len(steps) - 1
+                    return out
+                return tape.push(primitive, (x,), (value,), (0,), ans, {})
+        return bind(primitive, (_operand(x),), {})
+
+    return unary
+
+
+def _fast_binary(
+    primitive: Elementwise, ufunc: np.ufunc, left: _Map, right: _Map
+) -> Callable[..., Any]:
+    rule_x, rule_y = left.rule, right.rule
+    keep_x = left.keeps[0] if len(left.keeps) == 1 else -1 if left.keeps else -2
+    keep_y = right.keeps[0] if len(right.keeps) == 1 else -1 if right.keeps else -2
+
+    def rule_both(ct: Any, kept: Any) -> Any:
+        return rule_x(ct, kept[0]), rule_y(ct, kept[1])
+
+    def binary(x: Any, y: Any) -> Any:
+        if type(x) is Var:
+            tape = x.trace
+            if type(tape) is _hot:
+                kind, a = type(y), x.value
+                if kind is float or kind is int:
+                    ans = ufunc(a, y)
+                    dtype = ans.dtype
+                    if dtype is FLOAT64 or dtype is FLOAT32:
+                        kept = (
+                            y if keep_x == 2 else a if keep_x == 1 else ans if keep_x == 0
+                            else None if keep_x == -2 else left.residual(ans, (a, y))
+                        )  # fmt: skip
+                        steps = tape.steps
+                        steps.append((rule_x, x.slot, kept))
+                        out: Var = _new(Var)
+                        out.value, out.trace, out.slot = ans, tape, len(steps) - 1
+                        return out
+                    return tape.push(primitive, (x, y), (a, y), (0,), ans, {})
+                if kind is Var and y.trace is tape:
+                    b = y.value
+                    try:
+                        ans = ufunc(a, b)
+                    except ValueError as error:
+                        raise shape_error(primitive.name, (a, b), error) from error
+                    dtype = ans.dtype
+                    if (
+                        (dtype is FLOAT64 or dtype is FLOAT32)
+                        and a.dtype is dtype
+                        and b.dtype is dtype
+                        and a.shape == b.shape
+                    ):
+                        kept = (
+                            b if keep_x == 2 else a if keep_x == 1 else ans if keep_x == 0
+                            else None if keep_x == -2 else left.residual(ans, (a, b)),
+                            a if keep_y == 1 else b if keep_y == 2 else ans if keep_y == 0
+                            else None if keep_y == -2 else right.residual(ans, (a, b)),
+                        )  # fmt: skip
+                        steps = tape.steps
+                        steps.append((rule_both, (x.slot, y.slot), kept))
+                        out = _new(Var)
+                        out.value, out.trace, out.slot = ans, tape, len(steps) - 1
+                        return out
+                    return tape.push(primitive, (x, y), (a, b), (0, 1), ans, {})
+                if kind is _ndarray or kind is _float64:
+                    try:
+                        ans = ufunc(a, y)
+                    except ValueError as error:
+                        raise shape_error(primitive.name, (a, y), error) from error
+                    dtype = ans.dtype
+                    if (
+                        (dtype is FLOAT64 or dtype is FLOAT32)
+                        and a.dtype is dtype
+                        and ans.shape == a.shape
+                    ):
+                        kept = (
+                            y if keep_x == 2 else a if keep_x == 1 else ans if keep_x == 0
+                            else None if keep_x == -2 else left.residual(ans, (a, y))
+                        )  # fmt: skip
+                        steps = tape.steps
+                        steps.append((rule_x, x.slot, kept))
+                        out = _new(Var)
+                        out.value, out.trace, out.slot = ans, tape, len(steps) - 1
+                        return out
+                    return tape.push(primitive, (x, y), (a, y), (0,), ans, {})
+        elif type(y) is Var:
+            tape = y.trace
+            if type(tape) is _hot:
+                kind, b = type(x), y.value
+                if kind is float or kind is int or kind is _ndarray or kind is _float64:
+                    try:
+                        ans = ufunc(x, b)
+                    except ValueError as error:
+                        raise shape_error(primitive.name, (x, b), error) from error
+                    dtype = ans.dtype
+                    if (
+                        (dtype is FLOAT64 or dtype is FLOAT32)
+                        and b.dtype is dtype
+                        and (kind is float or kind is int or ans.shape == b.shape)
+                    ):
+                        kept = (
+                            x if keep_y == 1 else b if keep_y == 2 else ans if keep_y == 0
+                            else None if keep_y == -2 else right.residual(ans, (x, b))
+                        )  # fmt: skip
+                        steps = tape.steps
+                        steps.append((rule_y, y.slot, kept))
+                        out = _new(Var)
+                        out.value, out.trace, out.slot = ans, tape, len(steps) - 1
+                        return out
+                    return tape.push(primitive, (x, y), (x, b), (1,), ans, {})
+        return bind(primitive, (_operand(x), _operand(y)), {})
+
+    return binary
+
+
+__all__ = ["Elementwise", "unbroadcast"]

@@ -1,0 +1,175 @@
+"""One error class per user mistake; each message names the operation, the user's line and the fix.
+
+`located` appends the line of the user's own code, found by walking the stack past this package and
+NumPy, so that a mistake deep inside a rule is still reported where it was made.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+__all__ = [
+    "AmbiguousAliasError",
+    "AsyncFunctionError",
+    "BatchError",
+    "BatchingLoopWarning",
+    "ClosedOverError",
+    "ControlFlowError",
+    "ConversionError",
+    "DefinitionError",
+    "EscapedTracerError",
+    "GradientCheckError",
+    "MissingRuleError",
+    "NanError",
+    "NonScalarOutputError",
+    "NotDifferentiableError",
+    "OuterWriteError",
+    "PlainBufferError",
+    "PycogradError",
+    "RuleSignatureError",
+    "ShapeError",
+    "SymbolicSizeError",
+    "TreeMismatchError",
+    "UnsupportedOperationError",
+]
+
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_USER_CODE = (_HERE + "examples" + os.sep,)  # ships with the package, but reads like a user's program
+
+
+def user_line() -> str:
+    """The innermost `file:line` outside this package and NumPy, or an empty string."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        path = frame.f_code.co_filename
+        ours = path.startswith(_HERE) and not path.startswith(_USER_CODE)
+        library = f"{os.sep}numpy{os.sep}" in path or path.startswith("<__array_function__")
+        if not (ours or library):
+            return f"{path}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""
+
+
+def located(message: str) -> str:
+    """`message` with the user's line appended."""
+    line = user_line()
+    return f"{message} ({line})" if line else message
+
+
+class PycogradError(Exception):
+    """Base of every error that pycograd raises on purpose."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(located(message))
+
+
+class ShapeError(PycogradError, ValueError):
+    """Operands whose shapes do not fit the operation.
+
+    `np.ones((3, 4)) @ np.ones((5, 6))` has inner sizes 4 and 5: transpose or reshape one of them.
+    """
+
+
+class DefinitionError(PycogradError, TypeError):
+    """A primitive defined wrongly: a missing rule, an unknown argument name, a spelling taken twice."""
+
+
+class UnsupportedOperationError(PycogradError, TypeError):
+    """A NumPy function, method or keyword that has no rule for differentiated values."""
+
+
+class MissingRuleError(PycogradError, TypeError):
+    """An opaque or custom operation met a transform for which it was given no rule."""
+
+
+class NonScalarOutputError(PycogradError, TypeError):
+    """`grad` of a function whose output is not a real scalar.
+
+    Reduce the output (`np.sum`), or ask for `jacobian`, `elementwise_grad` or `vmap(grad(f))`.
+    """
+
+
+class NotDifferentiableError(PycogradError, TypeError):
+    """An argument to differentiate that is an integer, a boolean, a string or another constant.
+
+    Write `grad(f)(3.0)` instead of `grad(f)(3)`.
+    """
+
+
+class EscapedTracerError(PycogradError, RuntimeError):
+    """A value of a finished transform was used, or stored into a value made outside it.
+
+    Return values from the function instead of keeping them in globals, attributes or outer arrays.
+    """
+
+
+class ConversionError(PycogradError, TypeError):
+    """A differentiated value was converted to a plain number or array, which would detach it.
+
+    Use NumPy functions on it (`np.exp(x)` for `math.exp(x)`), or `stop_gradient(x)` on purpose.
+    """
+
+
+class PlainBufferError(PycogradError, TypeError):
+    """A differentiated value was written into a plain array, which cannot hold it.
+
+    Write `y = y + x`, or make the buffer with `np.zeros(n, like=x)`.
+    """
+
+
+class OuterWriteError(PycogradError, RuntimeError):
+    """A checkpointed function wrote into a value made outside it.
+
+    It runs twice, so its writes would happen twice: return the new value instead.
+    """
+
+
+class ClosedOverError(PycogradError, TypeError):
+    """A function with a custom rule uses a differentiated value that is not one of its arguments.
+
+    The rule could not give that value a cotangent: pass it as an argument.
+    """
+
+
+class AmbiguousAliasError(PycogradError, ValueError):
+    """A write through a reshaped value of which it is unknown whether it is a view or a copy."""
+
+
+class ControlFlowError(PycogradError, TypeError):
+    """Python control flow on a value that `vmap` or an abstract evaluation does not know.
+
+    Use `np.where(condition, a, b)`, or branch on shapes and constants.
+    """
+
+
+class SymbolicSizeError(PycogradError, TypeError):
+    """A symbolic size was used where a number is needed, which would bake one size in."""
+
+
+class TreeMismatchError(PycogradError, ValueError):
+    """Two trees that should have the same structure differ."""
+
+
+class AsyncFunctionError(PycogradError, TypeError):
+    """A coroutine or generator function was given to a transform, which needs a plain return."""
+
+
+class RuleSignatureError(PycogradError, TypeError):
+    """A custom rule returned something that does not fit the arguments of its function."""
+
+
+class GradientCheckError(PycogradError, AssertionError):
+    """`check_grads` found a derivative that differs from finite differences."""
+
+
+class NanError(PycogradError, FloatingPointError):
+    """Under `debug_nans`, the first operation that made a nan."""
+
+
+class BatchError(PycogradError, ValueError):
+    """Arguments of `vmap` whose mapped axes are missing or differ in size."""
+
+
+class BatchingLoopWarning(UserWarning):
+    """`vmap` met an operation without a batching rule and runs it as a loop."""

@@ -1,0 +1,42 @@
+"""Fitting a cotangent to its primal: the shape and dtype it must have, always."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.aval import Shape, dtype_of, shape_of
+
+
+def unbroadcast(ct: Any, shape: Shape) -> Any:
+    """Sums `ct` over the axes along which a value of `shape` was broadcast."""
+    have = shape_of(ct)
+    if have == shape:
+        return ct
+    extra = len(have) - len(shape)
+    if extra:
+        ct = np.sum(ct, axis=tuple(range(extra)))
+    axes = tuple(
+        [i for i, (m, n) in enumerate(zip(have[extra:], shape)) if m != n and _is_one(n)]
+    )
+    return np.sum(ct, axis=axes, keepdims=True) if axes else ct
+
+
+def _is_one(size: Any) -> bool:
+    return type(size) is int and size == 1
+
+
+def cast(ct: Any, dtype: np.dtype[Any]) -> Any:
+    """`ct` with `dtype`; a real primal takes the real part of a complex cotangent."""
+    have = dtype_of(ct)
+    if have is dtype or have == dtype:
+        return ct
+    if have.kind == "c" and dtype.kind != "c":
+        ct = np.real(ct)
+    return np.astype(ct, dtype) if hasattr(ct, "astype") else dtype.type(ct)
+
+
+def fit(ct: Any, shape: Shape, dtype: np.dtype[Any]) -> Any:
+    """`ct` as a cotangent of a primal with this shape and dtype."""
+    return None if ct is None else cast(unbroadcast(ct, shape), dtype)

@@ -1,0 +1,361 @@
+"""The linear kinds: jvp is the operation on the tangents, vjp the transpose; and zero derivatives.
+
+A transpose is `lambda ct, <names>: ...`; by name it asks for operands (its own operand comes as an
+aval: a linear map does not depend on the value) and for the operation's parameters. Its result is
+fitted to its operand's shape and dtype, so batch axes that were broadcast need no care.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.aval import aval_of, dtype_of, make_aval, shape_of
+from pycograd.core.errors import DefinitionError
+from pycograd.core.fit import fit
+from pycograd.core.primitive import Primitive, bind
+
+Rule = Callable[..., Any]
+
+
+class Linear(Primitive):
+    """An operation linear in some operands.
+
+    Arguments:
+        operands: names of the operands.
+        transposes: operand name -> transpose. An operand without one is an index, a mask or another
+            constant that has no derivative.
+        joint: True if linear in all of them together (`concatenate`), False if in each apart
+            (`matmul`).
+        shape: `shape(*avals, **params)` -> aval.
+        batch: `batch(size, values, mapped, **params)` -> the result with batch axis 0.
+        conjugate: True if the map has complex coefficients, so that its adjoint is the conjugated
+            transpose; structural maps have none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        impl: Callable[..., Any],
+        *,
+        transposes: dict[str, Rule],
+        shape: Callable[..., Any],
+        batch: Callable[..., Any],
+        operands: Sequence[str] = ("x",),
+        joint: bool = True,
+        conjugate: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, impl, **options)
+        if unknown := set(transposes) - set(operands):
+            raise DefinitionError(f"{name}: transposes of unknown operands {sorted(unknown)}")
+        if not transposes:
+            raise DefinitionError(f"{name}: no transpose; a zero derivative is a ZeroDerivative")
+        self.operands, self.joint, self.conjugate = tuple(operands), joint, conjugate
+        self.pulls = [
+            _Transpose(name, i, transposes[operand], self.operands, conjugate)
+            if operand in transposes
+            else None
+            for i, operand in enumerate(operands)
+        ]
+        self.shape_rule, self.batch_rule = shape, batch
+
+    def jvp(self, values: Any, tangents: Any, ans: Any, params: Any) -> Any:
+        live = [i for i, t in enumerate(tangents) if t is not None and self.pulls[i]]
+        if not live:
+            return None
+        if self.joint:
+            moved = [
+                t if i in live else zeros_like(v) if self.pulls[i] else v
+                for i, (v, t) in enumerate(zip(values, tangents))
+            ]
+            return bind(self, moved, params)
+        total = None
+        for i in live:
+            moved = list(values)
+            moved[i] = tangents[i]
+            term = bind(self, moved, params)
+            total = term if total is None else total + term
+        return total
+
+    def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
+        if len(live) == 1:
+            pull = self.pulls[live[0]]
+            return _nothing if pull is None else pull.pull, (
+                pull and pull.keep(values, ans, params)
+            )
+        return _pull_each, [
+            (p and p.pull, p and p.keep(values, ans, params)) for p in [self.pulls[i] for i in live]
+        ]
+
+    def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
+        return self.batch_rule(size, values, mapped, **params)
+
+    def shape(self, avals: Any, params: Any) -> Any:
+        return self.shape_rule(*avals, **params)
+
+
+class _Transpose:
+    """The transpose of one operand, with what it keeps."""
+
+    __slots__ = ("own", "picks", "rule", "pull", "named", "everything")
+
+    def __init__(
+        self, name: str, own: int, rule: Rule, operands: tuple[str, ...], conjugate: bool
+    ) -> None:
+        code = rule.__code__
+        names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+        if code.co_varnames[0] != "ct":
+            raise DefinitionError(f"{name}: a transpose takes ct first, not {code.co_varnames[0]}")
+        self.own, self.rule = own, rule
+        self.picks = [(n, operands.index(n)) for n in names if n in operands]
+        self.named = tuple([n for n in names if n not in operands])
+        self.everything = bool(code.co_flags & 0x08)  # **params
+        if "ans" in self.named:
+            raise DefinitionError(f"{name}: a linear operation's transpose cannot depend on ans")
+        # One function object per operand: a sweep step holds it, and its identity can be asked.
+        self.pull = self._conjugated if conjugate else self._plain
+
+    def keep(self, values: Any, ans: Any, params: dict[str, Any]) -> Any:
+        x = values[self.own]
+        kept = {n: aval_of(x) if i == self.own else values[i] for n, i in self.picks}
+        if self.everything:
+            kept.update(params)
+        else:
+            for n in self.named:
+                kept[n] = params[n]
+        return kept, shape_of(x), dtype_of(x)
+
+    def _plain(self, ct: Any, residual: Any) -> Any:
+        kept, shape, dtype = residual
+        return fit(self.rule(ct, **kept), shape, dtype)
+
+    def _conjugated(self, ct: Any, residual: Any) -> Any:
+        kept, shape, dtype = residual
+        if dtype_of(ct).kind == "c":
+            return fit(np.conj(self.rule(np.conj(ct), **kept)), shape, dtype)
+        return fit(self.rule(ct, **kept), shape, dtype)
+
+
+def _nothing(ct: Any, residual: Any) -> None:
+    return None
+
+
+def _pull_each(ct: Any, parts: Any) -> Any:
+    return tuple([pull and pull(ct, kept) for pull, kept in parts])
+
+
+def zeros_like(x: Any) -> Any:
+    """A tangent of zeros for `x`, of its shape and dtype."""
+    shape = shape_of(x)
+    if all(type(n) is int for n in shape):
+        return np.zeros(shape, dtype_of(x))
+    return np.multiply(x, 0)
+
+
+class Variadic(Primitive):
+    """A linear operation on any number of like operands (`concatenate`, `einsum`).
+
+    Arguments:
+        transpose: `transpose(ct, i, values, **params)`, the cotangent of operand `i`.
+        joint: True if linear in all operands together, False if in each apart.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        impl: Callable[..., Any],
+        *,
+        transpose: Rule,
+        shape: Callable[..., Any],
+        batch: Callable[..., Any],
+        joint: bool = True,
+        conjugate: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, impl, **options)
+        self.transpose, self.joint, self.conjugate = transpose, joint, conjugate
+        self.shape_rule, self.batch_rule = shape, batch
+
+    def jvp(self, values: Any, tangents: Any, ans: Any, params: Any) -> Any:
+        live = [i for i, t in enumerate(tangents) if t is not None]
+        if not live:
+            return None
+        if self.joint:
+            moved = [zeros_like(v) if t is None else t for v, t in zip(values, tangents)]
+            return bind(self, moved, params)
+        total = None
+        for i in live:
+            term = bind(self, [*values[:i], tangents[i], *values[i + 1 :]], params)
+            total = term if total is None else total + term
+        return total
+
+    def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
+        if self.joint:  # the transposes need shapes only
+            values = [aval_of(v) for v in values]
+        return (self._pull_one if len(live) == 1 else self._pull), (live, values, params)
+
+    def _pull(self, ct: Any, residual: Any) -> Any:
+        live, values, params = residual
+        conjugate = self.conjugate and dtype_of(ct).kind == "c"
+        if conjugate:
+            ct = np.conj(ct)
+        out = []
+        for i in live:
+            part = self.transpose(ct, i, values, **params)
+            out.append(
+                fit(np.conj(part) if conjugate else part, shape_of(values[i]), dtype_of(values[i]))
+            )
+        return tuple(out)
+
+    def _pull_one(self, ct: Any, residual: Any) -> Any:
+        return self._pull(ct, residual)[0]
+
+    def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
+        return self.batch_rule(size, values, mapped, **params)
+
+    def shape(self, avals: Any, params: Any) -> Any:
+        return self.shape_rule(*avals, **params)
+
+
+class ZeroDerivative(Primitive):
+    """An operation whose derivative is zero wherever it exists (`argmax`, `floor`): a constant."""
+
+    zero = True
+
+    def __init__(
+        self,
+        name: str,
+        impl: Callable[..., Any],
+        *,
+        shape: Callable[..., Any],
+        batch: Callable[..., Any],
+        **options: Any,
+    ) -> None:
+        super().__init__(name, impl, **options)
+        self.shape_rule, self.batch_rule = shape, batch
+
+    def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
+        return self.batch_rule(size, values, mapped, **params)
+
+    def shape(self, avals: Any, params: Any) -> Any:
+        return self.shape_rule(*avals, **params)
+
+
+class Reduction(Primitive):
+    """An operation that reduces axes and whose derivative is a weighted sum: `sum(weight * t)`.
+
+    Arguments:
+        impl: `impl(x, *, axis, keepdims)`; `axis` is a tuple of distinct non-negative ints.
+        weight: names among `ans x axis` -> the weight of each entry of x, with `ans` having the
+            reduced axes kept as size 1; None if all weights are 1.
+        dtype: `dtype(aval)` of the result; the operand's if left out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        impl: Callable[..., Any],
+        weight: Rule | None,
+        *,
+        dtype: Callable[[Any], Any] | None = None,
+        zero: bool = False,
+        conjugate: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, impl, **options)
+        self.weight, self.dtype, self.zero, self.conjugate = weight, dtype, zero, conjugate
+        self.names: tuple[str, ...] = ()
+        if weight is not None:
+            code = weight.__code__
+            self.names = code.co_varnames[: code.co_argcount]
+            if unknown := set(self.names) - {"ans", "x", "axis"}:
+                raise DefinitionError(f"{name}: weight takes ans, x, axis, not {sorted(unknown)}")
+
+    def _weight(self, kept: dict[str, Any], axis: Any, keepdims: bool) -> Any:
+        if "ans" in kept and not keepdims:
+            kept = {**kept, "ans": np.expand_dims(kept["ans"], axis)}
+        return self.weight(**kept)  # type: ignore[misc]
+
+    def _kept(self, values: Any, ans: Any, params: Any) -> dict[str, Any]:
+        all_ = {"ans": ans, "x": values[0], "axis": params["axis"]}
+        return {n: all_[n] for n in self.names}
+
+    def jvp(self, values: Any, tangents: Any, ans: Any, params: Any) -> Any:
+        t, axis, keepdims = tangents[0], params["axis"], params["keepdims"]
+        if t is None:
+            return None
+        if self.weight is not None:
+            t = t * self._weight(self._kept(values, ans, params), axis, keepdims)
+        return np.sum(t, axis=axis, keepdims=keepdims)
+
+    def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
+        x = values[0]
+        kept = self._kept(values, ans, params) if self.names else None
+        return self._pull, (kept, params["axis"], params["keepdims"], shape_of(x), dtype_of(x))
+
+    def _pull(self, ct: Any, residual: Any) -> Any:
+        kept, axis, keepdims, shape, dtype = residual
+        if not keepdims and len(axis) < len(shape):
+            ct = np.expand_dims(ct, axis)
+        if kept is not None:
+            weight = self._weight(kept, axis, keepdims)
+            ct = ct * (np.conj(weight) if dtype_of(weight).kind == "c" else weight)
+        return fit(np.broadcast_to(ct, shape), shape, dtype)
+
+    def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
+        axis = tuple([a + 1 for a in params["axis"]])
+        return bind(self, values, {**params, "axis": axis})
+
+    def shape(self, avals: Any, params: Any) -> Any:
+        (x,), axis, keepdims = avals, params["axis"], params["keepdims"]
+        if keepdims:
+            shape = tuple([1 if i in axis else n for i, n in enumerate(x.shape)])
+        else:
+            shape = tuple([n for i, n in enumerate(x.shape) if i not in axis])
+        return make_aval(shape, self.dtype(x) if self.dtype else x.dtype)
+
+
+class General(Primitive):
+    """An operation whose author writes both derivatives, being of no other kind.
+
+    Arguments:
+        jvp: `jvp(t, ans, x, **params)`, for the one differentiable operand 0.
+        vjp: `vjp(ct, ans, x, **params)`, likewise; what it takes it keeps.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        impl: Callable[..., Any],
+        *,
+        jvp: Rule,
+        vjp: Rule,
+        shape: Callable[..., Any],
+        batch: Callable[..., Any],
+        **options: Any,
+    ) -> None:
+        super().__init__(name, impl, **options)
+        self.forward, self.back = jvp, vjp
+        self.shape_rule, self.batch_rule = shape, batch
+
+    def jvp(self, values: Any, tangents: Any, ans: Any, params: Any) -> Any:
+        if tangents[0] is None:
+            return None
+        return self.forward(tangents[0], ans, *values, **params)
+
+    def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
+        return self._pull, (values, ans, params)
+
+    def _pull(self, ct: Any, residual: Any) -> Any:
+        values, ans, params = residual
+        ct = self.back(ct, ans, *values, **params)
+        return fit(ct, shape_of(values[0]), dtype_of(values[0]))
+
+    def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
+        return self.batch_rule(size, values, mapped, **params)
+
+    def shape(self, avals: Any, params: Any) -> Any:
+        return self.shape_rule(*avals, **params)

@@ -1,0 +1,103 @@
+"""Settings that change how every operation runs: `no_grad` and `debug_nans`.
+
+`active` counts the live blocks in all threads; whether one holds here is a ContextVar's to say.
+While any is live the fast path of elementwise operations stands aside (`core.elementwise`), so the
+settings cost nothing when they are off.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.box import Box, raw
+from pycograd.core.errors import NanError, user_line
+
+active = 0
+switches: list[Callable[[bool], None]] = []  # each turns a fast path on or off
+_lock = threading.Lock()
+_no_grad: ContextVar[bool] = ContextVar("no_grad", default=False)
+_debug_nans: ContextVar[bool] = ContextVar("debug_nans", default=False)
+
+
+@contextmanager
+def _mode(variable: ContextVar[bool]) -> Iterator[None]:
+    _count(1)
+    token = variable.set(True)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+        _count(-1)
+
+
+def _count(change: int) -> None:
+    global active
+    with _lock:
+        active += change
+        for switch in switches:
+            switch(active == 0)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Operations inside the block are constants to every enclosing `grad`."""
+    with _mode(_no_grad):
+        yield
+
+
+@contextmanager
+def debug_nans() -> Iterator[None]:
+    """Stops at the first operation that makes a nan, forward or backward, and names its line."""
+    with _mode(_debug_nans):
+        yield
+
+
+def watch(primitive: Any, values: Any, ans: Any) -> bool:
+    """What the live settings ask of a finished operation; True: its result is a constant."""
+    if _debug_nans.get():
+        check_nan(primitive.name, values, ans)
+    return _no_grad.get()
+
+
+def checking_nans() -> bool:
+    """True inside a `debug_nans` block of this context."""
+    return _debug_nans.get()
+
+
+def check_nan(name: str, values: Any, ans: Any) -> None:
+    """Raises `NanError` if `ans` has a nan; says whether an operand already had one."""
+    if not has_nan(ans):
+        return
+    made = "passed on" if any(has_nan(v) for v in values) else "made"
+    shapes = ", ".join(str(np.shape(raw(v))) for v in values)
+    raise NanError(f"{name} {made} a nan; operand shapes {shapes}")
+
+
+def checked(rule: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """A step's rule that raises if it makes a nan, naming the line of the forward operation."""
+    line = user_line()
+
+    def run(ct: Any, *rest: Any) -> Any:
+        found = rule(ct, *rest)
+        if has_nan(found) and not has_nan(ct):
+            raise NanError(f"the derivative of {name} made a nan, for the operation at {line}")
+        return found
+
+    return run
+
+
+def has_nan(x: Any) -> bool:
+    """True if the array at the bottom of `x` holds a nan."""
+    if isinstance(x, (tuple, list)):
+        return any(has_nan(v) for v in x)
+    x = raw(x) if isinstance(x, Box) else x
+    dtype = getattr(x, "dtype", None)
+    if dtype is None:
+        return isinstance(x, (float, complex)) and x != x
+    return dtype.kind in "fc" and bool(np.isnan(x).any())

@@ -1,0 +1,132 @@
+"""`Primitive`: an operation with all its rules in one place, and `bind`, which runs it.
+
+`bind` is the one decision of the system: the innermost transform among the operands handles the
+operation; its rules compute on the `.value`s and so bind again one level out, until the operands
+are plain arrays and the implementation runs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.aval import ShapeDtypeStruct
+from pycograd.core.box import Box
+from pycograd.core.errors import DefinitionError, PycogradError, ShapeError
+from pycograd.core.views import link
+
+REGISTRY: dict[str, Primitive] = {}
+_levels = itertools.count(1)  # process-wide: a later trace is an inner one, in threads too
+
+
+class Trace:
+    """One running transform. Boxes belong to a trace by identity; the level orders nesting."""
+
+    __slots__ = ("level", "name")
+
+    def __init__(self, name: str = "") -> None:
+        self.level = next(_levels)
+        self.name = name
+
+    def process(
+        self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
+    ) -> Any:
+        """Runs `primitive` under this transform; some operand is a box of this trace."""
+        raise NotImplementedError
+
+
+class Primitive:
+    """An operation. A subclass is a *kind*: it derives the rules below from what its author wrote.
+
+    Arguments:
+        name: unique; what errors, graphs and plugins call it.
+        impl: `impl(*operands, **params)` on plain arrays.
+        multi: True if it returns a tuple of arrays.
+        view: how a write to the result goes back to operand 0 (`core.views`), if it is a view.
+    """
+
+    zero = False  # True: the derivative is zero everywhere, results are constants
+    special = False  # True: `under` decides itself how it runs under a transform
+
+    def __init__(
+        self,
+        name: str,
+        impl: Callable[..., Any],
+        *,
+        multi: bool = False,
+        view: Callable[..., Any] | None = None,
+        cost: str = "cheap",
+        register: bool = True,
+    ) -> None:
+        self.name, self.impl, self.multi, self.view, self.cost = name, impl, multi, view, cost
+        if register:
+            if name in REGISTRY:
+                raise DefinitionError(f"primitive {name!r} is defined twice")
+            REGISTRY[name] = self
+
+    def __call__(self, *operands: Any, **params: Any) -> Any:
+        return bind(self, operands, params)
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def jvp(
+        self, values: Sequence[Any], tangents: Sequence[Any], ans: Any, params: dict[str, Any]
+    ) -> Any:
+        """The tangent of `ans`; a tangent of None is a symbolic zero, in and out."""
+        raise NotImplementedError
+
+    def vjp(
+        self, values: Sequence[Any], live: tuple[int, ...], ans: Any, params: dict[str, Any]
+    ) -> tuple[Callable[[Any, Any], Any], Any]:
+        """`(rule, residual)`: `rule(ct, residual)` gives the cotangents of the `live` operands.
+
+        For one live operand its cotangent itself, for more a tuple; None is a symbolic zero.
+        """
+        raise NotImplementedError
+
+    def batch(
+        self, size: int, values: Sequence[Any], mapped: tuple[bool, ...], params: dict[str, Any]
+    ) -> Any:
+        """The result with batch axis 0, `mapped` operands having theirs at 0, others none."""
+        raise NotImplementedError
+
+    def shape(self, avals: Sequence[ShapeDtypeStruct], params: dict[str, Any]) -> Any:
+        """The aval (for `multi`, the tuple of avals) of the result."""
+        raise NotImplementedError
+
+    def under(self, trace: Trace, operands: Sequence[Any]) -> Any:
+        """For `special` primitives (user functions with rules of their own): runs under `trace`."""
+        raise NotImplementedError
+
+
+def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+    """Runs `primitive` on arrays and boxes."""
+    top: Any = None
+    for x in operands:
+        if isinstance(x, Box):
+            trace = x.trace
+            if trace is not top and (top is None or trace.level > top.level):
+                top = trace
+    if top is None:
+        try:
+            return primitive.impl(*operands, **params)
+        except PycogradError:
+            raise
+        except ValueError as error:
+            raise shape_error(primitive.name, operands, error) from error
+    if primitive.special:
+        return primitive.under(top, operands)
+    out = top.process(primitive, operands, params)
+    if primitive.view is not None and isinstance(out, Box):
+        link(operands[0], out, primitive, operands, params)
+    return out
+
+
+def shape_error(name: str, operands: Sequence[Any], cause: Exception) -> PycogradError:
+    """A `ShapeError` naming the operation and its operands' shapes, NumPy's words behind it."""
+    shapes = " and ".join(str(np.shape(x)) for x in operands)
+    return ShapeError(f"{name}: incompatible shapes {shapes}: {cause}")

@@ -1,0 +1,38 @@
+"""Which of NumPy's names reach which of our functions: the registries that boxes consult.
+
+An operation claims its spellings when it is defined; a second claim of one name is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from pycograd.core.errors import DefinitionError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+UFUNCS: dict[Any, Callable[..., Any]] = {}  # np.sin -> bind, for a plain call without keywords
+UFUNC_METHODS: dict[str, Callable[..., Any]] = {}  # "reduce" -> f(ufunc, operands, kwargs)
+FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # np.sum -> function with NumPy's own signature
+
+
+def claim(table: dict[Any, Callable[..., Any]], name: Any, function: Callable[..., Any]) -> None:
+    """Enters `function` under `name`; an entry of another function is a `DefinitionError`."""
+    if table.get(name, function) is not function:
+        raise DefinitionError(f"{name!r} already has a definition")
+    table[name] = function
+
+
+def spells(*names: Any) -> Callable[[F], F]:
+    """Decorator: the function that answers when NumPy's `names` meet a box.
+
+    It has NumPy's signature and is written in NumPy, so it differentiates by being run.
+    """
+
+    def register(function: F) -> F:
+        for name in names:
+            claim(FUNCTIONS, name, function)
+        return function
+
+    return register

@@ -1,0 +1,294 @@
+"""The tape: a Wengert list of steps, its boxes, and the reverse sweep over it.
+
+A step is `(rule, parents, residual)`; the slot of a value is the index of the step that made it.
+`parents` decides how the sweep uses the rule:
+
+- an int: `rule(ct, residual)` is the cotangent of that slot;
+- a tuple: `rule(ct, residual)` gives one cotangent per parent (None: a symbolic zero);
+- a list: `rule(ct, residual, parents, sweep)` adds to `sweep.cts` itself (indexing, projections of
+  operations with several results, checkpoints).
+
+The sweep is one reverse loop; nothing points forward, so a value is freed by reference counting as
+soon as the last step that kept it is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+from pycograd.core import modes
+from pycograd.core.box import Box
+from pycograd.core.errors import ConversionError, EscapedTracerError, OuterWriteError
+from pycograd.core.primitive import Primitive, Trace, bind
+
+_new = object.__new__
+_ndarray = np.ndarray
+
+
+def _no_parents(ct: Any, residual: Any) -> tuple[()]:
+    return ()
+
+
+CONSTANT = (_no_parents, (), None)  # the step of a value that depends on no input
+
+
+class Tape(Trace):
+    """One reverse pass being recorded; inputs own the first slots."""
+
+    # floor: values made before this step may not be written (inside a checkpointed function)
+    __slots__ = ("steps", "floor")
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
+        self.steps: list[Any] = []
+        self.floor = 0
+
+    def input(self, value: Any) -> Var:
+        """A box for an input of the differentiated function."""
+        self.steps.append(CONSTANT)
+        return self.box(value, len(self.steps) - 1)
+
+    constant = input  # a box without parents, which a later write may give some
+
+    def box(self, value: Any, slot: Any) -> Var:
+        """A box for the value that the step `slot` made."""
+        var: Var = _new(Var if hasattr(value, "shape") else WeakVar)
+        var.value, var.trace, var.slot = value, self, slot
+        return var
+
+    def record(self, rule: Any, parents: Any, residual: Any, value: Any) -> Var:
+        """Appends a step; the box of its result."""
+        steps = self.steps
+        steps.append((rule, parents, residual))
+        return self.box(value, len(steps) - 1)
+
+    def process(
+        self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
+    ) -> Any:
+        values, live = [], []
+        for i, x in enumerate(operands):
+            if isinstance(x, Var) and x.trace is self:
+                values.append(x.value)
+                live.append(i)
+            else:
+                values.append(x)
+        ans = bind(primitive, values, params)
+        if modes.active and modes.watch(primitive, values, ans):
+            return ans
+        if primitive.zero:
+            return ans
+        return self.push(primitive, operands, values, tuple(live), ans, params)
+
+    def push(
+        self,
+        primitive: Primitive,
+        operands: Sequence[Any],
+        values: Sequence[Any],
+        live: tuple[int, ...],
+        ans: Any,
+        params: dict[str, Any],
+    ) -> Any:
+        """Records that `primitive` made `ans` from `values`, of which `live` are ours."""
+        rule, residual = primitive.vjp(values, live, ans, params)
+        if len(live) == 1:
+            parents = operands[live[0]].slot
+        else:
+            parents = tuple([operands[i].slot for i in live])
+        if rule in INTO_BUFFER:
+            parents = [parents]
+        if modes.active and modes.checking_nans():
+            rule = modes.checked(rule, primitive.name)
+        if primitive.multi:
+            return self.record_multi(rule, parents, residual, ans)
+        return self.record(rule, parents, residual, ans)
+
+    def record_multi(self, rule: Any, parents: Any, residual: Any, values: Sequence[Any]) -> Any:
+        """As `record` for an operation with several results: `rule` gets a list of cotangents."""
+        joint = self.record(rule, parents, residual, ()).slot
+        n = len(values)
+        return tuple(
+            self.record(_project, [joint], (i, n), value) if differentiable(value) else value
+            for i, value in enumerate(values)
+        )
+
+    def close(self) -> None:
+        """Ends the trace: its boxes, if any escaped, raise when used."""
+        self.__class__ = ClosedTape  # type: ignore[assignment]
+        self.steps = []
+
+    def reopen(self, steps: list[Any]) -> None:
+        """Opens a closed tape to sweep `steps` once more."""
+        self.__class__ = Tape  # type: ignore[assignment]
+        self.steps = steps
+
+
+class ClosedTape(Tape):
+    """A tape whose sweep has ended."""
+
+    __slots__ = ()
+
+    def process(
+        self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
+    ) -> Any:
+        raise EscapedTracerError(
+            f"{primitive.name}: a value made inside {self.name or 'a differentiated function'} was"
+            " used after its gradient had been computed. Return it (has_aux=True) instead of"
+            " keeping it in a global, an attribute or a closure"
+        )
+
+
+def differentiable(value: Any) -> bool:
+    """True for float and complex values: the only ones with cotangents."""
+    dtype = getattr(value, "dtype", None)
+    return isinstance(value, (float, complex)) if dtype is None else dtype.kind in "fcV"
+
+
+class Var(Box):
+    """A value on a tape. By hand: `v = Var(x); loss = f(v); loss.backward(); v.grad`.
+
+    Arguments:
+        value: a float or complex array or scalar.
+
+    Raises:
+        ConversionError: `value` is itself a differentiated value.
+        NotDifferentiableError: `value` is not a float or complex number.
+
+    >>> v = Var([1.0, 2.0])
+    >>> (v * v).sum().backward()
+    >>> v.grad
+    array([2., 4.])
+    """
+
+    __slots__ = ("slot",)
+    slot: Any
+
+    def __new__(cls, value: Any) -> Var:
+        return _new(WeakVar if type(value) in (float, complex) else cls)
+
+    def __init__(self, value: Any) -> None:
+        from pycograd.core.by_hand import leaf
+
+        if isinstance(value, Box):
+            raise ConversionError(f"Var() of {value._kind()}: it is already differentiated")
+        self.value, self.trace, self.slot = leaf(value)
+
+    def rebind(self, new: Box) -> None:
+        floor = self.trace.floor
+        if floor and self.slot < floor:
+            raise OuterWriteError(
+                "a value made outside a checkpointed function was written inside it; the write would"
+                " be repeated when the function is run again. Return the new value instead"
+            )
+        self.value, self.slot = new.value, new.slot  # type: ignore[attr-defined]
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    @property
+    def grad(self) -> Any:
+        """By hand: the cotangent from the last `backward`; zeros before."""
+        return self.trace.grad_of(self)
+
+    def backward(self, ct: Any = None) -> None:
+        """By hand: computes `.grad` of every leaf this value depends on, starting from zero.
+
+        Arguments:
+            ct: the cotangent of this value, of its shape; 1 for a real scalar if left out.
+        """
+        self.trace.backward(self, ct)
+
+    def retain_grad(self) -> Var:
+        """By hand: keeps `.grad` of this value, which is not a leaf, in later sweeps."""
+        self.trace.retain(self)
+        return self
+
+    def detach(self) -> Any:
+        """The value as a constant."""
+        return self.value
+
+
+class WeakVar(Var):
+    """A `Var` of a Python scalar, which adapts to the dtype of arrays; kept off the fast path."""
+
+    __slots__ = ()
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return ()
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(type(self.value))
+
+
+# -- the sweep --------------------------------------------------------------------------------------
+class Sweep:
+    """The state of a running sweep: the steps not yet swept and the cotangents of their slots."""
+
+    __slots__ = ("steps", "cts", "tape")
+
+    def __init__(self, steps: list[Any], cts: list[Any], tape: Tape | None = None) -> None:
+        self.steps, self.cts, self.tape = steps, cts, tape
+
+    def run(self, stop: int) -> None:
+        """Sweeps every step from the last down to `stop`, and forgets them."""
+        steps, cts = self.steps, self.cts
+        for _ in range(len(steps) - stop):
+            rule, parents, residual = steps.pop()
+            ct = cts.pop()
+            if ct is None:
+                continue
+            if type(parents) is int:
+                ct = rule(ct, residual)
+                if cts[parents] is None:
+                    cts[parents] = ct
+                elif ct is not None:
+                    accumulate(cts, parents, ct)
+            elif type(parents) is tuple:
+                for parent, ct in zip(parents, rule(ct, residual)):
+                    if cts[parent] is None:
+                        cts[parent] = ct
+                    elif ct is not None:
+                        accumulate(cts, parent, ct)
+            else:
+                rule(ct, residual, parents, self)
+
+
+def accumulate(cts: list[Any], slot: int, ct: Any) -> None:
+    """Adds `ct` to the cotangent of `slot`, in place if the sweep alone holds its buffer."""
+    total = cts[slot]
+    if owned(total, 1) and type(ct) is _ndarray:
+        cts[slot] = np.add(total, ct, total)
+    else:
+        cts[slot] = total + ct
+
+
+def owned(array: Any, holders: int = 0) -> bool:
+    """True if `array` is a buffer that nobody sees but its caller's local and `holders` more.
+
+    CPython counts the references: the caller's local, our argument, getrefcount's argument.
+    """
+    return (
+        type(array) is _ndarray
+        and array.base is None
+        and getrefcount(array) <= 3 + holders
+        and array.flags.writeable
+        and array.flags.owndata
+    )
+
+
+def _project(ct: Any, residual: Any, parents: list[int], sweep: Sweep) -> None:
+    """Result i of n of an operation with several: its cotangent joins the others'."""
+    i, n = residual
+    joint = parents[0]
+    if sweep.cts[joint] is None:
+        sweep.cts[joint] = [None] * n
+    sweep.cts[joint][i] = ct
+
+
+# Rules that add into the cotangent's buffer (the list form of parents); filled where defined.
+INTO_BUFFER: set[Callable[..., Any]] = set()

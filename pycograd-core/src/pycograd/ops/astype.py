@@ -1,0 +1,233 @@
+"""Conversion between dtypes, rounding, and what NumPy says about dtypes, values and memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.aval import is_inexact, shape_of
+from pycograd.core.box import Box, raw
+from pycograd.core.elementwise import Elementwise
+from pycograd.core.errors import UnsupportedOperationError
+from pycograd.core.primitive import bind
+from pycograd.core.spelling import spells
+from pycograd.ops.operators import update
+from pycograd.ops.out import deliver
+from pycograd.ops.shape import array
+
+
+# -- conversion -----------------------------------------------------------------------------------------
+def _convert(x: Any, dtype: Any) -> Any:
+    return array(x).astype(dtype, copy=False)
+
+
+# A cotangent is converted back by fitting, which takes its real part where the operand is real.
+_astype = Elementwise(
+    "astype", _convert, [lambda t: t], spellings=(), dtype=lambda x, dtype: dtype
+)
+_to_integer = Elementwise(
+    "to_integer", _convert, [None], spellings=(), dtype=lambda x, dtype: dtype
+)
+_copy = Elementwise(
+    "copy",
+    lambda x, order: np.array(x, order=order),
+    [lambda t: t],
+    spellings=(),
+    dtype=lambda x, order: x.dtype,
+)
+
+
+@spells(np.astype)
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+    """The value in another dtype; a constant if that is an integer or a boolean one."""
+    want = np.dtype(dtype)
+    if x.dtype == want:
+        return duplicate(x, "K") if copy else x
+    if want.kind not in "biu" and not is_inexact(want):
+        raise UnsupportedOperationError(
+            f"astype: a differentiated value has no {want} form; stop_gradient(x) makes it plain"
+        )
+    return bind(_astype if is_inexact(want) else _to_integer, (x,), {"dtype": want})
+
+
+@spells(np.copy)
+def duplicate(a: Any, order: str = "K", subok: bool = False) -> Any:
+    """The same value in memory of its own: later writes to either do not change the other."""
+    return bind(_copy, (a,), {"order": order})
+
+
+@spells(np.real_if_close)
+def real_if_close(a: Any, tol: float = 100) -> Any:
+    """The real part of a complex value whose imaginary parts are all within `tol` epsilons of 0."""
+    if a.dtype.kind != "c":
+        return a
+    limit = tol * np.finfo(a.dtype).eps if tol > 1 else tol
+    return np.real(a) if np.all(np.abs(np.imag(a)) < limit) else a
+
+
+@spells(np.nan_to_num)
+def nan_to_num(
+    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+) -> Any:
+    """The value with nan and the infinities replaced; derivative 1 where it is finite, else 0."""
+    if not is_inexact(x.dtype):
+        return duplicate(x) if copy else x
+    if x.dtype.kind == "c":
+        replaced = _finite(np.real(x), nan, posinf, neginf) + 1j * _finite(
+            np.imag(x), nan, posinf, neginf
+        )
+    else:
+        replaced = _finite(x, nan, posinf, neginf)
+    return replaced if copy else update(x, replaced)
+
+
+def _finite(x: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
+    limits = np.finfo(x.dtype)
+    for special, value in (
+        (np.isnan(x), nan),
+        (np.isposinf(x), limits.max if posinf is None else posinf),
+        (np.isneginf(x), limits.min if neginf is None else neginf),
+    ):
+        x = np.astype(np.where(special, value, x), x.dtype, copy=False)
+    return x
+
+
+# -- rounding ---------------------------------------------------------------------------------------------
+_round = Elementwise(
+    "round",
+    lambda x, decimals: array(x).round(decimals),
+    [None],
+    spellings=(),
+    dtype=lambda x, decimals: x.dtype,
+)
+
+
+@spells(np.round, np.around)
+def round_(a: Any, decimals: int = 0, out: Any = None) -> Any:
+    """Rounded to `decimals` places; a constant, its derivative being zero."""
+    return deliver(bind(_round, (a,), {"decimals": decimals}), out)
+
+
+@spells(np.fix)
+def fix(x: Any, out: Any = None) -> Any:
+    """Rounded towards zero; a constant."""
+    return deliver(np.trunc(x), out)
+
+
+# -- questions about values -----------------------------------------------------------------------------
+@spells(np.isposinf)
+def isposinf(x: Any, out: Any = None) -> Any:
+    """Where the value is +inf."""
+    return deliver(np.logical_and(np.isinf(x), np.logical_not(np.signbit(x))), out)
+
+
+@spells(np.isneginf)
+def isneginf(x: Any, out: Any = None) -> Any:
+    """Where the value is -inf."""
+    return deliver(np.logical_and(np.isinf(x), np.signbit(x)), out)
+
+
+@spells(np.isreal)
+def isreal(x: Any) -> Any:
+    """Where the imaginary part is 0."""
+    return np.imag(x) == 0
+
+
+@spells(np.iscomplex)
+def iscomplex(x: Any) -> Any:
+    """Where the imaginary part is not 0."""
+    return np.imag(x) != 0
+
+
+@spells(np.isclose)
+def isclose(
+    a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False
+) -> Any:
+    """Where `|a - b| <= atol + rtol |b|`, equal infinities included."""
+    near = (np.abs(np.subtract(a, b)) <= atol + rtol * np.abs(b)) & np.isfinite(b)
+    close = near | np.equal(a, b)
+    return close | (np.isnan(a) & np.isnan(b)) if equal_nan else close
+
+
+@spells(np.allclose)
+def allclose(
+    a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False
+) -> bool:
+    """True if all entries are close, as `isclose` has it."""
+    return bool(np.all(isclose(a, b, rtol, atol, equal_nan)))
+
+
+@spells(np.array_equal)
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
+    """True if the shapes and all entries are the same."""
+    return shape_of(a1) == shape_of(a2) and array_equiv(a1, a2, equal_nan)
+
+
+@spells(np.array_equiv)
+def array_equiv(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
+    """True if the shapes broadcast and all entries are the same."""
+    try:
+        np.broadcast_shapes(shape_of(a1), shape_of(a2))
+    except ValueError:
+        return False
+    same = np.equal(a1, a2)
+    return bool(np.all(same | (np.isnan(a1) & np.isnan(a2)) if equal_nan else same))
+
+
+# -- questions about dtypes and memory ----------------------------------------------------------------------
+def _weak_or_dtype(x: Any) -> Any:
+    """What NumPy's promotion needs of `x`: its dtype, or for a Python scalar a scalar like it."""
+    if not isinstance(x, Box):
+        return x
+    return x.dtype.type(0).item() if x.weak else x.dtype
+
+
+@spells(np.result_type)
+def result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
+    """The dtype that these operands give together."""
+    return np.result_type(*[_weak_or_dtype(x) for x in arrays_and_dtypes])
+
+
+@spells(np.can_cast)
+def can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
+    """True if the conversion is allowed under the rule `casting`."""
+    return np.can_cast(*[getattr(x, "dtype", x) for x in (from_, to)], casting)
+
+
+@spells(np.min_scalar_type)
+def min_scalar_type(a: Any, /) -> np.dtype[Any]:
+    """The smallest dtype that holds a scalar; the dtype of an array."""
+    bottom = raw(a)
+    plain = shape_of(bottom) == () and not hasattr(bottom, "weak")
+    return np.min_scalar_type(bottom) if plain else a.dtype  # type: ignore[no-any-return]
+
+
+@spells(np.common_type)
+def common_type(*arrays: Any) -> type:
+    """The inexact scalar type that these arrays convert to."""
+    return np.common_type(*[np.empty(0, x.dtype) for x in arrays])
+
+
+@spells(np.iscomplexobj)
+def iscomplexobj(x: Any) -> bool:
+    """True for a complex dtype."""
+    return x.dtype.kind == "c"  # type: ignore[no-any-return]
+
+
+@spells(np.isrealobj)
+def isrealobj(x: Any) -> bool:
+    """True for a dtype that is not complex."""
+    return x.dtype.kind != "c"  # type: ignore[no-any-return]
+
+
+@spells(np.shares_memory)
+def shares_memory(a: Any, b: Any, /, max_work: Any = None) -> bool:
+    """True if the arrays at the bottom of the two values overlap."""
+    return np.shares_memory(raw(a), raw(b), max_work)
+
+
+@spells(np.may_share_memory)
+def may_share_memory(a: Any, b: Any, /, max_work: Any = 0) -> bool:
+    """True if the bounds of the arrays at the bottom of the two values overlap."""
+    return np.may_share_memory(raw(a), raw(b), max_work)

@@ -1,0 +1,269 @@
+"""Every elementwise ufunc, one definition each: `d(name)(t, ...)` is what is written.
+
+`t` is the tangent (or, in the sweep, the cotangent); `ans`, `x`, `y` are what the derivative keeps.
+Formulas are holomorphic; `abs`, `real`, `imag` and `angle`, which are not, give a real-linear jvp
+and its adjoint. Conventions: derivative 0 of `abs` at 0; ties of maximum and minimum share equally;
+`x ** 0` has derivative 0 and `0.0 ** y` derivative 0 in `y`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.aval import promote
+from pycograd.core.elementwise import Elementwise
+from pycograd.core.spelling import UFUNCS, claim, spells
+
+LOG2, LOG10 = math.log(2.0), math.log(10.0)
+_PYTHON_NUMBERS = (int, float)  # weak: they must not meet np.where, which would make them strong
+
+
+def _ufunc(function: np.ufunc, *rules: Any, **options: Any) -> Elementwise:
+    return Elementwise(function.__name__, function, rules, **options)
+
+
+# -- arithmetic ---------------------------------------------------------------------------------------
+add = _ufunc(np.add, lambda t: t, lambda t: t)
+subtract = _ufunc(np.subtract, lambda t: t, lambda t: -t)
+multiply = _ufunc(np.multiply, lambda t, y: t * y, lambda t, x: t * x)
+divide = _ufunc(np.divide, lambda t, y: t / y, lambda t, ans, y: -t * (ans / y))
+negative = _ufunc(np.negative, lambda t: -t)
+positive = _ufunc(np.positive, lambda t: t)
+reciprocal = _ufunc(np.reciprocal, lambda t, ans: -t * (ans * ans))
+square = _ufunc(np.square, lambda t, x: t * (2 * x))
+sqrt = _ufunc(np.sqrt, lambda t, ans: t / (2 * ans))
+cbrt = _ufunc(np.cbrt, lambda t, ans: t / (3 * (ans * ans)))
+remainder = _ufunc(np.remainder, lambda t: t, lambda t, x, y: -t * np.floor_divide(x, y))
+fmod = _ufunc(np.fmod, lambda t: t, lambda t, x, y: -t * np.trunc(x / y))
+
+
+def _power_base(t: Any, x: Any, y: Any) -> Any:
+    # y * x ** (y - 1), which must be 0 and not nan where y is 0
+    if type(y) in _PYTHON_NUMBERS:
+        return t * (y * x ** (y - 1)) if y else t * 0
+    return t * np.where(y == 0, 0, y * x ** np.where(y == 0, 1, y - 1))
+
+
+def _power_exponent(t: Any, ans: Any, x: Any) -> Any:
+    # ans * log(x): 0 at x = 0, the limit for every positive exponent
+    if type(x) in _PYTHON_NUMBERS:
+        return t * (ans * math.log(x)) if x else t * 0
+    zero = x == 0
+    return t * np.where(zero, 0, ans * np.log(np.where(zero, 1, x)))
+
+
+power = _ufunc(np.power, _power_base, _power_exponent)
+float_power = _ufunc(np.float_power, _power_base, _power_exponent)
+
+# -- exponentials and logarithms -----------------------------------------------------------------------
+exp = _ufunc(np.exp, lambda t, ans: t * ans, cost="transcendental")
+exp2 = _ufunc(np.exp2, lambda t, ans: t * (ans * LOG2), cost="transcendental")
+expm1 = _ufunc(np.expm1, lambda t, ans: t * (ans + 1), cost="transcendental")
+log = _ufunc(np.log, lambda t, x: t / x, cost="transcendental")
+log2 = _ufunc(np.log2, lambda t, x: t / (x * LOG2), cost="transcendental")
+log10 = _ufunc(np.log10, lambda t, x: t / (x * LOG10), cost="transcendental")
+log1p = _ufunc(np.log1p, lambda t, x: t / (1 + x), cost="transcendental")
+# The weight of x in logaddexp(x, y) is the logistic function of x - y, formed without overflow.
+logaddexp = _ufunc(
+    np.logaddexp,
+    lambda t, ans, x: t * np.exp(_difference(x, ans)),
+    lambda t, ans, y: t * np.exp(_difference(y, ans)),
+    cost="transcendental",
+)
+logaddexp2 = _ufunc(
+    np.logaddexp2,
+    lambda t, ans, x: t * np.exp2(_difference(x, ans)),
+    lambda t, ans, y: t * np.exp2(_difference(y, ans)),
+    cost="transcendental",
+)
+
+
+def _difference(x: Any, ans: Any) -> Any:
+    """x - ans <= 0, where two equal infinities differ by 0 (one operand takes all) and not nan."""
+    return np.where(x == ans, 0, x - ans)
+
+
+# -- trigonometric and hyperbolic ----------------------------------------------------------------------
+sin = _ufunc(np.sin, lambda t, x: t * np.cos(x), cost="transcendental")
+cos = _ufunc(np.cos, lambda t, x: -t * np.sin(x), cost="transcendental")
+tan = _ufunc(np.tan, lambda t, ans: t * (1 + ans * ans), cost="transcendental")
+arcsin = _ufunc(np.arcsin, lambda t, x: t / np.sqrt(1 - x * x), cost="transcendental")
+arccos = _ufunc(np.arccos, lambda t, x: -t / np.sqrt(1 - x * x), cost="transcendental")
+arctan = _ufunc(np.arctan, lambda t, x: t / (1 + x * x), cost="transcendental")
+sinh = _ufunc(np.sinh, lambda t, x: t * np.cosh(x), cost="transcendental")
+cosh = _ufunc(np.cosh, lambda t, x: t * np.sinh(x), cost="transcendental")
+tanh = _ufunc(np.tanh, lambda t, ans: t * (1 - ans * ans), cost="transcendental")
+arcsinh = _ufunc(np.arcsinh, lambda t, x: t / np.sqrt(1 + x * x), cost="transcendental")
+# sqrt(x - 1) sqrt(x + 1), not sqrt(x * x - 1): the branch cut of complex arccosh
+arccosh = _ufunc(
+    np.arccosh, lambda t, x: t / (np.sqrt(x - 1) * np.sqrt(x + 1)), cost="transcendental"
+)
+arctanh = _ufunc(np.arctanh, lambda t, x: t / (1 - x * x), cost="transcendental")
+arctan2 = _ufunc(
+    np.arctan2,
+    lambda t, x, y: t * (y / (x * x + y * y)),
+    lambda t, x, y: -t * (x / (x * x + y * y)),
+    cost="transcendental",
+)
+
+hypot = _ufunc(
+    np.hypot,
+    lambda t, ans, x: t * _ratio(x, ans),
+    lambda t, ans, y: t * _ratio(y, ans),
+    cost="transcendental",
+)
+
+
+def _ratio(x: Any, length: Any) -> Any:
+    """x / length, the derivative of a length, with subgradient 0 at length 0."""
+    return x / np.where(length == 0, 1, length)
+
+
+deg2rad = _ufunc(np.deg2rad, lambda t: t * (math.pi / 180))
+rad2deg = _ufunc(np.rad2deg, lambda t: t * (180 / math.pi))
+radians = _ufunc(np.radians, lambda t: t * (math.pi / 180))
+degrees = _ufunc(np.degrees, lambda t: t * (180 / math.pi))
+
+
+# -- order ----------------------------------------------------------------------------------------------
+def _winner(t: Any, ans: Any, mine: Any, other: Any) -> Any:
+    """The share of an operand of maximum or minimum: all, half at a tie; a nan takes its own."""
+    return np.where(mine == other, t * 0.5, np.where((mine == ans) | (mine != mine), t, 0))
+
+
+_ORDER = (
+    lambda t, ans, x, y: _winner(t, ans, x, y),
+    lambda t, ans, x, y: _winner(t, ans, y, x),
+)
+maximum = _ufunc(np.maximum, *_ORDER)
+minimum = _ufunc(np.minimum, *_ORDER)
+_SKIPPING_NANS = (
+    lambda t, ans, x, y: np.where(x == y, t * 0.5, np.where(x == ans, t, 0)),
+    lambda t, ans, x, y: np.where(x == y, t * 0.5, np.where(y == ans, t, 0)),
+)
+fmax = _ufunc(np.fmax, *_SKIPPING_NANS)
+fmin = _ufunc(np.fmin, *_SKIPPING_NANS)
+
+where = Elementwise(
+    "where",
+    np.where,
+    [None, lambda t, x: np.where(x, t, 0), lambda t, x: np.where(x, 0, t)],
+    dtype=lambda x, y, z: promote([y, z]),
+)
+clip = Elementwise(
+    "clip",
+    lambda x, y, z: np.minimum(np.maximum(x, y), z),
+    [
+        lambda t, x, y, z: np.where((x >= y) & (x <= z), t, 0),
+        lambda t, x, y, z: np.where((x < y) & (y <= z), t, 0),
+        lambda t, x, y, z: np.where((x > z) | (y > z), t, 0),
+    ],
+    dtype=lambda x, y, z: promote([x, y, z]),
+)
+
+# -- magnitude, sign and the parts of complex numbers ------------------------------------------------------
+absolute = _ufunc(
+    np.absolute,
+    lambda t, x: t * np.sign(x),
+    real=[(lambda t, x: np.real(np.conj(np.sign(x)) * t), lambda t, x: t * np.sign(x))],
+)
+fabs = _ufunc(np.fabs, lambda t, x: t * np.sign(x))
+
+
+def _turn(t: Any, ans: Any, x: Any) -> Any:
+    """The derivative of z / |z|, self-adjoint: the part of t across z, over |z|."""
+    size = np.abs(x)
+    across = t - ans * np.real(np.conj(ans) * t)
+    return np.where(size == 0, 0, across / np.where(size == 0, 1, size))
+
+
+sign = _ufunc(np.sign, None, real=[(_turn, _turn)])
+copysign = _ufunc(np.copysign, lambda t, ans, x: t * (np.sign(x) * np.sign(ans)), None)
+conjugate = _ufunc(
+    np.conjugate, lambda t: t, real=[(lambda t: np.conj(t), lambda t: np.conj(t))]
+)
+
+
+def _real_dtype(x: Any) -> Any:
+    return np.zeros((), x.dtype).real.dtype
+
+
+real = Elementwise(
+    "real",
+    lambda x: np.real(x),
+    [lambda t: t],
+    real=[(lambda t: np.real(t), lambda t: t)],
+    dtype=_real_dtype,
+    spellings=[np.real],
+)
+imag = Elementwise(
+    "imag",
+    lambda x: np.imag(x),
+    [None],
+    real=[(lambda t: np.imag(t), lambda t: t * 1j)],
+    dtype=_real_dtype,
+    spellings=[np.imag],
+)
+_angle = Elementwise(
+    "angle",
+    lambda x: np.angle(x),
+    [None],
+    real=[
+        (
+            lambda t, x: np.imag(np.conj(x) * t) / np.square(np.abs(x)),
+            lambda t, x: t * (1j * x / np.square(np.abs(x))),
+        )
+    ],
+    dtype=lambda x: np.angle(np.ones((), x.dtype)).dtype,
+    cost="transcendental",
+)
+
+
+@spells(np.angle)
+def angle(z: Any, deg: bool = False) -> Any:
+    """The argument of complex numbers, in radians or degrees."""
+    return _angle(z) * (180 / math.pi) if deg else _angle(z)
+
+
+# -- floating-point parts ----------------------------------------------------------------------------------
+ldexp = _ufunc(np.ldexp, lambda t, y: np.ldexp(t, y), None)
+heaviside = _ufunc(np.heaviside, None, lambda t, x: np.where(x == 0, t, 0))
+
+# -- zero derivative -----------------------------------------------------------------------------------------
+for _function in (
+    np.floor, np.ceil, np.trunc, np.rint, np.spacing, np.signbit, np.isnan, np.isinf, np.isfinite,
+    np.logical_not, np.invert,
+):  # fmt: skip
+    _ufunc(_function, None)
+for _function in (
+    np.floor_divide, np.nextafter, np.equal, np.not_equal, np.less, np.less_equal, np.greater,
+    np.greater_equal, np.logical_and, np.logical_or, np.logical_xor, np.bitwise_and, np.bitwise_or,
+    np.bitwise_xor, np.left_shift, np.right_shift, np.gcd, np.lcm,
+):  # fmt: skip
+    _ufunc(_function, None, None)
+
+
+# -- several results: composites -----------------------------------------------------------------------------
+def _divmod(x: Any, y: Any) -> tuple[Any, Any]:
+    return np.floor_divide(x, y), np.remainder(x, y)
+
+
+def _modf(x: Any) -> tuple[Any, Any]:
+    whole = np.trunc(x)
+    return x - whole, whole
+
+
+def _frexp(x: Any) -> tuple[Any, Any]:
+    exponent = _exponent(x)
+    return np.ldexp(x, -exponent), exponent
+
+
+_exponent = Elementwise(
+    "exponent", lambda x: np.frexp(x)[1], [None], dtype=lambda x: np.dtype(np.intc)
+)
+claim(UFUNCS, np.divmod, _divmod)
+claim(UFUNCS, np.modf, _modf)
+claim(UFUNCS, np.frexp, _frexp)

@@ -1,0 +1,115 @@
+"""Python's operators on boxes, each the ufunc that NumPy would call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.aval import ShapeDtypeStruct, aval_of
+from pycograd.core.box import Box, raw
+from pycograd.core.errors import ShapeError
+from pycograd.core.spelling import UFUNCS
+from pycograd.core.views import write
+
+_BINARY = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "truediv": np.true_divide,
+    "floordiv": np.floor_divide,
+    "mod": np.remainder,
+    "matmul": np.matmul,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+    "lshift": np.left_shift,
+    "rshift": np.right_shift,
+}
+_COMPARISONS = {
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
+_UNARY = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
+
+
+def _reflected(operation: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, other: operation(other, self)
+
+
+def _in_place(operation: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: Box, other: Any) -> Any:
+        new = operation(self, other)
+        return update(self, new) if is_buffer(self) else new
+
+    return method
+
+
+def is_buffer(x: Box) -> bool:
+    """True if `x` stands for an array, which a write changes, and not for an immutable scalar."""
+    bottom = raw(x)
+    if isinstance(bottom, ShapeDtypeStruct):
+        return x.shape != ()
+    return type(bottom) is np.ndarray
+
+
+def update(x: Box, new: Any) -> Box:
+    """Writes the whole of `new` into `x`, as `out=` and augmented assignment do."""
+    have, got = aval_of(x), aval_of(new)
+    if have.shape != got.shape:
+        raise ShapeError(f"a result of shape {got.shape} cannot be written into one of {have.shape}")
+    if have.dtype != got.dtype:
+        if not np.can_cast(got.dtype, have.dtype, "same_kind"):
+            raise TypeError(f"cannot write a {got.dtype} result into a {have.dtype} array")
+        new = np.astype(new, have.dtype)
+    write(x, attached(x, new))
+    return x
+
+
+def attached(x: Box, new: Any) -> Any:
+    """`new` as a box of the trace of `x`, so that a constant can be written."""
+    if isinstance(new, Box) and new.trace is x.trace:
+        return new
+    if isinstance(new, Box) and new.trace.level > x.trace.level:
+        return new  # of an inner transform: core.views refuses it
+    return x.trace.constant(new)
+
+
+def _divmod(x: Any, y: Any) -> tuple[Any, Any]:
+    return np.floor_divide(x, y), np.remainder(x, y)
+
+
+def _power(x: Any, y: Any) -> Any:
+    if type(y) in (int, float) and y == 2:
+        return UFUNCS[np.square](x)
+    return UFUNCS[np.power](x, y)
+
+
+def _pow(self: Box, other: Any, modulo: Any = None) -> Any:
+    if modulo is not None:
+        raise TypeError("pow() with a modulus is for integers")
+    return _power(self, other)
+
+
+def install() -> None:
+    """Gives `Box` its operators; called once, when every ufunc has its definition."""
+    for name, ufunc in _BINARY.items():
+        if ufunc not in UFUNCS:
+            continue
+        operation = UFUNCS[ufunc]
+        setattr(Box, f"__{name}__", operation)
+        setattr(Box, f"__r{name}__", _reflected(operation))
+        setattr(Box, f"__i{name}__", _in_place(operation))
+    for name, ufunc in {**_COMPARISONS, **_UNARY}.items():
+        setattr(Box, f"__{name}__", UFUNCS[ufunc])
+    dunder: Any = Box
+    dunder.__pow__ = _pow
+    dunder.__rpow__ = _reflected(UFUNCS[np.power])
+    dunder.__ipow__ = _in_place(_power)
+    dunder.__divmod__ = _divmod
+    dunder.__rdivmod__ = _reflected(_divmod)

@@ -1,0 +1,304 @@
+"""Shapes: the views that NumPy makes of one array, and what is written over them.
+
+`reshape`, `transpose`, `expand_dims`, `squeeze` and `broadcast_to` are primitives, each with its
+transpose among the others; everything else here is NumPy over these.
+"""
+
+from __future__ import annotations
+
+import math
+from operator import index
+from typing import Any, NoReturn
+
+import numpy as np
+
+from pycograd.core import sizes
+from pycograd.core.aval import make_aval, shape_of
+from pycograd.core.box import Box, raw
+from pycograd.core.dims import Dim
+from pycograd.core.errors import AmbiguousAliasError, ShapeError, located
+from pycograd.core.linear import Linear
+from pycograd.core.primitive import bind
+from pycograd.core.spelling import spells
+from pycograd.core.views import doubt, own
+from pycograd.ops.axes import axes_of, axis_of
+
+
+# -- what is known without the data -----------------------------------------------------------------
+@spells(np.shape)
+def shape(a: Any) -> tuple[Any, ...]:
+    """The sizes of the axes."""
+    return a.shape  # type: ignore[no-any-return]
+
+
+@spells(np.ndim)
+def ndim(a: Any) -> int:
+    """The number of axes."""
+    return len(a.shape)
+
+
+@spells(np.size)
+def size(a: Any, axis: Any = None) -> Any:
+    """The number of entries, of all axes or of some."""
+    return math.prod([a.shape[i] for i in axes_of(axis, len(a.shape), "size")])
+
+
+def is_contiguous(x: Any) -> bool:
+    """True if the entries of `x` are known to lie in memory in C order."""
+    bottom = raw(x)
+    return type(bottom) is np.ndarray and bottom.flags.c_contiguous
+
+
+# -- reshape ----------------------------------------------------------------------------------------
+def array(x: Any) -> Any:
+    """`x`, a Python scalar being made an array, so that it has methods."""
+    return x if hasattr(x, "reshape") else np.asarray(x)
+
+
+def _reshape_shape(x: Any, shape: Any) -> Any:
+    try:
+        sizes.same_size(x.size, math.prod(shape), "reshape")
+    except ShapeError:
+        raise ShapeError(f"reshape: {x.shape} has no shape {shape}: the sizes differ") from None
+    return make_aval(shape, x.dtype)
+
+
+_reshape = Linear(
+    "reshape",
+    lambda x, shape: array(x).reshape(shape),
+    transposes={"x": lambda ct, x: ct.reshape(x.shape)},
+    shape=_reshape_shape,
+    batch=lambda size, values, mapped, shape: values[0].reshape((size, *shape)),
+    view=lambda base, new, shape: np.reshape(new, base.shape),
+)
+
+
+def sizes_of(shape: Any) -> tuple[Any, ...]:
+    """A shape argument, one size or a sequence of them, as a tuple."""
+    if isinstance(shape, (tuple, list)):
+        return tuple([n if type(n) is int or type(n) is Dim else index(n) for n in shape])
+    return (shape if type(shape) is Dim else index(shape),)
+
+
+def wanted_shape(shape: Any, have: Any, operation: str) -> tuple[Any, ...]:
+    """The shape that an argument of reshape asks for, -1 standing for what is left."""
+    want = sizes_of(shape)
+    if -1 not in want:
+        return want
+    known = math.prod([n for n in want if n != -1])
+    total = math.prod(have)
+    if want.count(-1) > 1 or known == 0:
+        raise ShapeError(f"{operation}: {want} leaves the size of an axis open, for shape {have}")
+    rest = total // known
+    if type(rest) is int and rest * known != total:
+        raise ShapeError(f"{operation}: {have} has no shape {want}: {total} is no multiple of {known}")
+    return tuple([rest if n == -1 else n for n in want])
+
+
+@spells(np.reshape)
+def reshape(
+    a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: Any = None
+) -> Any:
+    """The same entries in another shape."""
+    if shape is None:
+        shape = newshape
+    want = wanted_shape(shape, a.shape, "reshape")
+    if order != "C":
+        order = _memory_order(a, order, "reshape")
+    if order == "F":
+        return reshape(np.transpose(a), want[::-1], copy=copy).T
+    if copy is False and not is_contiguous(a):
+        raise AmbiguousAliasError(
+            "reshape(copy=False): whether these entries can be reshaped in place depends on a memory"
+            " layout that is not known; leave copy= out"
+        )
+    out = bind(_reshape, (a,), {"shape": want})
+    if isinstance(out, Box):
+        if copy:
+            own(out)
+        elif not is_contiguous(a):
+            doubt(out)
+    return out
+
+
+def _memory_order(a: Any, order: str, operation: str) -> str:
+    """"C" or "F" for `order`, which may be "A" or "K": as the entries lie in memory."""
+    if order in ("C", "F"):
+        return order
+    if order not in ("A", "K"):
+        raise ValueError(f"{operation}: order must be one of 'C', 'F', 'A', 'K', not {order!r}")
+    bottom = raw(a)
+    flags = getattr(bottom, "flags", None)
+    if flags is not None and shape_of(bottom) == a.shape:
+        if flags.c_contiguous or (order == "A" and not flags.f_contiguous):
+            return "C"
+        if flags.f_contiguous:
+            return "F"
+    raise AmbiguousAliasError(
+        f"{operation}: order={order!r} depends on a memory layout that is not known; use 'C' or 'F'"
+    )
+
+
+@spells(np.ravel)
+def ravel(a: Any, order: str = "C") -> Any:
+    """All entries along one axis; a view where NumPy makes one."""
+    return reshape(a, (-1,) if 0 not in a.shape else (0,), _memory_order(a, order, "ravel"))
+
+
+# -- transpose --------------------------------------------------------------------------------------
+def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    return axes if len(axes) < 3 else tuple(sorted(range(len(axes)), key=axes.__getitem__))
+
+
+_transpose = Linear(
+    "transpose",
+    lambda x, axes: array(x).transpose(axes),
+    transposes={"x": lambda ct, axes: ct.transpose(_inverse(axes))},
+    shape=lambda x, axes: make_aval([x.shape[a] for a in axes], x.dtype),
+    batch=lambda size, values, mapped, axes: values[0].transpose((0, *[a + 1 for a in axes])),
+    view=lambda base, new, axes: np.transpose(new, _inverse(axes)),
+)
+
+
+@spells(np.transpose)  # np.permute_dims is the same function
+def transpose(a: Any, axes: Any = None) -> Any:
+    """The axes in another order, reversed if none is given."""
+    n = len(a.shape)
+    if axes is None:
+        return bind(_transpose, (a,), {"axes": tuple(range(n - 1, -1, -1))})
+    order = axes_of(axes, n, "transpose")
+    if len(order) != n:
+        raise ShapeError(f"transpose: axes {axes} do not match a value of shape {a.shape}")
+    return bind(_transpose, (a,), {"axes": order})
+
+
+@spells(np.matrix_transpose)
+def matrix_transpose(x: Any, /) -> Any:
+    """The last two axes swapped."""
+    n = len(x.shape)
+    if n < 2:
+        raise ShapeError(f"matrix_transpose: a value of shape {x.shape} is no matrix")
+    return bind(_transpose, (x,), {"axes": (*range(n - 2), n - 1, n - 2)})
+
+
+@spells(np.swapaxes)
+def swapaxes(a: Any, axis1: Any, axis2: Any) -> Any:
+    """Two axes swapped."""
+    order = list(range(len(a.shape)))
+    i, j = (axis_of(axis, len(order), "swapaxes") for axis in (axis1, axis2))
+    order[i], order[j] = j, i
+    return bind(_transpose, (a,), {"axes": tuple(order)})
+
+
+@spells(np.moveaxis)
+def moveaxis(a: Any, source: Any, destination: Any) -> Any:
+    """Axes moved to other places, the rest in their order."""
+    n = len(a.shape)
+    here, there = axes_of(source, n, "moveaxis"), axes_of(destination, n, "moveaxis")
+    if len(here) != len(there):
+        raise ShapeError(f"moveaxis: {len(here)} source axes but {len(there)} destinations")
+    order = [i for i in range(n) if i not in here]
+    for to, axis in sorted(zip(there, here)):
+        order.insert(to, axis)
+    return bind(_transpose, (a,), {"axes": tuple(order)})
+
+
+@spells(np.rollaxis)
+def rollaxis(a: Any, axis: Any, start: int = 0) -> Any:
+    """One axis moved back until it stands before `start`."""
+    n = len(a.shape)
+    axis, start = axis_of(axis, n, "rollaxis"), axis_of(start, n + 1, "rollaxis")
+    return moveaxis(a, axis, start - 1 if axis < start else start)
+
+
+# -- axes of size 1 -----------------------------------------------------------------------------------
+def _expanded(shape: Any, axis: tuple[int, ...]) -> tuple[Any, ...]:
+    rest = iter(shape)
+    return tuple([1 if i in axis else next(rest) for i in range(len(shape) + len(axis))])
+
+
+def _squeezed(shape: Any, axis: tuple[int, ...]) -> tuple[Any, ...]:
+    return tuple([n for i, n in enumerate(shape) if i not in axis])
+
+
+def _one_more(axis: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple([a + 1 for a in axis])
+
+
+_expand_dims = Linear(
+    "expand_dims",
+    lambda x, axis: array(x).reshape(_expanded(shape_of(x), axis)),
+    transposes={"x": lambda ct, axis: ct.squeeze(axis)},
+    shape=lambda x, axis: make_aval(_expanded(x.shape, axis), x.dtype),
+    batch=lambda size, values, mapped, axis: np.expand_dims(values[0], _one_more(axis)),
+    view=lambda base, new, axis: np.squeeze(new, axis),
+)
+_squeeze = Linear(
+    "squeeze",
+    lambda x, axis: array(x).squeeze(axis),
+    transposes={"x": lambda ct, axis: np.expand_dims(ct, axis)},
+    shape=lambda x, axis: make_aval(_squeezed(x.shape, axis), x.dtype),
+    batch=lambda size, values, mapped, axis: values[0].squeeze(_one_more(axis)),
+    view=lambda base, new, axis: np.expand_dims(new, axis),
+)
+
+
+@spells(np.expand_dims)
+def expand_dims(a: Any, axis: Any) -> Any:
+    """New axes of size 1, counted in the result."""
+    many = axis if isinstance(axis, (tuple, list)) else (axis,)
+    axes = axes_of(many, len(a.shape) + len(many), "expand_dims")
+    return bind(_expand_dims, (a,), {"axis": axes})
+
+
+@spells(np.squeeze)
+def squeeze(a: Any, axis: Any = None) -> Any:
+    """Axes of size 1 left out: those named, or all. A symbolic size is not taken to be 1."""
+    have = a.shape
+    if axis is None:
+        axes = tuple([i for i, n in enumerate(have) if n == 1])
+    else:
+        axes = axes_of(axis, len(have), "squeeze")
+        if any(have[i] != 1 for i in axes):
+            raise ShapeError(f"squeeze: axis {axis} of a value of shape {have} is not of size 1")
+    return bind(_squeeze, (a,), {"axis": axes})
+
+
+# -- broadcasting -------------------------------------------------------------------------------------
+def _broadcast_shape(x: Any, shape: Any) -> Any:
+    reached = sizes.broadcast(x.shape, shape, operation="broadcast_to")
+    if len(reached) != len(shape):
+        raise ShapeError(f"broadcast_to: {x.shape} has more axes than {shape}")
+    return make_aval([sizes.same_size(n, m, "broadcast_to") for n, m in zip(shape, reached)], x.dtype)
+
+
+def _broadcast_batch(size: int, values: Any, mapped: Any, shape: Any) -> Any:
+    (x,) = values
+    new = tuple(range(1, len(shape) - len(x.shape) + 2))
+    return np.broadcast_to(np.expand_dims(x, new) if new else x, (size, *shape))
+
+
+def read_only(base: Any, new: Any, **params: Any) -> NoReturn:
+    """The write-back of views that NumPy makes read-only."""
+    raise ValueError(
+        located(
+            "assignment destination is read-only: a view made by broadcasting or np.diagonal cannot"
+            " be written to; write to a .copy() of it"
+        )
+    )
+
+
+_broadcast_to = Linear(
+    "broadcast_to",
+    lambda x, shape: np.broadcast_to(x, shape),
+    transposes={"x": lambda ct: ct},  # fitting sums over the axes that were repeated
+    shape=_broadcast_shape,
+    batch=_broadcast_batch,
+    view=read_only,
+)
+
+
+@spells(np.broadcast_to)
+def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
+    """The value repeated along new axes and axes of size 1; read-only, as in NumPy."""
+    return bind(_broadcast_to, (array,), {"shape": sizes_of(shape)})

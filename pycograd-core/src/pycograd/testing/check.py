@@ -1,0 +1,629 @@
+"""The checks that every sample of the table goes through, each a function of one sample.
+
+A check compares a transform with something that does not use it: NumPy on plain arrays, differences
+of it, a loop in place of `vmap`, the inner product identity in place of a transpose. `checks_of`
+lists those that apply to a sample by name, `run_check` runs one; both serve the suite, backends and
+whoever defines an operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of, is_inexact, shape_of
+from pycograd.core.box import Box
+from pycograd.core.primitive import Primitive, Trace, bind
+from pycograd.core.tree import tree_leaves, tree_map
+from pycograd.testing.samples import Sample
+from pycograd.transforms.batch import vmap
+from pycograd.transforms.forward import jvp
+from pycograd.transforms.reverse import grad, vjp
+from pycograd.transforms.shapes import eval_shape, substitute
+
+_DTYPES = ("float32", "float16", "bfloat16", "longdouble", "complex64", "complex128")
+# How far a gradient in a dtype may be from the one in float64, relative to its largest entry.
+_PRECISION = {
+    "float32": 1e-4,
+    "float16": 5e-2,
+    "bfloat16": 3e-1,
+    "longdouble": 1e-10,
+    "complex64": 1e-4,
+    "complex128": 1e-10,
+}
+_STEP = 1e-4  # of the five-point differences: truncation and rounding both near 1e-12
+_NESTINGS = ("rr", "fr", "rf", "ff")  # outer transform first: f forward, r reverse
+
+
+# -- what was bound ---------------------------------------------------------------------------------
+class Recorder(Trace):
+    """A transform that computes nothing new and notes the primitives that it sees."""
+
+    __slots__ = ("seen",)
+
+    def __init__(self) -> None:
+        super().__init__("a recorded run")
+        self.seen: set[str] = set()
+
+    def box(self, value: Any) -> Recorded:
+        """A box whose operations are noted."""
+        box: Recorded = object.__new__(Recorded)
+        box.value, box.trace = value, self
+        return box
+
+    constant = box
+
+    def process(
+        self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
+    ) -> Any:
+        self.seen.add(primitive.name)
+        values = [x.value if isinstance(x, Recorded) and x.trace is self else x for x in operands]
+        out = bind(primitive, values, params)
+        return tuple([self.box(x) for x in out]) if primitive.multi else self.box(out)
+
+
+class Recorded(Box):
+    """A value whose operations are noted."""
+
+    __slots__ = ()
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return shape_of(self.value)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return dtype_of(self.value)
+
+    def rebind(self, new: Box) -> None:
+        self.value = new.value
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+
+def primitives_bound(f: Callable[..., Any], *args: Any) -> tuple[Any, set[str]]:
+    """The result of `f` and the names of the primitives that it bound on its arguments.
+
+    >>> primitives_bound(lambda x: np.sin(x) + 1, np.zeros(2))[1] == {"sin", "add"}
+    True
+    """
+    trace = Recorder()
+    out = f(*[trace.box(x) if _is_value(x) else x for x in args])
+    return tree_map(lambda x: x.value if isinstance(x, Recorded) else x, out), trace.seen
+
+
+def _is_value(x: Any) -> bool:
+    return isinstance(x, (np.ndarray, np.generic, float, complex))
+
+
+# -- parts ------------------------------------------------------------------------------------------
+def _rng(*shapes: Any) -> np.random.Generator:
+    return np.random.default_rng([7, *[n for shape in shapes for n in shape]])
+
+
+def _like(x: Any, salt: int = 0) -> Any:
+    """A direction or weight for `x`: normal entries, complex ones for complex x; of its dtype."""
+    dtype, rng = dtype_of(x), _rng(shape_of(x), (salt,))
+    entries = rng.standard_normal(shape_of(x))
+    if dtype.kind == "c":
+        entries = entries + 1j * rng.standard_normal(shape_of(x))
+    return np.asarray(entries).astype(dtype)
+
+
+def _differentiable_leaves(out: Any) -> list[Any]:
+    return [y for y in tree_leaves(out) if is_inexact(dtype_of(y))]
+
+
+def _inner(a: Any, b: Any) -> Any:
+    """Re<a, b> of two lists of arrays: the inner product of vectors of real and imaginary parts."""
+    total: Any = 0.0
+    for x, y in zip(a, b):
+        product = np.conj(x) * y if dtype_of(x).kind == "c" else x * y
+        total = total + np.sum(np.real(product) if dtype_of(product).kind == "c" else product)
+    return total
+
+
+class Program:
+    """A sample's function over the operands it is differentiated in, the others fixed.
+
+    Arguments:
+        sample: the sample.
+        operands: in the place of the sample's own.
+    """
+
+    def __init__(self, sample: Sample, operands: Sequence[Any] | None = None) -> None:
+        self.sample, self.wrt = sample, sample.wrt
+        self.operands = tuple(sample.operands if operands is None else operands)
+        self.primals = tuple([self.operands[i] for i in self.wrt])
+        with np.errstate(all="ignore"):
+            self.plain = sample.f(*self.operands)
+        self.weights = [_like(y, 1) for y in _differentiable_leaves(self.plain)]
+        self.directions = tuple([_like(x, 2) for x in self.primals])
+
+    def __call__(self, *xs: Any) -> Any:
+        """The differentiable outputs, as a tuple."""
+        operands = list(self.operands)
+        for i, x in zip(self.wrt, xs):
+            operands[i] = x
+        return tuple(_differentiable_leaves(self.sample.f(*operands)))
+
+    def loss(self, *xs: Any) -> Any:
+        """A real scalar of the outputs, curved so that linear operations have Hessians too."""
+        outs = self(*xs)
+        return self._loss(outs)
+
+    def loss_of_all(self, *operands: Any) -> Any:
+        """The same as a function of all operands."""
+        return self._loss(_differentiable_leaves(self.sample.f(*operands)))
+
+    def _loss(self, outs: Sequence[Any]) -> Any:
+        return _inner(self.weights, outs) + _inner(outs, outs) * 0.5
+
+    def gradient(self, *xs: Any) -> Any:
+        """The gradients of the loss, in every operand of `wrt`."""
+        return grad(self.loss)(*xs)
+
+    def slope(self, *xs: Any) -> Any:
+        """The derivative of the loss along `directions`, in forward mode."""
+        return jvp(self.loss, xs, self.directions)[1]
+
+
+def differences(f: Callable[..., Any], primals: Sequence[Any], directions: Sequence[Any]) -> Any:
+    """The derivative of `f` along `directions` by five-point differences, for a tuple of outputs."""
+
+    def at(step: float) -> list[Any]:
+        moved = [x + step * v for x, v in zip(primals, directions)]
+        return [np.asarray(y) for y in f(*moved)]
+
+    h = _STEP
+    return [
+        (8 * (b - a) - (bb - aa)) / (12 * h)
+        for a, b, aa, bb in zip(at(-h), at(h), at(-2 * h), at(2 * h))
+    ]
+
+
+def _equal(actual: Any, expected: Any, what: str) -> None:
+    """Same tree, shapes, dtypes and values (to the last bits, which a fused path may turn)."""
+    got, want = tree_leaves(actual), tree_leaves(expected)
+    assert len(got) == len(want), f"{what}: {len(got)} results, not {len(want)}"
+    for x, y in zip(got, want):
+        assert not isinstance(x, Box), f"{what}: a box leaked, {x!r}"
+        assert shape_of(x) == shape_of(y), f"{what}: shape {shape_of(x)}, not {shape_of(y)}"
+        assert dtype_of(x) == dtype_of(y), f"{what}: dtype {dtype_of(x)}, not {dtype_of(y)}"
+        _close(x, y, what, 4e-15 if dtype_of(x) == np.float64 else 1e-6)
+
+
+def _close(actual: Any, expected: Any, what: str, rtol: float) -> None:
+    """Equal up to `rtol` of the largest finite entry."""
+    x, y = _double(actual), _double(expected)
+    finite = np.abs(y[np.isfinite(y)])
+    atol = rtol * max(1.0, float(finite.max())) if finite.size else rtol
+    np.testing.assert_allclose(x, y, rtol=rtol, atol=atol, err_msg=what)
+
+
+def _double(x: Any) -> Any:
+    x = np.asarray(x)
+    return x if x.dtype.kind == "c" or x.dtype.char == "g" else x.astype(np.float64)
+
+
+# -- the checks ----------------------------------------------------------------------------------------
+def check_bound(sample: Sample) -> None:
+    """Running the sample binds the primitive it is filed under."""
+    values = [np.asarray(x) if isinstance(x, np.ndarray) else x for x in sample.operands]
+    out, seen = primitives_bound(sample.f, *values)
+    assert sample.primitive in seen, f"{sample!r} binds {sorted(seen)}, not {sample.primitive}"
+    _equal(out, sample.f(*sample.operands), "a recorded run")
+
+
+def check_value(sample: Sample) -> None:
+    """Under reverse, forward and nested transforms the value is NumPy's."""
+    p = Program(sample)
+    expected = p(*p.primals)
+    before = [np.array(x) for x in p.operands]
+    _equal(vjp(p, *p.primals)[0], expected, "vjp")
+    _equal(jvp(p, p.primals, p.directions)[0], expected, "jvp")
+    nested = jvp(lambda *xs: vjp(p, *xs)[0], p.primals, p.directions)[0]
+    _equal(nested, expected, "vjp inside jvp")
+    for x, y in zip(p.operands, before):
+        np.testing.assert_array_equal(x, y, err_msg="an operand was changed")
+
+
+def check_shape(sample: Sample) -> None:
+    """`eval_shape` says what NumPy returns, and of the gradient what the operands are."""
+    p = Program(sample)
+    _same_avals(eval_shape(sample.f, *p.operands), p.plain, "eval_shape")
+    if p.wrt and p.weights:
+        avals = eval_shape(p.gradient, *p.primals)
+        _same_avals(avals, p.primals, "eval_shape(grad)")
+
+
+def _same_avals(avals: Any, arrays: Any, what: str) -> None:
+    got, want = tree_leaves(avals), tree_leaves(arrays)
+    assert len(got) == len(want), f"{what}: {len(got)} results, not {len(want)}"
+    for aval, array in zip(got, want):
+        assert isinstance(aval, ShapeDtypeStruct), f"{what}: {aval!r} is no aval"
+        assert aval == aval_of(array), f"{what}: {aval!r}, NumPy has {aval_of(array)!r}"
+
+
+def check_symbolic(sample: Sample) -> None:
+    """The shape with a symbol is right for two of its values."""
+    shapes = _symbolic_shapes(sample)
+    specs = [
+        ShapeDtypeStruct(shape, dtype_of(x)) if isinstance(x, np.ndarray) else x
+        for shape, x in zip(shapes, sample.operands)
+    ]
+    out = eval_shape(sample.f, *specs)
+    size = next(
+        n for s, x in zip(shapes, sample.operands) for a, n in zip(s, shape_of(x)) if a == "B"
+    )
+    _same_avals(substitute(out, {"B": size}), sample.f(*sample.operands), f"B = {size}")
+    if "B" in {str(n) for aval in tree_leaves(out) for n in aval.shape}:
+        longer = [_longer(x, shape) for x, shape in zip(sample.operands, shapes)]
+        real = sample.f(*longer)
+        _same_avals(substitute(out, {"B": size + 1}), real, f"B = {size + 1}")
+
+
+def _symbolic_shapes(sample: Sample) -> list[Any]:
+    if not isinstance(sample.symbolic, bool):
+        return list(sample.symbolic)
+    size = next((shape_of(x)[0] for x in sample.operands if shape_of(x)), None)
+    return [
+        ("B", *shape[1:]) if shape and shape[0] == size else shape
+        for shape in map(shape_of, sample.operands)
+    ]
+
+
+def _longer(x: Any, shape: Sequence[Any]) -> Any:
+    for axis, size in enumerate(shape):
+        if size == "B":
+            x = np.concatenate([x, np.take(x, [0], axis)], axis)
+    return x
+
+
+def check_jvp(sample: Sample, operands: Sequence[Any] | None = None) -> None:
+    """The tangent is the difference quotient, for all operands together and for each alone."""
+    p = Program(sample, operands)
+    for moving in _selections(len(p.primals)):
+        v = tuple(
+            [d if i in moving else np.zeros_like(d) for i, d in enumerate(p.directions)]
+        )
+        expected = differences(p, p.primals, v)
+        tangents = tuple([d if i in moving else None for i, d in enumerate(v)])
+        for t in (v, tangents):
+            actual = jvp(p, p.primals, t)[1]
+            for a, e in zip(actual, expected, strict=True):
+                _close(a, e, f"jvp along operands {moving}", sample.rtol)
+
+
+def _selections(n: int) -> list[tuple[int, ...]]:
+    every = tuple(range(n))
+    return [every] if n == 1 else [every, *[(i,) for i in every]]
+
+
+def check_adjoint(sample: Sample, operands: Sequence[Any] | None = None) -> None:
+    """Re<ct, J t> = Re<J* ct, t>, and cotangents have the shape and dtype of their primals."""
+    p = Program(sample, operands)
+    _adjoint(p, 1e-9)
+
+
+def _adjoint(p: Program, rtol: float) -> None:
+    cts = tuple([_like(y, 3) for y in p.weights])
+    for moving in _selections(len(p.primals)):
+
+        def part(*xs: Any, moving: tuple[int, ...] = moving) -> Any:
+            whole = list(p.primals)
+            for i, x in zip(moving, xs):
+                whole[i] = x
+            return p(*whole)
+
+        primals = [p.primals[i] for i in moving]
+        directions = [p.directions[i] for i in moving]
+        tangents = jvp(part, primals, directions)[1]
+        pulled = vjp(part, *primals)[1](cts)
+        for ct, x in zip(pulled, primals):
+            assert shape_of(ct) == shape_of(x), f"cotangent {shape_of(ct)} of {shape_of(x)}"
+            assert dtype_of(ct) == dtype_of(x), f"cotangent {dtype_of(ct)} of {dtype_of(x)}"
+        forward, reverse = _inner(cts, tangents), _inner(pulled, directions)
+        scale = sum(float(np.sum(np.abs(_double(t)))) for t in tangents)
+        assert abs(float(forward) - float(reverse)) <= rtol * max(1.0, scale), (
+            f"<ct, J t> = {forward}, <J* ct, t> = {reverse} for operands {moving}"
+        )
+
+
+def check_second(sample: Sample, nesting: str, operands: Sequence[Any] | None = None) -> None:
+    """The Hessian times a direction, by two nested transforms, is the difference of gradients."""
+    p = Program(sample, operands)
+    expected = differences(p.gradient, p.primals, p.directions)
+    other = tuple([_like(x, 4) for x in p.primals])
+    if nesting == "ff":  # <other, H v>, one number
+
+        def along(*xs: Any) -> Any:
+            return jvp(p.loss, xs, other)[1]
+
+        actual: Any = [jvp(along, p.primals, p.directions)[1]]
+        expected = [_inner(other, expected)]
+    elif nesting == "fr":
+        actual = jvp(p.gradient, p.primals, p.directions)[1]
+    elif nesting == "rf":
+        actual = grad(p.slope)(*p.primals)
+    else:
+        actual = grad(lambda *xs: _inner(p.directions, p.gradient(*xs)))(*p.primals)
+    for a, e in zip(actual, expected, strict=True):
+        _close(a, e, f"second order, {nesting}", 10 * sample.rtol)
+
+
+# -- batches -----------------------------------------------------------------------------------------------
+def _members(sample: Sample, operands: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Three operand tuples for the rows of a batch."""
+    if sample.others is not None:
+        return [tuple(operands), *[tuple(o) for o in sample.others]]
+    return [
+        tuple([_rotated(x, j) if isinstance(x, np.ndarray) else x for x in operands])
+        for j in range(3)
+    ]
+
+
+def _rotated(x: Any, by: int) -> Any:
+    return np.roll(x.ravel(), by).reshape(x.shape)
+
+
+def _axes(sample: Sample) -> list[tuple[Any, ...]]:
+    """Combinations of in_axes: all in front, all behind, alternating, and each operand alone."""
+    n, mapped = len(sample.operands), sample.mapped
+
+    def only(axes: dict[int, int]) -> tuple[Any, ...]:
+        return tuple([axes.get(i) for i in range(n)])
+
+    found = [
+        only({i: 0 for i in mapped}),
+        only({i: -1 for i in mapped}),
+        only({i: -(k % 2) for k, i in enumerate(mapped)}),
+        *[only({i: 0}) for i in mapped],
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _batch(members: list[tuple[Any, ...]], axes: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
+    """The operands stacked along `axes`, and the operands of each row for the loop."""
+    stacked = [
+        members[0][i] if axis is None else np.stack([m[i] for m in members], axis)
+        for i, axis in enumerate(axes)
+    ]
+    rows = [
+        [members[0][i] if axis is None else m[i] for i, axis in enumerate(axes)] for m in members
+    ]
+    return stacked, rows
+
+
+def _stack(results: Sequence[Any], axis: int = 0) -> Any:
+    return tree_map(lambda *xs: np.stack(xs, axis), *results)
+
+
+def check_vmap(sample: Sample) -> None:
+    """vmap is a loop, for mapped axes in front and behind, mixed, and operands that are shared."""
+    members = _members(sample, sample.operands)
+    for axes in _axes(sample):
+        stacked, rows = _batch(members, axes)
+        expected = [sample.f(*row) for row in rows]
+        _rows_equal(vmap(sample.f, axes)(*stacked), _stack(expected), f"in_axes {axes}")
+        behind = vmap(sample.f, axes, -1)(*stacked)
+        _rows_equal(behind, _stack(expected, -1), f"in_axes {axes}, out_axes -1")
+
+
+def _rows_equal(actual: Any, expected: Any, what: str) -> None:
+    for x, y in zip(tree_leaves(actual), tree_leaves(expected), strict=True):
+        assert shape_of(x) == shape_of(y), f"vmap {what}: shape {shape_of(x)}, not {shape_of(y)}"
+        assert dtype_of(x) == dtype_of(y), f"vmap {what}: dtype {dtype_of(x)}, not {dtype_of(y)}"
+        _close(x, y, f"vmap, {what}", 1e-12)
+
+
+def check_vmap_grad(sample: Sample) -> None:
+    """vmap of a gradient is a loop of gradients; so is the gradient of a vmap, summed."""
+    p = Program(sample)
+    members = _members(sample, sample.operands)
+    gradient = grad(p.loss_of_all, argnums=p.wrt)
+    for axes in _axes(sample):
+        stacked, rows = _batch(members, axes)
+        expected = _stack([gradient(*row) for row in rows])
+        _rows_equal(vmap(gradient, axes)(*stacked), expected, f"of grad, in_axes {axes}")
+
+        def total(*operands: Any, axes: tuple[Any, ...] = axes) -> Any:
+            return np.sum(vmap(p.loss_of_all, axes)(*operands))
+
+        found = grad(total, argnums=p.wrt)(*stacked)
+        for i, got, want in zip(p.wrt, found, expected):
+            want = np.sum(want, 0) if axes[i] is None else np.moveaxis(want, 0, axes[i])
+            _close(got, want, f"grad of vmap, in_axes {axes}, operand {i}", 1e-12)
+
+
+def check_vmap_second(sample: Sample) -> None:
+    """vmap of a Hessian product, reverse over reverse, is a loop of them."""
+    p = Program(sample)
+    members = _members(sample, sample.operands)
+    axes = _axes(sample)[0]
+
+    def product(*operands: Any) -> Any:
+        def slope(*operands: Any) -> Any:
+            return _inner(p.directions, grad(p.loss_of_all, argnums=p.wrt)(*operands))
+
+        return grad(slope, argnums=p.wrt)(*operands)
+
+    stacked, rows = _batch(members, axes)
+    expected = _stack([product(*row) for row in rows])
+    _rows_equal(vmap(product, axes)(*stacked), expected, f"of a Hessian product, in_axes {axes}")
+
+
+# -- dtypes --------------------------------------------------------------------------------------------------
+def _dtype(name: str) -> Any:
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+def _recast(sample: Sample, name: str) -> tuple[Any, ...] | None:
+    """The operands in a dtype; None if NumPy itself does not run the sample with it."""
+    try:
+        dtype = _dtype(name)
+    except ImportError:
+        return None
+    own_complex = any(dtype_of(x).kind == "c" for x in sample.operands)
+    if dtype.kind == "c" and not (own_complex or sample.complex):
+        return None
+    operands = list(sample.operands)
+    for i in sample.wrt:
+        x = operands[i]
+        if not isinstance(x, (np.ndarray, np.generic)):
+            continue
+        if dtype.kind == "c" and x.dtype.kind != "c" and not own_complex:
+            x = x + 0.3j * _rng(x.shape).uniform(0.2, 1.0, x.shape)
+        elif (dtype.kind == "c") != (x.dtype.kind == "c"):
+            if dtype.kind == "c":
+                continue  # a real operand beside complex ones
+            return None
+        operands[i] = x.astype(dtype)
+    try:
+        with np.errstate(all="ignore"):
+            out = sample.f(*operands)
+    except (TypeError, ValueError, np.linalg.LinAlgError):
+        return None
+    return tuple(operands) if all(dtype_of(y).kind != "O" for y in tree_leaves(out)) else None
+
+
+def check_dtype(sample: Sample, name: str) -> None:
+    """Values, shapes, tangents and cotangents have NumPy's dtype, and the float64 answer nearly."""
+    operands = _recast(sample, name)
+    assert operands is not None, f"NumPy does not run {sample!r} in {name}"
+    p = Program(sample, operands)
+    expected = p(*p.primals)
+    value, pullback = vjp(p, *p.primals)
+    moved, tangents = jvp(p, p.primals, p.directions)
+    for what, got in (("vjp", value), ("jvp", moved), ("the tangent", tangents)):
+        for x, y in zip(got, expected, strict=True):
+            assert dtype_of(x) == dtype_of(y), f"{what}: dtype {dtype_of(x)}, not {dtype_of(y)}"
+            assert shape_of(x) == shape_of(y), f"{what}: shape {shape_of(x)}, not {shape_of(y)}"
+    for ct, x in zip(pullback(tuple(p.weights)), p.primals, strict=True):
+        assert dtype_of(ct) == dtype_of(x), f"cotangent: dtype {dtype_of(ct)}, not {dtype_of(x)}"
+    if not sample.data_dependent_shape:
+        _same_avals(eval_shape(sample.f, *p.operands), p.plain, "eval_shape")
+        if sample.mapped and "vmap" not in sample.skip:
+            stacked = [
+                np.stack([x, x]) if i in sample.mapped else x for i, x in enumerate(p.operands)
+            ]
+            axes = tuple([0 if i in sample.mapped else None for i in range(len(stacked))])
+            rows = tree_leaves(vmap(sample.f, axes)(*stacked))
+            for x, y in zip(rows, tree_leaves(p.plain), strict=True):
+                assert dtype_of(x) == dtype_of(y), f"vmap: dtype {dtype_of(x)}, not {dtype_of(y)}"
+    wide = np.complex128 if np.dtype(_dtype(name)).kind == "c" else np.float64
+    q = Program(
+        sample,
+        [x.astype(wide) if i in p.wrt and hasattr(x, "astype") else x for i, x in enumerate(operands)],
+    )
+    for a, e in zip(p.gradient(*p.primals), q.gradient(*q.primals)):
+        _close(a, e, f"the gradient in {name}", _PRECISION[name])
+
+
+def _complex_operands(sample: Sample) -> tuple[Any, ...] | None:
+    """Complex operands for a real sample, if NumPy takes them."""
+    if any(dtype_of(x).kind == "c" for x in sample.operands):
+        return None
+    return _recast(sample, "complex128")
+
+
+def _in_complex(check: Callable[..., None], *args: Any) -> Callable[[Sample], None]:
+    return lambda sample: check(sample, *args, _complex_operands(sample))
+
+
+# -- kinks ------------------------------------------------------------------------------------------------------
+def check_kink(sample: Sample, number: int) -> None:
+    """At a kink: the value is NumPy's, gradients are the convention, both modes agree on it."""
+    kink = sample.kinks[number]
+    with np.errstate(all="ignore"):
+        p = Program(sample, kink.operands)
+        value, pullback = vjp(p, *p.primals)
+        _equal(value, p(*p.primals), "vjp")
+        ones = tuple([np.ones(shape_of(y), dtype_of(y)) for y in p.weights])
+        found = pullback(ones)
+        _adjoint(p, 1e-9)
+    for i, g in enumerate(found):
+        assert np.all(np.isfinite(_double(g))), f"the gradient of operand {p.wrt[i]} is {g}"
+        if kink.gradients is not None:
+            want = np.asarray(kink.gradients[i])
+            assert shape_of(g) == want.shape, f"gradient of shape {shape_of(g)}, not {want.shape}"
+            _close(g, want, f"the gradient of operand {p.wrt[i]}", 1e-12)
+
+
+# -- the list ------------------------------------------------------------------------------------------------------
+def checks_of(sample: Sample) -> Iterator[tuple[str, Callable[[Sample], None]]]:
+    """The names and functions of the checks that apply to a sample.
+
+    >>> sample = Sample("sin", np.sin, [np.ones(2)])
+    >>> [name for name, check in checks_of(sample)][:4]
+    ['bound', 'value', 'shape', 'symbolic']
+    """
+    yield "bound", check_bound
+    for group, name, check in _candidates(sample):
+        if group not in sample.skip:
+            yield name, check
+
+
+def _candidates(sample: Sample) -> Iterator[tuple[str, str, Callable[[Sample], None]]]:
+    smooth = bool(sample.wrt) and bool(_differentiable_leaves(Program(sample).plain))
+    fixed = not sample.data_dependent_shape
+    yield "value", "value", check_value
+    if fixed:
+        yield "shape", "shape", check_shape
+        if sample.symbolic and any("B" in shape for shape in _symbolic_shapes(sample)):
+            yield "symbolic", "symbolic", check_symbolic
+        if sample.mapped:
+            yield "vmap", "vmap", check_vmap
+    if smooth:
+        yield "jvp", "jvp", check_jvp
+        yield "adjoint", "adjoint", check_adjoint
+        for nesting in _NESTINGS:
+            yield "second", f"second-{nesting}", _second(nesting)
+        if fixed and sample.mapped and "vmap" not in sample.skip:
+            yield "vmap_grad", "vmap-grad", check_vmap_grad
+            if "second" not in sample.skip:
+                yield "vmap_grad", "vmap-second", check_vmap_second
+        if "complex" not in sample.skip and _complex_operands(sample) is not None:
+            yield "complex", "complex-jvp", _in_complex(check_jvp)
+            yield "complex", "complex-adjoint", _in_complex(check_adjoint)
+            if "second" not in sample.skip:
+                for nesting in _NESTINGS:
+                    yield "complex", f"complex-{nesting}", _in_complex(check_second, nesting)
+        names = _DTYPES if sample.dtypes is None else sample.dtypes
+        for name in names:
+            if sample.dtypes is not None or _recast(sample, name) is not None:
+                yield "dtype", f"dtype-{name}", _keeps(name)
+    for i in range(len(sample.kinks)):
+        yield "kink", f"kink-{i}", _kink(i)
+
+
+def _second(nesting: str) -> Callable[[Sample], None]:
+    return lambda sample: check_second(sample, nesting)
+
+
+def _keeps(name: str) -> Callable[[Sample], None]:
+    return lambda sample: check_dtype(sample, name)
+
+
+def _kink(number: int) -> Callable[[Sample], None]:
+    return lambda sample: check_kink(sample, number)
+
+
+def run_check(sample: Sample, name: str) -> None:
+    """Runs one check of a sample by name.
+
+    Raises:
+        AssertionError: the check failed; the message has the numbers.
+        KeyError: the check does not apply to this sample.
+
+    >>> run_check(Sample("sin", np.sin, [np.ones(2)]), "jvp")
+    """
+    with np.errstate(all="ignore"):
+        dict(checks_of(sample))[name](sample)

@@ -1,0 +1,1 @@
+"""The sample tables: one module for each module of `pycograd.ops`, with a list `SAMPLES`."""

@@ -1,0 +1,161 @@
+"""Mini-batches of arrays that fit in memory."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+Rng = Any  # None, an int seed or a numpy.random.Generator
+
+
+class DataLoader:
+    """Mini-batches, as often as it is iterated; with `shuffle`, in a new order each time.
+
+    Arguments:
+        arrays: arrays of one length, the examples along axis 0.
+        batch_size: examples in a batch; the last batch has what is left.
+        shuffle: whether the examples come in random order.
+        rng: an int seed or a `numpy.random.Generator`, which makes the orders of all epochs
+            reproducible; None for unpredictable ones.
+        drop_last: leave out a last batch that is not full.
+        window: of one sequence, take as examples the windows of this many entries at all
+            positions; a batch is then a pair `(x, y)` of shape (batch, window, ...) with y one
+            entry further on than x.
+
+    Raises:
+        ValueError: no array, lengths that differ, sizes that are not positive, or settings that
+            leave no batch.
+
+    >>> import numpy as np
+    >>> loader = DataLoader(np.arange(5), np.arange(5) * 10, batch_size=2)
+    >>> len(loader), list(loader)[-1]
+    (3, (array([4]), array([40])))
+    """
+
+    def __init__(
+        self,
+        *arrays: Any,
+        batch_size: int,
+        shuffle: bool = False,
+        rng: Rng = None,
+        drop_last: bool = False,
+        window: int | None = None,
+    ) -> None:
+        self._arrays = tuple(a if hasattr(a, "shape") else np.asarray(a) for a in arrays)
+        self._size = _positive("batch_size", batch_size)
+        self._window = None if window is None else _positive("window", window)
+        self._count = _count(self._arrays, self._window)
+        if drop_last and self._size > self._count:
+            raise ValueError(
+                f"batches: batch_size={self._size} with drop_last=True leaves no batch of"
+                f" {self._count} examples"
+            )
+        self._shuffle, self._drop_last = shuffle, drop_last
+        # One number stands for the orders of all epochs, whoever else draws from `rng` meanwhile.
+        if isinstance(rng, np.random.Generator):
+            self._seed = int(rng.integers(1 << 62))
+        else:
+            self._seed = operator.index(np.random.SeedSequence(rng).entropy)  # type: ignore[arg-type]
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch."""
+        return (self._count if self._drop_last else self._count + self._size - 1) // self._size
+
+    def __iter__(self) -> Iterator[Any]:
+        epoch, self._epoch = self._epoch, self._epoch + 1
+        return self._batches(epoch)
+
+    def _batches(self, epoch: int) -> Iterator[Any]:
+        order = None
+        if self._shuffle:
+            order = np.random.default_rng([self._seed, epoch]).permutation(self._count)
+        for start in range(0, len(self) * self._size, self._size):
+            stop = min(start + self._size, self._count)
+            if self._window is not None:
+                first = np.arange(start, stop) if order is None else order[start:stop]
+                index = first[:, None] + np.arange(self._window)
+                yield self._arrays[0][index], self._arrays[0][index + 1]
+            else:
+                # A slice is a view; only a shuffled batch is copied.
+                chosen = slice(start, stop) if order is None else order[start:stop]
+                batch = tuple(a[chosen] for a in self._arrays)
+                yield batch if len(batch) > 1 else batch[0]
+
+
+def batches(
+    *arrays: Any,
+    batch_size: int,
+    shuffle: bool = False,
+    rng: Rng = None,
+    drop_last: bool = False,
+    window: int | None = None,
+) -> Iterator[Any]:
+    """One pass over arrays in mini-batches; the arguments are those of `DataLoader`.
+
+    Arguments:
+        arrays: arrays of one length, the examples along axis 0.
+        batch_size: examples in a batch; the last batch has what is left.
+        shuffle: whether the examples come in random order.
+        rng: an int seed or a `numpy.random.Generator`, for a reproducible order.
+        drop_last: leave out a last batch that is not full.
+        window: examples are the windows of one sequence; see `DataLoader`.
+
+    Returns:
+        An iterator of batches: an array if one was given, else a tuple of them. Batches that are
+        not shuffled are views of the arrays.
+
+    Raises:
+        ValueError: no array, lengths that differ, sizes that are not positive, or settings that
+            leave no batch.
+
+    >>> import numpy as np
+    >>> list(batches(np.arange(5), batch_size=2))
+    [array([0, 1]), array([2, 3]), array([4])]
+    """
+    return iter(
+        DataLoader(
+            *arrays,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            rng=rng,
+            drop_last=drop_last,
+            window=window,
+        )
+    )
+
+
+def _positive(name: str, value: Any) -> int:
+    size = operator.index(value)
+    if size < 1:
+        raise ValueError(f"batches: {name} must be positive, not {size}")
+    return size
+
+
+def _count(arrays: tuple[Any, ...], window: int | None) -> int:
+    """The number of examples."""
+    if not arrays:
+        raise ValueError("batches: no array was given")
+    shapes = [tuple(a.shape) for a in arrays]
+    if any(not shape for shape in shapes):
+        raise ValueError(f"batches: an array of shape () has no examples; shapes: {shapes}")
+    if len({shape[0] for shape in shapes}) > 1:
+        raise ValueError(
+            f"batches: the arrays have different lengths {[shape[0] for shape in shapes]};"
+            " the examples lie along axis 0"
+        )
+    length = shapes[0][0]
+    if window is None:
+        if length == 0:
+            raise ValueError("batches: the arrays are empty")
+        return int(length)
+    if len(arrays) > 1:
+        raise ValueError("batches: window= takes one sequence; its shifted copy is the target")
+    if length <= window:
+        raise ValueError(
+            f"batches: window={window} needs a sequence of at least {window + 1}, not {length}"
+        )
+    return int(length - window)

@@ -1,0 +1,1 @@
+"""Transforms of functions: one interpreter and its public functions a file."""

@@ -1,0 +1,183 @@
+"""Checkpointing: a function that keeps only its inputs and runs again when it is differentiated.
+
+On a tape it is one step. The recompute happens inside the sweep: it appends to the same tape, sweeps
+what it appended and leaves the tape as it was, so values that the function closes over get their
+cotangents like any others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pycograd.core.box import Box
+from pycograd.core.primitive import Primitive, Trace, bind
+from pycograd.core.tape import Sweep, Tape, Var
+from pycograd.core.tree import tree_flatten, tree_unflatten
+from pycograd.transforms.batch import Batched, BatchTrace
+from pycograd.transforms.batch import _run as run_batched
+from pycograd.transforms.forward import Dual, ForwardTrace, jvp
+from pycograd.transforms.wrap import Transformed, check_callable, name_of
+
+_POLICIES = (None, "nothing", "everything")
+
+
+def checkpoint(f: Callable[..., Any], policy: str | None = None) -> Callable[..., Any]:
+    """`f` with less memory: its intermediate values are computed again in the reverse sweep.
+
+    Arguments:
+        f: any function of arrays and trees; keyword arguments too. It runs twice, so randomness in
+            it must come from keys (`pycograd.random`), which replay.
+        policy: what is kept of the values computed inside: None or "nothing", or "everything"
+            (which makes it an ordinary call).
+
+    Returns:
+        A function with the same results and derivatives.
+
+    Raises:
+        OuterWriteError: `f` writes into a differentiated value made outside it.
+
+    >>> import numpy as np
+    >>> grad(lambda x: np.sum(checkpoint(np.sin)(x)))(np.zeros(2))[0]
+    array([1., 1.])
+    """
+    check_callable(f, "checkpoint")
+    if policy not in _POLICIES:
+        raise ValueError(f"checkpoint: policy is one of {_POLICIES}, not {policy!r}")
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        leaves, treedef = tree_flatten((args, kwargs))
+        if policy == "everything" or not any(isinstance(x, Box) for x in leaves):
+            return f(*args, **kwargs)
+
+        def flat(*xs: Any) -> Any:
+            args, kwargs = tree_unflatten(treedef, xs)
+            return f(*args, **kwargs)
+
+        return _call(flat, name_of(f), _enclosed(f), leaves)
+
+    return Transformed(run, f, checkpoint, {"policy": policy})
+
+
+def _call(flat: Callable[..., Any], name: str, enclosed: list[Box], leaves: Sequence[Any]) -> Any:
+    segment = Segment(flat, name, enclosed)
+    outs = bind(segment, leaves, {})
+    return tree_unflatten(segment.out_tree, outs)
+
+
+def _enclosed(f: Any) -> list[Box]:
+    """The boxes that `f` closes over."""
+    found = []
+    for cell in getattr(f, "__closure__", None) or ():
+        try:
+            value = cell.cell_contents
+        except ValueError:
+            continue
+        found += [x for x in tree_flatten(value)[0] if isinstance(x, Box)]
+    return found
+
+
+class Segment(Primitive):
+    """One call of a checkpointed function; operands are the leaves of its arguments."""
+
+    special = True
+
+    def __init__(self, flat: Callable[..., Any], name: str, enclosed: list[Box]) -> None:
+        super().__init__(f"checkpoint({name})", self._run, multi=True, register=False)
+        self.flat, self.label, self.enclosed = flat, name, enclosed
+        self.out_tree: Any = None
+
+    def _run(self, *leaves: Any) -> tuple[Any, ...]:
+        outs, self.out_tree = tree_flatten(self.flat(*leaves))
+        return tuple(outs)
+
+    def under(self, trace: Trace, operands: Sequence[Any]) -> Any:
+        # A value closed over from an inner transform makes that transform the one that sees the
+        # operations; the call is then an ordinary one.
+        if any(x.trace.level > trace.level for x in self.enclosed):
+            return self._run(*operands)
+        if type(trace) is Tape:
+            return self._on_tape(trace, operands)
+        own = any(x.trace is trace for x in self.enclosed)
+        if isinstance(trace, BatchTrace) and not own:
+            return self._batched(trace, operands)
+        if isinstance(trace, ForwardTrace) and not own:
+            return self._forward(trace, operands)
+        return self._run(*operands)
+
+    # -- reverse -----------------------------------------------------------------------------------
+    def _on_tape(self, tape: Tape, operands: Sequence[Any]) -> Any:
+        slots = [x.slot if isinstance(x, Var) and x.trace is tape else None for x in operands]
+        values = [x if s is None else x.value for x, s in zip(operands, slots)]
+        steps, start, floor = tape.steps, len(tape.steps), tape.floor
+        tape.floor = start
+        try:
+            # Boxes of outer tapes among the values checkpoint there too.
+            outs = bind(self, values, {})
+        finally:
+            tape.floor = floor
+        outs = [x.value if isinstance(x, Var) and x.trace is tape else x for x in outs]
+        del steps[start:]  # what values closed over have recorded: it is recorded again in the sweep
+        live = [s for s in slots if s is not None]
+        return tape.record_multi(_recompute, live, (self, values, slots), outs)
+
+    # -- forward and batching: checkpoint the transformed function ------------------------------------
+    def _forward(self, trace: ForwardTrace, operands: Sequence[Any]) -> Any:
+        mine = [isinstance(x, Dual) and x.trace is trace for x in operands]
+        values = [x.value if m else x for x, m in zip(operands, mine)]
+        moving = [i for i, x in enumerate(operands) if mine[i] and x.tangent is not None]
+
+        def moved(*xs: Any) -> Any:
+            vals, ts = xs[: len(values)], xs[len(values) :]
+
+            def of_moving(*ys: Any) -> Any:
+                full = list(vals)
+                for i, y in zip(moving, ys):
+                    full[i] = y
+                return self._run(*full)
+
+            return jvp(of_moving, [vals[i] for i in moving], ts)
+
+        leaves = [*values, *[operands[i].tangent for i in moving]]
+        if not any(isinstance(x, Box) for x in leaves):
+            outs, tangents = moved(*leaves)
+        else:
+            outs, tangents = _call(moved, self.label, self.enclosed, leaves)
+        return tuple(
+            x if t is None else trace.box(x, t) for x, t in zip(outs, tangents)
+        )
+
+    def _batched(self, trace: BatchTrace, operands: Sequence[Any]) -> Any:
+        mine = [isinstance(x, Batched) and x.trace is trace for x in operands]
+        values = [x.value if m else x for x, m in zip(operands, mine)]
+        mapped = [m and x.mapped for x, m in zip(operands, mine)]
+        _, treedef = tree_flatten((tuple(values), {}))
+        flags: list[bool] = []
+
+        def rows(*xs: Any) -> Any:
+            outs, _ = run_batched(self._run, xs, mapped, treedef, trace.size)
+            flags[:] = [m for _, m in outs]
+            return [value for value, _ in outs]
+
+        if not any(isinstance(x, Box) for x in values):
+            outs = rows(*values)
+        else:
+            outs = _call(rows, self.label, self.enclosed, values)
+        return tuple(trace.box(x, m) for x, m in zip(outs, flags))
+
+
+def _recompute(cts: list[Any], residual: Any, parents: list[int], sweep: Sweep) -> None:
+    """Runs the segment again on the tape being swept, and sweeps what that recorded."""
+    segment, values, slots = residual
+    tape, steps = sweep.tape, sweep.steps
+    start = len(steps)
+    assert tape is not None and tape.steps is steps
+    boxed = [v if s is None else tape.box(v, s) for v, s in zip(values, slots)]
+    outs = segment._run(*boxed)
+    sweep.cts.extend([None] * (len(steps) - start))
+    for ct, out in zip(cts, outs):
+        if ct is None or not (isinstance(out, Var) and out.trace is tape):
+            continue
+        have = sweep.cts[out.slot]
+        sweep.cts[out.slot] = ct if have is None else have + ct
+    sweep.run(start)

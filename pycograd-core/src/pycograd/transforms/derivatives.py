@@ -1,0 +1,382 @@
+"""Whole derivatives: Jacobians, Hessians and products with them, from `vjp`, `jvp` and `vmap`.
+
+The rows of a Jacobian are pullbacks of unit cotangents, its columns tangents of unit tangents, all
+computed at once by `vmap` (or `chunk_size` at a time).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.aval import ShapeDtypeStruct, aval_of, is_inexact, shape_of
+from pycograd.core.box import Box
+from pycograd.core.errors import NotDifferentiableError
+from pycograd.core.tree import tree_flatten, tree_map, tree_unflatten
+from pycograd.transforms.batch import vmap
+from pycograd.transforms.forward import jvp
+from pycograd.transforms.reverse import grad, vjp
+from pycograd.transforms.wrap import (
+    Selection,
+    Transformed,
+    check_callable,
+    name_of,
+    normalize_argnums,
+)
+
+Argnums = int | Sequence[int] | None
+
+
+def jacrev(
+    f: Callable[..., Any],
+    argnums: Argnums = 0,
+    chunk_size: int | None = None,
+    *,
+    argnum: int | None = None,
+    has_aux: bool = False,
+) -> Callable[..., Any]:
+    """The Jacobian of `f`, a row at a time: best when the output is smaller than the input.
+
+    Arguments:
+        f: a function with any tree of outputs.
+        argnums: the positional arguments to differentiate, an int or a sequence.
+        chunk_size: rows to compute at a time, which bounds memory.
+        argnum: alias of `argnums`.
+        has_aux: `f` returns `(out, aux)`; the result is then `(jacobian, aux)`.
+
+    Returns:
+        A function whose result has the output's structure; at each output leaf stands the argument's
+        structure, with arrays of shape `(*output shape, *argument shape)`. For a holomorphic `f` of
+        complex arguments the entries are `df/dz`.
+
+    >>> import numpy as np
+    >>> jacrev(lambda x: x * x)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+    return _jacobian(f, argnums, argnum, chunk_size, has_aux, jacrev, _by_rows)
+
+
+def jacfwd(
+    f: Callable[..., Any],
+    argnums: Argnums = 0,
+    chunk_size: int | None = None,
+    *,
+    argnum: int | None = None,
+    has_aux: bool = False,
+) -> Callable[..., Any]:
+    """The Jacobian of `f`, a column at a time: best when the input is smaller than the output.
+
+    The arguments and the result are those of `jacrev`.
+
+    >>> import numpy as np
+    >>> jacfwd(lambda x: x * x)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+    return _jacobian(f, argnums, argnum, chunk_size, has_aux, jacfwd, _by_columns)
+
+
+def jacobian(
+    f: Callable[..., Any],
+    argnums: Argnums = 0,
+    chunk_size: int | None = None,
+    *,
+    argnum: int | None = None,
+    has_aux: bool = False,
+) -> Callable[..., Any]:
+    """The Jacobian of `f`, by rows or by columns, whichever are fewer.
+
+    The arguments and the result are those of `jacrev`.
+
+    >>> import numpy as np
+    >>> jacobian(lambda x: np.sum(x) * x)(np.array([1.0, 2.0]))
+    array([[4., 1.],
+           [2., 5.]])
+    """
+    return _jacobian(f, argnums, argnum, chunk_size, has_aux, jacobian, _by_fewer)
+
+
+def hessian(
+    f: Callable[..., Any],
+    argnums: Argnums = 0,
+    chunk_size: int | None = None,
+    *,
+    argnum: int | None = None,
+) -> Callable[..., Any]:
+    """The matrix of second derivatives of a real scalar function, forward over reverse.
+
+    Arguments:
+        f: a real scalar function (other outputs give one Hessian per entry).
+        argnums: the positional arguments, an int or a sequence.
+        chunk_size: columns to compute at a time.
+        argnum: alias of `argnums`.
+
+    Returns:
+        A function whose result has the argument's structure twice: at each leaf pair an array of
+        shape `(*first shape, *second shape)`.
+
+    >>> import numpy as np
+    >>> hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 2.0]))
+    array([[4., 2.],
+           [2., 0.]])
+    """
+    check_callable(f, "hessian")
+    numbers = argnums if argnum is None else argnum
+    run = jacfwd(jacrev(f, numbers), numbers, chunk_size)
+    return Transformed(run, f, hessian, {"argnums": numbers, "chunk_size": chunk_size})
+
+
+def hvp(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """The product of the Hessian of a real scalar function with a vector, without the Hessian.
+
+    Arguments:
+        f: a real scalar function.
+        argnums: the argument that the Hessian is of.
+
+    Returns:
+        `hvp(f)(x, v)`: `v` has the structure and shapes of `x`; further arguments of `f` follow `v`.
+
+    >>> import numpy as np
+    >>> hvp(lambda x: np.sum(x ** 3))(np.array([1.0, 2.0]), np.array([1.0, 0.0]))
+    array([6., 0.])
+    """
+    check_callable(f, "hvp")
+    if not isinstance(argnums, int):
+        raise TypeError("hvp: argnums is an int")
+
+    def run(x: Any, v: Any, *rest: Any, **kwargs: Any) -> Any:
+        gradient = grad(f, argnums)
+
+        def of(x: Any) -> Any:
+            args = list(rest)
+            args.insert(argnums if argnums >= 0 else len(args) + 1 + argnums, x)
+            return gradient(*args, **kwargs)
+
+        return jvp(of, (x,), (v,))[1]
+
+    return Transformed(run, f, hvp, {"argnums": argnums})
+
+
+def elementwise_grad(
+    f: Callable[..., Any], argnums: Argnums = 0, *, argnum: int | None = None
+) -> Callable[..., Any]:
+    """The derivative of a function that acts entry by entry, at every entry at once.
+
+    Arguments:
+        f: a function whose output entry i depends on input entry i alone. (For any other function
+            the result is the gradient of the sum of its output.)
+        argnums: the argument to differentiate, an int or a sequence.
+        argnum: alias of `argnums`.
+
+    Returns:
+        A function giving an array of the argument's shape.
+
+    >>> import numpy as np
+    >>> elementwise_grad(np.sin)(np.zeros(3))
+    array([1., 1., 1.])
+    """
+    check_callable(f, "elementwise_grad")
+    numbers = argnums if argnum is None else argnum
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        selection = Selection("elementwise_grad", f, args, kwargs, numbers, ())
+        out, pullback = vjp(lambda *xs: selection.call(f, list(xs)), *selection.leaves)
+        return selection.pack(pullback(tree_map(_ones, out)))
+
+    return Transformed(run, f, elementwise_grad, {"argnums": numbers})
+
+
+egrad = elementwise_grad
+
+
+def holomorphic_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+    """The complex derivative `df/dz` of a holomorphic function, entry by entry.
+
+    Arguments:
+        f: a holomorphic function of complex arguments.
+        argnums: the argument to differentiate.
+
+    Raises:
+        NotDifferentiableError: the argument is not complex.
+
+    >>> holomorphic_grad(lambda z: z * z)(1.0 + 1.0j)
+    (2+2j)
+    """
+    check_callable(f, "holomorphic_grad")
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        for leaf in tree_flatten(args[argnums])[0]:
+            if aval_of(leaf).dtype.kind != "c":
+                raise NotDifferentiableError(
+                    f"holomorphic_grad of {name_of(f)}: argument {argnums} is not complex; use grad,"
+                    " or pass z + 0j"
+                )
+        # vjp(ct) = conj(f') ct for a holomorphic f
+        return tree_map(_conjugate, elementwise_grad(f, argnums)(*args, **kwargs))
+
+    return Transformed(run, f, holomorphic_grad, {"argnums": argnums})
+
+
+def make_jvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+    """`make_jvp(f)(*args)(v)` is `(value, derivative along v)` in argument `argnums`.
+
+    >>> make_jvp(lambda x: x * x)(3.0)(1.0)
+    (9.0, 6.0)
+    """
+    check_callable(f, "make_jvp")
+
+    def at(*args: Any, **kwargs: Any) -> Callable[[Any], Any]:
+        selection = Selection("make_jvp", f, args, kwargs, argnums, ())
+        return lambda v: jvp(
+            lambda *xs: selection.call(f, list(xs)), selection.leaves, tree_flatten(v)[0]
+        )
+
+    return Transformed(at, f, make_jvp, {"argnums": argnums})
+
+
+def make_vjp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+    """`make_vjp(f)(*args)` is `(pullback, value)` in argument `argnums`; the pullback is reusable.
+
+    >>> pullback, value = make_vjp(lambda x: x * x)(3.0)
+    >>> pullback(1.0), value
+    (6.0, 9.0)
+    """
+    check_callable(f, "make_vjp")
+
+    def at(*args: Any, **kwargs: Any) -> Any:
+        selection = Selection("make_vjp", f, args, kwargs, argnums, ())
+        out, pullback = vjp(lambda *xs: selection.call(f, list(xs)), *selection.leaves)
+        return (lambda ct: selection.pack(pullback(ct))), out
+
+    return Transformed(at, f, make_vjp, {"argnums": argnums})
+
+
+# -- how a Jacobian is made ----------------------------------------------------------------------------
+def _jacobian(
+    f: Any,
+    argnums: Argnums,
+    argnum: int | None,
+    chunk_size: int | None,
+    has_aux: bool,
+    make: Callable[..., Any],
+    rows_or_columns: Callable[..., Any],
+) -> Callable[..., Any]:
+    name = make.__name__
+    check_callable(f, name)
+    if argnum is not None:
+        argnums = argnum
+    numbers, _ = normalize_argnums(f, argnums, None, None, name)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        selection = Selection(name, f, args, kwargs, numbers, ())
+        if not all(selection.live):
+            i = selection.live.index(False)
+            raise NotDifferentiableError(
+                f"{name} of {name_of(f)}: {selection.path(i)} is not a float or complex value, so"
+                " its structure cannot hold derivatives; pass it as another argument"
+            )
+
+        def of_leaves(*xs: Any) -> Any:
+            return selection.call(f, list(xs))
+
+        aux: list[Any] = []
+        body = of_leaves if not has_aux else _without_aux(of_leaves, aux)
+        out_tree, blocks = rows_or_columns(body, selection.leaves, chunk_size, name)
+        jac = tree_unflatten(out_tree, [selection.pack(row) for row in blocks])
+        return (jac, aux[-1]) if has_aux else jac
+
+    options = {"argnums": argnums, "chunk_size": chunk_size, "has_aux": has_aux}
+    return Transformed(run, f, make, options)
+
+
+def _without_aux(f: Callable[..., Any], kept: list[Any]) -> Callable[..., Any]:
+    from pycograd.transforms.custom import stop_gradient
+
+    def body(*xs: Any) -> Any:
+        out, aux = f(*xs)
+        kept.append(stop_gradient(aux))
+        return out
+
+    return body
+
+
+def _by_rows(f: Any, leaves: Sequence[Any], chunk_size: int | None, name: str) -> Any:
+    return _rows(*vjp(f, *leaves), leaves, chunk_size, name)
+
+
+def _rows(out: Any, pullback: Any, leaves: Any, chunk_size: int | None, name: str) -> Any:
+    outs, out_tree = tree_flatten(out)
+    avals = [aval_of(x) for x in outs]
+    blocks = []
+    for i, aval in enumerate(avals):
+        _check_output(aval, name)
+
+        def row(unit: Any, i: int = i) -> Any:
+            cts = [unit if j == i else None for j in range(len(outs))]
+            return pullback(_tree_with_none(out_tree, cts, avals))
+
+        found = vmap(row, chunk_size=chunk_size)(_units(aval))
+        blocks.append(
+            [
+                _conjugate(np.reshape(block, (*aval.shape, *shape_of(x))))
+                for block, x in zip(found, leaves)
+            ]
+        )
+    return out_tree, blocks
+
+
+def _tree_with_none(treedef: Any, cts: Sequence[Any], avals: Sequence[Any]) -> Any:
+    return tree_unflatten(
+        treedef, [np.zeros(a.shape, a.dtype) if c is None else c for c, a in zip(cts, avals)]
+    )
+
+
+def _by_columns(f: Any, leaves: Sequence[Any], chunk_size: int | None, name: str) -> Any:
+    structure: list[Any] = []
+    columns: list[list[Any]] = []
+    for i, x in enumerate(leaves):
+        aval = aval_of(x)
+
+        def column(unit: Any, i: int = i) -> Any:
+            moves = [unit if j == i else None for j in range(len(leaves))]
+            outs, treedef = tree_flatten(jvp(f, leaves, moves)[1])
+            structure.append(treedef)
+            return outs
+
+        found = vmap(column, out_axes=-1, chunk_size=chunk_size)(_units(aval))
+        columns.append([np.reshape(c, (*shape_of(c)[:-1], *aval.shape)) for c in found])
+    for block in columns[0]:
+        _check_output(aval_of(block), name)
+    return structure[0], [list(row) for row in zip(*columns)]
+
+
+def _by_fewer(f: Any, leaves: Sequence[Any], chunk_size: int | None, name: str) -> Any:
+    out, pullback = vjp(f, *leaves)
+    rows = sum(aval_of(x).size for x in tree_flatten(out)[0])
+    columns = sum(aval_of(x).size for x in leaves)
+    if rows <= columns:
+        return _rows(out, pullback, leaves, chunk_size, name)
+    return _by_columns(f, leaves, chunk_size, name)
+
+
+def _check_output(aval: ShapeDtypeStruct, name: str) -> None:
+    if not is_inexact(aval.dtype):
+        raise NotDifferentiableError(f"{name}: an output of dtype {aval.dtype} has no derivative")
+
+
+def _units(aval: ShapeDtypeStruct) -> Any:
+    """One unit array per entry, stacked: `(size, *shape)`."""
+    return np.reshape(np.eye(aval.size, dtype=aval.dtype), (aval.size, *aval.shape))
+
+
+def _ones(x: Any) -> Any:
+    return np.ones(shape_of(x), aval_of(x).dtype)
+
+
+def _conjugate(x: Any) -> Any:
+    if isinstance(x, complex) or (hasattr(x, "dtype") and x.dtype.kind == "c"):
+        return x.conjugate() if isinstance(x, complex) and not isinstance(x, Box) else np.conj(x)
+    return x

@@ -1,0 +1,279 @@
+"""Reverse mode. `vjp: (a -> b) -> a -> (b, CT b -> CT a)`; `grad` seeds a real scalar with 1.
+
+Inputs are boxed on a fresh tape, the function runs as it is, and one sweep over the tape gives the
+cotangents (`core.tape`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.aval import aval_of, dtype_of, shape_of
+from pycograd.core.box import Box
+from pycograd.core.errors import NonScalarOutputError, ShapeError, TreeMismatchError
+from pycograd.core.fit import cast
+from pycograd.core.tape import Sweep, Tape, Var, owned
+from pycograd.core.tree import tree_flatten, tree_map, tree_unflatten
+from pycograd.transforms.wrap import (
+    Selection,
+    Transformed,
+    check_callable,
+    check_result,
+    leaves_like,
+    name_of,
+    normalize_argnums,
+)
+
+
+def value_and_grad(
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] | None = None,
+    has_aux: bool = False,
+    *,
+    argnames: str | Sequence[str] | None = None,
+    argnum: int | None = None,
+) -> Callable[..., Any]:
+    """The value of a real scalar function and its gradients.
+
+    Arguments:
+        f: a function of arrays, scalars and trees of them, written in NumPy.
+        argnums: the positional arguments to differentiate: an int (negative too) gives the bare
+            gradient, a sequence a tuple in that order; None means all, as a tuple.
+        has_aux: `f` returns `(loss, aux)`; `aux` is passed through as a constant.
+        argnames: keyword arguments to differentiate; their gradients come as a dict.
+        argnum: alias of `argnums`.
+
+    Returns:
+        A function of the arguments of `f` returning `(value, gradients)`, or
+        `((value, aux), gradients)`. Each gradient has its argument's structure, shapes and dtypes;
+        None stands for a leaf that is not a float or complex value. For complex `z = a + ib` the
+        gradient is `dL/da + i dL/db`.
+
+    Raises:
+        NotDifferentiableError: nothing to differentiate, such as `grad(f)(3)`.
+        NonScalarOutputError: `f` did not return a real scalar.
+
+    >>> import numpy as np
+    >>> value, (g,) = value_and_grad(lambda x: np.sum(x * x))(np.array([1.0, 2.0]))
+    >>> float(value), g
+    (5.0, array([2., 4.]))
+    """
+    check_callable(f, "value_and_grad")
+    options = {"argnums": argnums, "has_aux": has_aux, "argnames": argnames, "argnum": argnum}
+    argnums, names = normalize_argnums(f, argnums, argnum, argnames, "value_and_grad")
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        selection = Selection("grad", f, args, kwargs, argnums, names)
+        tape = Tape(name_of(f))
+        try:
+            boxed = [
+                tape.input(leaf) if live else leaf
+                for leaf, live in zip(selection.leaves, selection.live)
+            ]
+            slots = [x.slot if live else None for x, live in zip(boxed, selection.live)]
+            inputs = len(tape.steps)
+            out = selection.call(f, boxed)
+            del boxed
+            check_result(out, f, "grad")
+            aux = None
+            if has_aux:
+                if not (isinstance(out, tuple) and len(out) == 2):
+                    raise TypeError(f"grad(has_aux=True): {name_of(f)} must return (loss, aux)")
+                out, aux = out
+                aux = tree_map(lambda leaf: unbox(leaf, tape), aux)
+            value, slot = _scalar(out, tape, f)
+            del out
+            cts = [None] * inputs
+            if slot is not None:
+                cts = pull(tape, [slot], [dtype_of(value).type(1)], inputs)
+        finally:
+            tape.close()
+        grads = [
+            finish(leaf, cts[s]) if s is not None else None
+            for leaf, s in zip(selection.leaves, slots)
+        ]
+        value = value if isinstance(value, Box) else np.asarray(value)
+        return ((value, aux) if has_aux else value), selection.pack(grads)
+
+    return Transformed(run, f, value_and_grad, options)
+
+
+def grad(
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] | None = None,
+    has_aux: bool = False,
+    *,
+    argnames: str | Sequence[str] | None = None,
+    argnum: int | None = None,
+) -> Callable[..., Any]:
+    """The gradients of a real scalar function; see `value_and_grad` for the arguments.
+
+    Returns:
+        A function of the arguments of `f` returning the gradients, a tuple with one per positional
+        argument (bare for an int `argnums`); with `has_aux`, `(gradients, aux)`.
+
+    >>> grad(lambda x: x * x)(3.0)
+    (6.0,)
+    >>> grad(lambda x, y: x * y, argnums=1)(3.0, 2.0)
+    3.0
+    """
+    check_callable(f, "grad")
+    options = {"argnums": argnums, "has_aux": has_aux, "argnames": argnames, "argnum": argnum}
+    both = value_and_grad(f, **options)  # type: ignore[arg-type]
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        value, grads = both(*args, **kwargs)
+        return (grads, value[1]) if has_aux else grads
+
+    return Transformed(run, f, grad, options)
+
+
+def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """The value of `f` and its pullback, which maps output cotangents to input cotangents.
+
+    Arguments:
+        f: a function of `primals`, with any tree of outputs.
+        primals: arrays, scalars and trees.
+        has_aux: `f` returns `(out, aux)`; aux is passed through.
+
+    Returns:
+        `(out, pullback)`, with `has_aux` `(out, pullback, aux)`. `pullback(ct)` takes a tree like
+        `out` and returns a tuple with one cotangent per primal; it may be called again.
+
+    Raises:
+        TreeMismatchError, ShapeError: a cotangent that does not fit the output.
+
+    >>> import numpy as np
+    >>> out, pullback = vjp(np.sin, 0.0)
+    >>> pullback(1.0)
+    (1.0,)
+    """
+    check_callable(f, "vjp")
+    selection = Selection("vjp", f, primals, {}, None, ())
+    tape = Tape(name_of(f))
+    try:
+        boxed = [
+            tape.input(leaf) if live else leaf
+            for leaf, live in zip(selection.leaves, selection.live)
+        ]
+        slots = [x.slot if live else None for x, live in zip(boxed, selection.live)]
+        inputs = len(tape.steps)
+        out = selection.call(f, boxed)
+        check_result(out, f, "vjp")
+        aux = None
+        if has_aux:
+            out, aux = out
+            aux = tree_map(lambda leaf: unbox(leaf, tape), aux)
+        outs, treedef = tree_flatten(out)
+        heads = [x.slot if isinstance(x, Var) and x.trace is tape else None for x in outs]
+        values = [unbox(x, tape) for x in outs]
+        avals = [aval_of(v) if s is not None else None for v, s in zip(values, heads)]
+        steps = tape.steps
+    finally:
+        tape.close()
+    result = tree_unflatten(treedef, values)
+    lock = threading.Lock()  # a pullback opens the one tape again
+
+    def pullback(ct: Any) -> tuple[Any, ...]:
+        """The cotangents of the primals for the cotangent `ct` of the output."""
+        try:
+            cts = leaves_like(result, ct)
+        except TreeMismatchError as error:
+            raise TreeMismatchError(
+                f"vjp of {name_of(f)}: the cotangent does not have the output's structure: {error}"
+            ) from error
+        seeds, at = [], []
+        for i, (c, slot, aval) in enumerate(zip(cts, heads, avals)):
+            if slot is None or aval is None or c is None:
+                continue
+            if not hasattr(c, "shape"):
+                c = np.asarray(c)
+            if shape_of(c) != aval.shape:
+                raise ShapeError(
+                    f"vjp of {name_of(f)}: cotangent {i} has shape {shape_of(c)}, its output"
+                    f" {aval.shape}"
+                )
+            seeds.append(cast(c, aval.dtype))
+            at.append(slot)
+        with lock:
+            tape.reopen(list(steps))
+            try:
+                found = pull(tape, at, seeds, inputs) if at else [None] * inputs
+            finally:
+                tape.close()
+        grads = [
+            finish(leaf, found[s]) if s is not None else None
+            for leaf, s in zip(selection.leaves, slots)
+        ]
+        return selection.pack(grads)  # type: ignore[no-any-return]
+
+    return (result, pullback, aux) if has_aux else (result, pullback)
+
+
+def pull(tape: Tape, slots: Sequence[int], seeds: Sequence[Any], inputs: int) -> list[Any]:
+    """Sweeps the tape from the given cotangents of slots; the cotangents of the inputs."""
+    steps = tape.steps
+    del steps[max(*slots, inputs - 1) + 1 :]  # nothing after the last output matters
+    cts: list[Any] = [None] * len(steps)
+    for slot, seed in zip(slots, seeds):
+        cts[slot] = seed if cts[slot] is None else cts[slot] + seed
+    Sweep(steps, cts, tape).run(inputs)
+    return cts
+
+
+def finish(leaf: Any, ct: Any) -> Any:
+    """The cotangent handed to the user: of the leaf's own type, in memory that nobody else sees."""
+    if isinstance(ct, Box):
+        return ct
+    kind = type(leaf)
+    if ct is None:
+        if isinstance(leaf, Box):
+            return np.zeros(leaf.shape, leaf.dtype, like=leaf)
+        return kind(0) if kind in (float, complex) else _typed(leaf, np.zeros(leaf.shape, leaf.dtype))
+    if kind is float or kind is complex:
+        return kind(ct)
+    if isinstance(leaf, Box):
+        return ct
+    return _typed(leaf, ct if owned(ct) else np.array(ct))
+
+
+def _typed(leaf: Any, ct: Any) -> Any:
+    return leaf.dtype.type(ct) if isinstance(leaf, np.generic) else ct
+
+
+def unbox(x: Any, tape: Tape) -> Any:
+    """`x` without this tape's box."""
+    return x.value if isinstance(x, Var) and x.trace is tape else x
+
+
+def _scalar(out: Any, tape: Tape, f: Any) -> tuple[Any, Any]:
+    """The value and slot of the output, which must be a real scalar."""
+    leaves = tree_flatten(out)[0]
+    if len(leaves) != 1 or leaves[0] is not out:
+        raise NonScalarOutputError(
+            f"grad of {name_of(f)}: it returned {type(out).__name__}, not a real scalar. Return the"
+            " loss alone, or (loss, aux) with has_aux=True, or use jacobian for several outputs"
+        )
+    mine = isinstance(out, Var) and out.trace is tape
+    value = out.value if mine else out
+    if not mine and not isinstance(value, (Box, np.ndarray, np.generic, int, float, complex)):
+        raise NonScalarOutputError(
+            f"grad of {name_of(f)}: it returned {type(out).__name__}, not a real scalar"
+        )
+    aval = aval_of(value)
+    if aval.shape != ():
+        raise NonScalarOutputError(
+            f"grad of {name_of(f)}: its output has shape {aval.shape}, and gradients are of real"
+            " scalars. Reduce it (np.sum, np.mean), or use jacobian(f), elementwise_grad(f), or"
+            " vmap(grad(f)) for one gradient per row"
+        )
+    if aval.dtype.kind == "c":
+        raise NonScalarOutputError(
+            f"grad of {name_of(f)}: its output is complex. Return a real scalar such as np.abs(z)"
+            " ** 2 or np.real(z), or use holomorphic_grad"
+        )
+    return value, out.slot if mine else None  # type: ignore[union-attr]

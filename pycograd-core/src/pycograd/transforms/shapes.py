@@ -1,0 +1,210 @@
+"""Shapes without data. `eval_shape: (a -> b) -> aval a -> aval b`.
+
+A `Shaped` box knows an array's shape and dtype and nothing else; each operation's shape rule says
+what comes out. Sizes may be symbols; the equalities that operations need are collected, and a
+contradiction names the operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from pycograd.core import sizes
+from pycograd.core.aval import ShapeDtypeStruct, aval_of, make_aval, substitute_shape
+from pycograd.core.box import Box
+from pycograd.core.dims import Constraints, Dim
+from pycograd.core.errors import ControlFlowError, EscapedTracerError
+from pycograd.core.primitive import Primitive, Trace
+from pycograd.core.tree import tree_flatten, tree_map, tree_unflatten
+from pycograd.transforms.wrap import check_callable, check_result, name_of
+
+
+class ShapeTrace(Trace):
+    """One abstract evaluation."""
+
+    __slots__ = ("open",)
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.open = True
+
+    def box(self, aval: ShapeDtypeStruct) -> Shaped:
+        """A box of which only `aval` is known."""
+        shaped: Shaped = object.__new__(Shaped)
+        shaped.value, shaped.trace = aval, self
+        return shaped
+
+    def constant(self, value: Any) -> Shaped:
+        """A box for a known array, whose data are forgotten."""
+        return self.box(aval_of(value))
+
+    def process(
+        self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
+    ) -> Any:
+        if not self.open:
+            raise EscapedTracerError(
+                f"{primitive.name}: a value made inside eval_shape of {self.name} was used after it"
+                " had returned"
+            )
+        avals = [
+            x.value if isinstance(x, Shaped) and x.trace is self else aval_of(x) for x in operands
+        ]
+        out = primitive.shape(avals, params)
+        return tuple([self.box(a) for a in out]) if primitive.multi else self.box(out)
+
+
+class Shaped(Box):
+    """A value known by its shape and dtype only."""
+
+    __slots__ = ()
+    value: ShapeDtypeStruct
+
+    def rebind(self, new: Box) -> None:
+        self.value = new.value
+
+    def _no_data(self, what: str) -> NoReturn:
+        raise ControlFlowError(
+            f"{what} a value of which only the shape is known, {self.value!r}. Write np.where in"
+            " place of if, and branch on shapes or constants"
+        )
+
+    def __bool__(self) -> bool:
+        self._no_data("Python control flow on")
+
+    def __float__(self) -> NoReturn:
+        self._no_data("float() of")
+
+    def __int__(self) -> NoReturn:
+        self._no_data("int() of")
+
+    def __index__(self) -> NoReturn:
+        self._no_data("an index from")
+
+    def _kind(self) -> str:
+        return f"a value of which only the shape is known, {self.value!r},"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+
+def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The shapes and dtypes that `f` would return, without computing or allocating anything.
+
+    Arguments:
+        f: a function written in NumPy; transforms of functions too.
+        args, kwargs: arrays, `ShapeDtypeStruct`s (sizes may be symbols, `("B", 3)`), Python floats,
+            and trees of them; ints, strings and other values reach `f` as they are.
+
+    Returns:
+        The output tree with a `ShapeDtypeStruct` for each array.
+
+    Raises:
+        ShapeError: shapes that do not fit, or symbols that would have to equal different numbers.
+
+    >>> import numpy as np
+    >>> eval_shape(np.matmul, ShapeDtypeStruct((7, 4)), ShapeDtypeStruct((4, 9)))
+    f64[7,9]
+    """
+    return _evaluate(f, args, kwargs)[0]
+
+
+def _evaluate(f: Any, args: Any, kwargs: Any) -> tuple[Any, Constraints]:
+    check_callable(f, "eval_shape")
+    leaves, treedef = tree_flatten((args, kwargs))
+    constraints = Constraints(_symbols(leaves))
+    trace = ShapeTrace(name_of(f))
+    try:
+        with sizes.collecting(constraints):
+            boxed = [trace.box(aval_of(x)) if _is_abstract(x) else x for x in leaves]
+            new_args, new_kwargs = tree_unflatten(treedef, boxed)
+            out = f(*new_args, **new_kwargs)
+            check_result(out, f, "eval_shape")
+    finally:
+        trace.open = False
+
+    def describe(x: Any) -> Any:
+        if not (_is_abstract(x) or isinstance(x, (bool, int))):
+            return x
+        aval = x.value if isinstance(x, Shaped) else aval_of(x)
+        return make_aval(tuple(constraints.resolve(n) for n in aval.shape), aval.dtype)
+
+    return tree_map(describe, out), constraints
+
+
+def _is_abstract(x: Any) -> bool:
+    return isinstance(x, (ShapeDtypeStruct, Box, np.ndarray, np.generic, float, complex))
+
+
+def _symbols(leaves: Sequence[Any]) -> set[str]:
+    return {
+        name
+        for x in leaves
+        if isinstance(x, ShapeDtypeStruct)
+        for n in x.shape
+        if isinstance(n, Dim)
+        for name in n.symbols
+    }
+
+
+def infer_shapes(f: Callable[..., Any], *shapes: Any) -> Any:
+    """As `eval_shape`, with plain tuples for float64 arrays, in and out.
+
+    >>> import numpy as np
+    >>> infer_shapes(np.matmul, (7, 4), (4, "N"))
+    (7, N)
+    """
+    out = eval_shape(f, *[_struct(s) for s in shapes])
+    return tree_map(lambda a: a.shape if isinstance(a, ShapeDtypeStruct) else a, out)
+
+
+def _struct(shape: Any) -> Any:
+    if isinstance(shape, (tuple, list)) and all(isinstance(n, (int, str, Dim)) for n in shape):
+        return ShapeDtypeStruct(shape)
+    return shape
+
+
+def substitute(specs: Any, sizes: Mapping[str, int]) -> Any:
+    """A tree of `ShapeDtypeStruct`s with symbols replaced by numbers; other symbols remain.
+
+    >>> substitute(ShapeDtypeStruct(("B", 3)), {"B": 8})
+    f64[8,3]
+    """
+
+    def one(spec: Any) -> Any:
+        if isinstance(spec, ShapeDtypeStruct):
+            return make_aval(substitute_shape(spec.shape, sizes), spec.dtype, spec.weak)
+        return spec
+
+    return tree_map(one, specs)
+
+
+def bind(f: Callable[..., Any], *args: Any, sizes: Mapping[str, int] | None = None) -> Any:
+    """The shapes that `f` returns with symbols given numbers, which must fit what `f` requires.
+
+    Arguments:
+        f, args: as in `eval_shape`.
+        sizes: symbol -> number.
+
+    Raises:
+        ShapeError: a number that contradicts an equality the operations of `f` need.
+
+    >>> import numpy as np
+    >>> bind(np.matmul, ShapeDtypeStruct(("B", 4)), ShapeDtypeStruct((4, 2)), sizes={"B": 8})
+    f64[8,2]
+    """
+    out, constraints = _evaluate(f, args, {})
+    for name, size in (sizes or {}).items():
+        constraints.equate(Dim.of(name), size, f"bind of {name_of(f)}")
+    resolved = tree_map(
+        lambda a: make_aval(tuple(constraints.resolve(n) for n in a.shape), a.dtype)
+        if isinstance(a, ShapeDtypeStruct)
+        else a,
+        out,
+    )
+    return resolved

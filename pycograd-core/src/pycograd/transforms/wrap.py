@@ -1,0 +1,234 @@
+"""What every transform does around the user's function: selecting arguments, naming, checking.
+
+A transformed function keeps the name, docstring and signature of its function and pickles when the
+function does.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.aval import is_inexact
+from pycograd.core.box import Box
+from pycograd.core.errors import AsyncFunctionError, NotDifferentiableError
+from pycograd.core.tree import tree_flatten, tree_map, tree_paths, tree_unflatten
+
+_CO_GENERATOR, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
+
+
+class Transformed:
+    """A transformed function: `make(f, **options)` rebuilds it, so it pickles."""
+
+    def __init__(
+        self, run: Callable[..., Any], f: Any, make: Callable[..., Any], options: dict[str, Any]
+    ) -> None:
+        functools.update_wrapper(self, f)
+        self._run, self._make, self._options = run, make, options
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(*args, **kwargs)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __reduce__(self) -> Any:
+        name = getattr(self, "__qualname__", "")
+        module = sys.modules.get(getattr(self, "__module__", ""))
+        found: Any = module
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is self:  # a decorated function, found by its own name
+            return name
+        return _remake, (self._make, self.__wrapped__, self._options)  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return f"<{self._make.__name__} of {name_of(self.__wrapped__)}>"  # type: ignore[attr-defined]
+
+
+def _remake(make: Callable[..., Any], f: Any, options: dict[str, Any]) -> Any:
+    return make(f, **options)
+
+
+def name_of(f: Any) -> str:
+    """What to call `f` in messages."""
+    return getattr(f, "__name__", None) or type(f).__name__
+
+
+def check_callable(f: Any, transform: str) -> None:
+    """Refuses what is no function, and functions that do not return their result."""
+    if not callable(f):
+        raise TypeError(f"{transform}() takes a function, not {type(f).__name__}")
+    code = getattr(f, "__code__", None) or getattr(
+        getattr(type(f), "__call__", None), "__code__", None
+    )
+    if code is not None and code.co_flags & (
+        _CO_GENERATOR | _CO_COROUTINE | _CO_ASYNC_GENERATOR
+    ):
+        kind = "a generator" if code.co_flags & _CO_GENERATOR else "an async"
+        raise AsyncFunctionError(
+            f"{transform}: {name_of(f)} is {kind} function; differentiate a plain function that"
+            " returns its value, and await or iterate around it"
+        )
+
+
+def check_result(out: Any, f: Any, transform: str) -> None:
+    """Refuses a coroutine or generator that a wrapped function returned."""
+    if isinstance(out, (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)):
+        if isinstance(out, types.CoroutineType):
+            out.close()
+        raise AsyncFunctionError(
+            f"{transform}: {name_of(f)} returned a {type(out).__name__}; differentiate a plain"
+            " function that returns its value"
+        )
+
+
+def leaves_like(tree: Any, values: Any) -> list[Any]:
+    """The leaves of `values`, a tree like `tree` in which None may stand for a leaf."""
+    found: list[Any] = []
+    tree_map(lambda leaf, value: found.append(value), tree, values)
+    return found
+
+
+def is_differentiable(leaf: Any) -> bool:
+    """True for float and complex arrays, scalars and boxes."""
+    kind = type(leaf)
+    if kind is np.ndarray or isinstance(leaf, (Box, np.generic)):
+        return is_inexact(leaf.dtype)
+    if kind is float or kind is complex:
+        return True
+    dtype = getattr(leaf, "dtype", None)
+    return isinstance(dtype, np.dtype) and is_inexact(dtype) and hasattr(leaf, "shape")
+
+
+def normalize_argnums(
+    f: Any, argnums: Any, argnum: Any, argnames: Any, transform: str
+) -> tuple[Any, tuple[str, ...]]:
+    """`argnums` (None, int or tuple) and `argnames` (a tuple) from the spellings users write."""
+    if argnum is not None:
+        if argnums is not None:
+            raise TypeError(f"{transform}: argnum= and argnums= are one thing; give one")
+        argnums = argnum
+    if argnums is not None and not isinstance(argnums, int):
+        argnums = tuple(argnums)
+        if not all(isinstance(n, (int, np.integer)) for n in argnums):
+            raise TypeError(f"{transform}: argnums are ints, not {argnums!r}")
+    names = (argnames,) if isinstance(argnames, str) else tuple(argnames or ())
+    return argnums, names
+
+
+class Selection:
+    """The arguments of one call, those to differentiate taken apart into leaves.
+
+    Arguments:
+        argnums: None (every positional argument that is differentiable), an int or a tuple.
+        argnames: keyword arguments to differentiate as well.
+    """
+
+    __slots__ = ("args", "kwargs", "places", "trees", "leaves", "live", "bare", "named")
+
+    def __init__(
+        self,
+        transform: str,
+        f: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        argnums: Any,
+        argnames: Sequence[str],
+    ) -> None:
+        self.args, self.kwargs = args, kwargs
+        self.bare, self.named = isinstance(argnums, int), tuple(argnames)
+        places: list[Any]
+        if argnums is None:
+            places = [] if argnames else list(range(len(args)))
+        else:
+            numbers = (argnums,) if isinstance(argnums, int) else argnums
+            places = [_position(transform, n, len(args)) for n in numbers]
+        for name in argnames:
+            if name not in kwargs:
+                raise TypeError(f"{transform}: argnames names {name!r}, which was not given by name")
+            places.append(name)
+        self.places = places
+        self.trees: list[Any] = []
+        self.leaves: list[Any] = []
+        self.live: list[bool] = []
+        for place in places:
+            tree = kwargs[place] if isinstance(place, str) else args[place]
+            leaves, treedef = tree_flatten(tree)
+            live = [is_differentiable(leaf) for leaf in leaves]
+            if not any(live) and (argnums is not None or argnames) and leaves:
+                raise _not_differentiable(transform, f, place, tree)
+            self.trees.append((treedef, len(leaves)))
+            self.leaves += leaves
+            self.live += live
+        if places and not any(self.live) and (self.leaves or argnums is not None):
+            raise _not_differentiable(transform, f, places[0], args)
+
+    def call(self, f: Any, boxed: Sequence[Any]) -> Any:
+        """Runs `f` with the leaves replaced by `boxed`."""
+        args, kwargs, start = list(self.args), self.kwargs, 0
+        if self.named:
+            kwargs = dict(kwargs)
+        for place, (treedef, n) in zip(self.places, self.trees):
+            tree = tree_unflatten(treedef, boxed[start : start + n])
+            start += n
+            if isinstance(place, str):
+                kwargs[place] = tree
+            else:
+                args[place] = tree
+        return f(*args, **kwargs)
+
+    def pack(self, results: Sequence[Any]) -> Any:
+        """One result a leaf, as the trees of the arguments: a tuple, or bare for an int argnums."""
+        out, start = [], 0
+        for treedef, n in self.trees:
+            out.append(tree_unflatten(treedef, results[start : start + n]))
+            start += n
+        if self.named:
+            by_name = dict(zip(self.named, out[len(out) - len(self.named) :]))
+            rest = out[: len(out) - len(self.named)]
+            if not rest:
+                return by_name
+            return (rest[0] if self.bare else tuple(rest)), by_name
+        return out[0] if self.bare else tuple(out)
+
+    def path(self, i: int) -> str:
+        """The name of leaf `i` in messages, such as `argument 0.w`."""
+        start = 0
+        for place, (treedef, n) in zip(self.places, self.trees):
+            if i < start + n:
+                tree = tree_unflatten(treedef, list(range(n)))
+                name = tree_paths(tree)[i - start]
+                return f"argument {place}" + (f".{name}" if name else "")
+            start += n
+        return f"leaf {i}"
+
+
+def _position(transform: str, n: int, count: int) -> int:
+    if not -count <= n < count:
+        raise TypeError(f"{transform}: argnums names position {n}, but {count} were given")
+    return int(n) % count
+
+
+def _not_differentiable(transform: str, f: Any, place: Any, given: Any) -> NotDifferentiableError:
+    leaves = tree_flatten(given)[0]
+    kinds = ", ".join(sorted({_kind(leaf) for leaf in leaves})) or "nothing"
+    fix = ""
+    if leaves and isinstance(leaves[0], int) and not isinstance(leaves[0], bool):
+        fix = f": write {float(leaves[0])!r} instead of {leaves[0]!r}"
+    elif leaves and getattr(getattr(leaves[0], "dtype", None), "kind", "") in "iu":
+        fix = ": write x.astype(float)"
+    return NotDifferentiableError(
+        f"{transform} of {name_of(f)}: argument {place!r} holds {kinds}; only float and complex"
+        f" values are differentiated{fix}"
+    )
+
+
+def _kind(leaf: Any) -> str:
+    dtype = getattr(leaf, "dtype", None)
+    return type(leaf).__name__ if dtype is None else f"{dtype} {type(leaf).__name__}"

@@ -1,0 +1,316 @@
+"""Optimisers against the papers' formulas in plain Python, and against torch where it is there."""
+
+import collections
+import copy
+import math
+import pickle
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from pycograd.core.errors import (
+    NotDifferentiableError,
+    PycogradError,
+    ShapeError,
+    TreeMismatchError,
+)
+from pycograd.train import (
+    SGD,
+    Adam,
+    AdamW,
+    Optimizer,
+    clip_grad_norm,
+    cosine_decay,
+    sgd_update,
+    step_decay,
+)
+
+STEPS = 60
+SETTINGS = [
+    (SGD, {"lr": 0.05}),
+    (SGD, {"lr": 0.05, "weight_decay": 0.1}),
+    (SGD, {"lr": 0.05, "momentum": 0.9}),
+    (SGD, {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1}),
+    (SGD, {"lr": 0.05, "momentum": 0.8, "nesterov": True}),
+    (SGD, {"lr": 0.05, "momentum": 0.8, "nesterov": True, "weight_decay": 0.1}),
+    (Adam, {}),
+    (Adam, {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-3}),
+    (Adam, {"lr": 0.02, "weight_decay": 0.1}),
+    (AdamW, {"lr": 0.02}),
+    (AdamW, {"lr": 0.02, "weight_decay": 0.1}),
+]
+IDS = [f"{cls.__name__}-{'-'.join(settings)}" for cls, settings in SETTINGS]
+
+
+def by_the_paper(cls, lr, p, gradient, steps, momentum=0.0, weight_decay=0.0, nesterov=False,
+                 betas=(0.9, 0.999), eps=1e-8):  # fmt: skip
+    """The path of one number, each formula as its paper (or torch's documentation) prints it."""
+    path, b, m, v = [], None, 0.0, 0.0
+    for t in range(1, steps + 1):
+        g = gradient(p, t)
+        if cls is AdamW:
+            p -= lr * weight_decay * p
+        else:
+            g += weight_decay * p
+        if cls is SGD:
+            b = g if b is None else momentum * b + g
+            p -= lr * ((g + momentum * b) if nesterov else b if momentum else g)
+        else:
+            m, v = betas[0] * m + (1 - betas[0]) * g, betas[1] * v + (1 - betas[1]) * g**2
+            m_hat, v_hat = m / (1 - betas[0] ** t), v / (1 - betas[1] ** t)
+            p -= lr * m_hat / (math.sqrt(v_hat) + eps)
+        path.append(p)
+    return path
+
+
+def slope(p, t):
+    return 3 * (p - 1) + np.sin(t)
+
+
+@pytest.mark.parametrize("cls, settings", SETTINGS, ids=IDS)
+def test_the_formulas_of_the_papers(cls, settings):
+    opt, p = cls(**settings), np.array([[2.0, -1.0, 0.3]])
+    path = []
+    for t in range(1, STEPS + 1):
+        p = opt.step(p, slope(p, t))
+        path.append(p)
+    for i, start in enumerate([2.0, -1.0, 0.3]):
+        expected = by_the_paper(cls, settings.get("lr", 1e-3), start, slope, STEPS, **{
+            k: v for k, v in settings.items() if k != "lr"
+        })  # fmt: skip
+        np.testing.assert_allclose([q[0, i] for q in path], expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "complex128"])
+@pytest.mark.parametrize("cls, settings", SETTINGS, ids=IDS)
+def test_agrees_with_torch(cls, settings, dtype, rng):
+    torch = pytest.importorskip("torch")
+    start = [rng.standard_normal(s).astype(dtype) for s in ((3, 2), ())]
+    if dtype == "complex128":
+        start = [s + 1j * rng.standard_normal(s.shape) for s in start]
+    theirs = [torch.tensor(s.copy(), requires_grad=True) for s in start]
+    other = getattr(torch.optim, cls.__name__)(theirs, **{"weight_decay": 0.0, **settings}, **(
+        {} if cls is not SGD or "lr" in settings else {"lr": 0.1}
+    ))  # fmt: skip
+    ours, opt = tuple(np.asarray(s) for s in start), cls(**settings)
+    for t in range(STEPS):
+        grads = [np.asarray((p * 2 - 1) * math.cos(t), dtype) for p in ours]
+        skip = t % 7 == 3  # a leaf without a gradient: neither it nor its state moves
+        for p, g in zip(theirs, grads):
+            p.grad = torch.tensor(g.copy())
+        if skip:
+            theirs[0].grad = None
+        other.step()
+        ours = opt.step(ours, (None if skip else grads[0], grads[1]))
+    for p, q in zip(ours, theirs):
+        assert p.dtype == dtype
+        np.testing.assert_allclose(
+            p, q.detach().numpy(), rtol=1e-4 if dtype == "float32" else 1e-10
+        )
+
+
+@pytest.mark.parametrize("cls, settings", SETTINGS, ids=IDS)
+@pytest.mark.parametrize(
+    "dtype", ["f2", ml_dtypes.bfloat16, "f4", "f8", np.longdouble, "c8", "c16"]
+)
+def test_dtypes_and_structures_are_kept_and_nothing_is_written(cls, settings, dtype):
+    opt = cls(**{**settings, "lr": step_decay(np.float64(0.1), 0.5, 2)})
+    params = collections.OrderedDict(
+        w=np.ones((2, 3), dtype), deep=({"b": np.ones((), dtype)}, None), name="fixed", n=3
+    )
+    grads = collections.OrderedDict(
+        w=np.ones((2, 3), dtype), deep=({"b": np.float64(1.0)}, None), name=None, n=None
+    )
+    kept = copy.deepcopy(params)
+    new = opt.step(opt.step(params, grads), grads)
+    assert type(new) is collections.OrderedDict and type(new["deep"]) is tuple
+    assert (new["name"], new["n"]) == ("fixed", 3)
+    for p in (new["w"], new["deep"][0]["b"]):
+        assert type(p) is np.ndarray and p.dtype == dtype and np.all(np.abs(p) < 1)
+    assert np.all(params["w"] == kept["w"]) and params["deep"][0]["b"] == 1
+
+
+def test_scalars_keep_their_type():
+    for p in (1.0, np.float32(1.0), np.float64(1.0), 1 + 1j):
+        for opt in (SGD(0.1), Adam(0.1)):
+            new = opt.step({"p": p}, {"p": np.asarray(2.0)})["p"]
+            assert type(new) is type(p) and new != p
+
+
+def test_small_gradients_of_16_bits_do_not_vanish_in_the_square():
+    """In float16 itself the square of 1e-4 underflows, and Adam divides by eps or by 0."""
+    p = np.ones(3, np.float16)
+    q = Adam(lr=0.01).step(p, np.full(3, 1e-4, np.float16))
+    np.testing.assert_allclose(q.astype(float), 0.99, rtol=1e-3)
+
+
+def test_leaves_are_known_by_name():
+    """The order of the keys does not matter to the state."""
+    one, two = Adam(0.1), Adam(0.1)
+    grads = {"a": np.array(1.0), "b": np.array(-5.0)}
+    p, q = ({"a": np.array(0.0), "b": np.array(0.0)} for _ in range(2))
+    for _ in range(3):
+        p = one.step(p, grads)
+        q = two.step(dict(reversed(q.items())), grads)
+        grads = {k: 2 * g for k, g in grads.items()}
+    assert p == q and list(p) != list(q)
+
+
+# -- schedules and state -------------------------------------------------------------------------
+def test_a_schedule_sees_the_step_from_one():
+    seen = []
+
+    def lr(step):
+        seen.append(step)
+        return 1.0 / step
+
+    opt, p = SGD(lr), 0.0
+    path = [p := opt.step(p, -1.0) for _ in range(3)]
+    assert seen == [1, 2, 3] and path == pytest.approx([1, 1.5, 1.5 + 1 / 3])
+
+
+@pytest.mark.parametrize("cls, settings", SETTINGS, ids=IDS)
+def test_training_goes_on_from_a_saved_state(cls, settings):
+    settings = {**settings, "lr": cosine_decay(0.1, 20)}
+    straight, p = cls(**settings), {"w": np.ones(3), "z": np.ones(2, complex), "frozen": np.ones(1)}
+
+    def step(opt, p, t):
+        return opt.step(p, {"w": p["w"] * t, "z": p["z"] * 1j, "frozen": None})
+
+    for t in range(5):
+        p = step(straight, p, t)
+    saved = pickle.loads(pickle.dumps(straight.state_dict()))
+    resumed, q = cls(**settings), p
+    resumed.load_state_dict(saved)
+    for t in range(5, 10):
+        p, q = step(straight, p, t), step(resumed, q, t)
+    for name in p:
+        assert np.array_equal(p[name], q[name])
+    assert resumed.steps == 10
+    assert saved["steps"] == 5  # loading does not tie the optimiser to what it was given
+
+
+def test_a_state_of_another_optimiser_is_refused():
+    opt = Adam()
+    opt.step({"w": 1.0}, {"w": 1.0})
+    with pytest.raises(ValueError, match=r"SGD\.load_state_dict: leaf 'w' has state.*'mean'"):
+        SGD(momentum=0.9).load_state_dict(opt.state_dict())
+    with pytest.raises(ValueError, match="expected the keys 'steps' and 'leaves'"):
+        SGD().load_state_dict({"w": 1})
+
+
+# -- mistakes ------------------------------------------------------------------------------------
+PARAMS = {"layers": [{"w": np.ones((2, 3))}], "b": np.ones(3)}
+
+
+@pytest.mark.parametrize(
+    "grads, error, text",
+    [
+        ({"layers": [{"w": np.ones((3, 2))}], "b": None}, ShapeError,
+         r"leaf 'layers\.0\.w' has shape \(2, 3\), its gradient \(3, 2\)"),
+        ({"layers": [{"w": np.ones((2, 3))}], "b": 1.0}, ShapeError, r"leaf 'b' has shape \(3,\)"),
+        ({"layers": [{"v": 1.0}], "b": None}, TreeMismatchError, r"differ at layers\.0"),
+        ({"layers": [], "b": None}, TreeMismatchError, "differ at layers"),
+        ([np.ones(3)], TreeMismatchError, "differ at the root"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("cls", [SGD, Adam, AdamW])
+def test_gradients_that_do_not_fit(cls, grads, error, text):
+    opt = cls()
+    with pytest.raises(error, match=rf"{cls.__name__}\.step: .*{text}") as caught:
+        opt.step(PARAMS, grads)
+    assert isinstance(caught.value, (PycogradError, ValueError))
+    assert opt.steps == 0 and opt.state_dict() == cls().state_dict()
+
+
+def test_an_optimiser_belongs_to_one_set_of_parameters():
+    opt = Adam()
+    opt.step({"w": np.ones(3)}, {"w": np.ones(3)})
+    with pytest.raises(TreeMismatchError, match="leaf 'v' is not in both"):
+        opt.step({"w": np.ones(3), "v": np.ones(3)}, {"w": np.ones(3), "v": None})
+    with pytest.raises(ShapeError, match=r"leaf 'w' needs a 'mean' of shape \(4,\).*has \(3,\)"):
+        opt.step({"w": np.ones(4)}, {"w": np.ones(4)})
+    opt.step({"w": np.ones(3)}, {"w": np.ones(3)})
+    assert opt.steps == 2
+
+
+def test_an_error_in_the_schedule_changes_nothing():
+    opt = SGD(lambda step: 1 / 0, momentum=0.9)
+    with pytest.raises(ZeroDivisionError):
+        opt.step(1.0, 1.0)
+    assert opt.steps == 0 and opt.state_dict()["leaves"] == {}
+
+
+@pytest.mark.parametrize("p", [3, np.arange(3), True, "text"])
+def test_a_step_of_what_is_not_a_float_is_refused(p):
+    with pytest.raises(NotDifferentiableError, match="leaf 'p'"):
+        SGD().step({"p": p}, {"p": np.ones(np.shape(p))})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SGD(lr=-1),
+        lambda: SGD(momentum=1.0),
+        lambda: SGD(weight_decay=-1),
+        lambda: SGD(nesterov=True),
+        lambda: Adam(betas=(0.9, 1.0)),
+        lambda: Adam(eps=-1),
+        lambda: AdamW(weight_decay=-0.1),
+    ],
+)
+def test_settings_out_of_range(make):
+    with pytest.raises(ValueError, match=r"must|needs"):
+        make()
+
+
+def test_a_new_optimiser_is_one_method():
+    class Sign(Optimizer):
+        def update(self, param, grad, lr, state):
+            return param - lr * np.sign(grad), {}
+
+    new = Sign(0.5).step({"a": np.zeros(2), "z": 0j}, {"a": np.array([3.0, -1.0]), "z": 2 - 1j})
+    assert np.array_equal(new["a"], [-0.5, 0.5]) and new["z"] == -0.5 + 0.5j
+
+
+# -- functions -----------------------------------------------------------------------------------
+def test_sgd_update():
+    params = {"w": np.ones(2, np.float32), "b": 1.0, "n": 3}
+    new = sgd_update(params, {"w": np.array([1.0, 2.0]), "b": None, "n": None}, np.float64(0.5))
+    assert np.array_equal(new["w"], [0.5, 0.0]) and new["w"].dtype == np.float32
+    assert (new["b"], new["n"]) == (1.0, 3)
+
+
+@pytest.mark.parametrize("dtype", ["f2", ml_dtypes.bfloat16, "f4", "f8", "c16"])
+def test_clip_grad_norm(dtype):
+    grads = {"w": np.array([3.0, 0.0], dtype), "b": [np.array(4.0, dtype), None], "s": 12.0}
+    clipped = clip_grad_norm(grads, 6.5)
+    assert clipped["w"].dtype == dtype and clipped["b"][1] is None and type(clipped["s"]) is float
+    flat = [complex(clipped["w"][0]), complex(clipped["b"][0]), clipped["s"]]
+    np.testing.assert_allclose(flat, [1.5, 2.0, 6.0], rtol=1e-2)
+    same = clip_grad_norm(grads, 13.0)
+    assert np.array_equal(same["w"], grads["w"]) and same["s"] == 12.0
+
+
+def test_clip_grad_norm_agrees_with_torch(rng):
+    torch = pytest.importorskip("torch")
+    grads = [rng.standard_normal(s) + 1j * rng.standard_normal(s) for s in ((3, 4), (5,))]
+    leaves = [torch.zeros(g.shape, dtype=torch.complex128, requires_grad=True) for g in grads]
+    for p, g in zip(leaves, grads):
+        p.grad = torch.tensor(g)
+    torch.nn.utils.clip_grad_norm_(leaves, 1.0)
+    for p, g in zip(leaves, clip_grad_norm(grads, 1.0)):
+        np.testing.assert_allclose(g, p.grad.numpy(), rtol=1e-5)
+
+
+def test_clip_grad_norm_at_the_edges():
+    assert clip_grad_norm({"w": None}, 1.0) == {"w": None}
+    assert np.array_equal(clip_grad_norm([np.zeros(2)], 1.0)[0], np.zeros(2))
+    big = np.full(4, 300.0, np.float16)  # its square is not a float16
+    np.testing.assert_allclose(clip_grad_norm(big, 1.0).astype(float), 0.5, rtol=1e-3)
+    with np.errstate(invalid="ignore"):
+        assert np.all(np.isnan(clip_grad_norm([np.array([np.nan, 1.0])], 1.0)[0]))
+    for wrong in (0.0, -1.0, np.nan):
+        with pytest.raises(ValueError, match="must be positive"):
+            clip_grad_norm([1.0], wrong)

@@ -1,0 +1,97 @@
+"""The progress bar: seen on a terminal, silent elsewhere, never in the way of the loop."""
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+from pycograd.train import progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def show(monkeypatch):
+    """Puts a terminal in the place of standard error; to be called in the test itself, since
+    pytest changes standard error between a fixture and its test."""
+    pytest.importorskip("rich")
+
+    def start():
+        screen = Terminal()
+        monkeypatch.setattr(sys, "stderr", screen)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", "120")
+        return screen
+
+    return start
+
+
+def loop(bar):
+    seen = []
+    for i in bar:
+        seen.append(i)
+        bar.update(loss=1 / (i + 1), phase="warm")
+    return seen
+
+
+def test_silent_where_there_is_no_terminal(capfd):
+    assert loop(progress(range(5), description="fit")) == list(range(5))
+    out, err = capfd.readouterr()
+    assert out == err == ""
+
+
+def test_a_terminal_sees_the_loss_and_the_speed(show):
+    terminal = show()
+    assert loop(progress(range(4), description="training")) == list(range(4))
+    text = terminal.getvalue()
+    for part in ("training", "4/4", "loss 0.25", "phase warm", "/s"):
+        assert part in text
+
+
+def test_iterables_without_a_length(show):
+    terminal = show()
+    assert loop(progress(iter(range(3)))) == [0, 1, 2]
+    assert loop(progress((i for i in range(3)), total=3)) == [0, 1, 2]
+    assert "3/3" in terminal.getvalue()
+    assert len(progress([1, 2])) == 2
+
+
+def test_leaving_the_loop_ends_the_bar(show):
+    terminal = show()
+    for i in progress(range(100)):
+        if i == 3:
+            break
+    with pytest.raises(ZeroDivisionError):
+        for _ in progress(range(100)):
+            1 / 0
+    assert loop(progress(range(2))) == [0, 1]  # another live display would refuse to start
+    assert "2/2" in terminal.getvalue()
+
+
+def test_a_bar_inside_a_bar_is_silent(show):
+    terminal = show()
+    total = 0
+    for _ in progress(range(3), description="outer"):
+        total += sum(loop(progress(range(4), description="inner")))
+    assert total == 18
+    assert "outer" in terminal.getvalue() and "inner" not in terminal.getvalue()
+
+
+def test_without_rich_it_is_silent(show, monkeypatch):
+    terminal = show()
+    for name in ("rich.console", "rich.errors", "rich.progress"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert loop(progress(range(3))) == [0, 1, 2]
+    assert terminal.getvalue() == ""
+
+
+def test_rich_is_imported_only_to_draw():
+    code = (
+        "import sys; from pycograd.train import progress; list(progress(range(3)));"
+        "assert 'rich' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.PIPE)

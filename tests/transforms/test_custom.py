@@ -1,0 +1,240 @@
+"""Custom rules, stop_gradient, no_grad, debug_nans and checkpoint."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import pycograd as pg
+from pycograd import checkpoint, custom_jvp, custom_vjp, grad, jvp, vmap
+
+
+def doubled_sine():
+    """sin with a derivative twice too large, so that the rule in use shows."""
+
+    @custom_vjp
+    def f(x):
+        return np.sin(x)
+
+    f.defvjp(lambda x: (np.sin(x), x), lambda x, ct: (2 * ct * np.cos(x),))
+    return f
+
+
+def tripled_sine():
+    @custom_jvp
+    def f(x):
+        return np.sin(x)
+
+    @f.defjvp
+    def rule(primals, tangents):
+        (x,), (t,) = primals, tangents
+        return f(x), 3 * t * np.cos(x)
+
+    return f
+
+
+XS = np.linspace(0.1, 1.0, 4)
+
+
+@pytest.mark.parametrize("make, k", [(doubled_sine, 2), (tripled_sine, 3)])
+def test_rules_in_every_mode(make, k):
+    f = make()
+    np.testing.assert_allclose(f(XS), np.sin(XS))
+    np.testing.assert_allclose(grad(f)(0.3)[0], k * np.cos(0.3))
+    np.testing.assert_allclose(jvp(f, (0.3,), (2.0,))[1], 2 * k * np.cos(0.3))
+    np.testing.assert_allclose(vmap(grad(f))(XS)[0], k * np.cos(XS))
+    np.testing.assert_allclose(grad(lambda x: np.sum(vmap(f)(x)))(XS)[0], k * np.cos(XS))
+    np.testing.assert_allclose(grad(lambda x: grad(f)(x)[0])(0.3)[0], -k * np.sin(0.3))
+    np.testing.assert_allclose(jvp(lambda x: grad(f)(x)[0], (0.3,), (1.0,))[1], -k * np.sin(0.3))
+    np.testing.assert_allclose(grad(lambda x: np.sum(checkpoint(f)(x)))(XS)[0], k * np.cos(XS))
+    assert pg.eval_shape(f, pg.ShapeDtypeStruct((5,))).shape == (5,)
+
+
+def test_both_rules_on_one_object():
+    f = doubled_sine()
+    f.defjvp(lambda p, t: (np.sin(p[0]), 5 * t[0]))
+    assert grad(f)(0.0) == (2.0,)
+    assert jvp(f, (0.0,), (1.0,))[1] == 5.0
+
+
+def test_trees_unmapped_arguments_and_none():
+    @custom_vjp
+    def f(p, x, label):
+        return {"y": p["w"] * x}, np.sum(x)
+
+    f.defvjp(
+        lambda p, x, label: (f(p, x, label), (p, x)),
+        lambda res, ct: ({"w": ct[0]["y"] * res[1]}, ct[0]["y"] * res[0]["w"] + ct[1], None),
+    )
+    loss = lambda p, x: np.sum(f(p, x, 3)[0]["y"]) + f(p, x, 3)[1]
+    gp, gx = grad(loss)({"w": np.arange(3.0)}, np.ones(3))
+    np.testing.assert_allclose(gp["w"], np.ones(3))
+    np.testing.assert_allclose(gx, np.arange(3.0) + 1)
+    gp, gx = vmap(grad(loss), (None, 0))({"w": np.arange(3.0)}, np.ones((2, 3)))
+    assert gp["w"].shape == (2, 3)
+
+
+def test_missing_rules_and_wrong_rules():
+    bare = custom_vjp(lambda x: x)
+    with pytest.raises(pg.MissingRuleError):
+        grad(bare)(1.0)
+    wrong = custom_vjp(lambda x, y: x * y)
+    wrong.defvjp(lambda x, y: (x * y, None), lambda res, ct: (ct,))
+    with pytest.raises(pg.RuleSignatureError, match="1 cotangents for 2"):
+        grad(wrong)(1.0, 2.0)
+
+
+def test_closing_over_a_differentiated_value_is_an_early_error():
+    def outer(w):
+        f = custom_vjp(lambda x: x * w)
+        f.defvjp(lambda x: (x * w, None), lambda res, ct: (ct,))
+        return f(2.0)
+
+    with pytest.raises(pg.ClosedOverError):
+        grad(outer)(3.0)
+
+
+def test_opaque_functions_run_as_a_loop_with_one_warning():
+    import math
+
+    @custom_vjp
+    def f(x):
+        return np.float64(math.exp(x))
+
+    f.defvjp(lambda x: (np.float64(math.exp(x)),) * 2, lambda y, ct: (ct * y,))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        np.testing.assert_allclose(vmap(f)(XS), np.exp(XS))
+    assert [w.category for w in caught] == [pg.BatchingLoopWarning] and "f" in str(caught[0].message)
+    np.testing.assert_allclose(grad(f)(0.5)[0], np.exp(0.5))
+
+
+# -- constants ------------------------------------------------------------------------------------------------
+def test_stop_gradient_in_every_mode():
+    f = lambda x: x * pg.stop_gradient(x)
+    assert grad(f)(3.0) == (3.0,)
+    assert jvp(f, (3.0,), (1.0,))[1] == 3.0
+    np.testing.assert_allclose(vmap(grad(f))(XS)[0], XS)
+    assert grad(lambda x: grad(f)(x)[0])(3.0) == (0.0,)
+    assert pg.detach is pg.stop_gradient
+
+
+def test_no_grad():
+    def f(x):
+        with pg.no_grad():
+            y = x * x
+        return y * x
+
+    assert grad(f)(3.0) == (9.0,)
+    assert grad(lambda x: x * x * x)(3.0) == (27.0,)
+
+
+def test_debug_nans_names_the_operation():
+    with pg.debug_nans():
+        with pytest.raises(pg.NanError, match=r"log made a nan.*test_custom\.py"), np.errstate(all="ignore"):
+            grad(lambda x: np.log(x))(-1.0)
+        with pytest.raises(pg.NanError, match=r"derivative of sqrt"), np.errstate(all="ignore"):
+            grad(lambda x: np.sqrt(x * x) * 0.0)(0.0)
+        assert grad(lambda x: x * x)(2.0) == (4.0,)
+
+
+# -- checkpoint -----------------------------------------------------------------------------------------------
+def body(x, w, *, k=1.0):
+    return np.tanh(np.sin(x * w) * k) * x
+
+
+NESTINGS = {
+    "reverse": lambda f: lambda x: grad(lambda x: np.sum(f(x)))(x)[0],
+    "reverse over reverse": lambda f: lambda x: grad(
+        lambda x: np.sum(grad(lambda x: np.sum(f(x)))(x)[0] ** 2)
+    )(x)[0],
+    "forward over reverse": lambda f: lambda x: jvp(
+        lambda x: grad(lambda x: np.sum(f(x)))(x)[0], (x,), (np.ones(4),)
+    )[1],
+    "reverse over forward": lambda f: lambda x: grad(
+        lambda x: np.sum(jvp(f, (x,), (np.ones(4),))[1])
+    )(x)[0],
+    "batched reverse": lambda f: lambda x: vmap(grad(lambda x: np.sum(f(x))))(x)[0],
+    "reverse over batched": lambda f: lambda x: grad(lambda x: np.sum(vmap(f)(x)))(x)[0],
+    "hessian": lambda f: lambda x: pg.hessian(lambda x: np.sum(f(x)))(x),
+    "vjp": lambda f: lambda x: pg.vjp(f, x)[1](np.arange(4.0))[0],
+    "by hand": lambda f: lambda x: by_hand(f, x),
+}
+
+
+def by_hand(f, x):
+    v = pg.Var(x)
+    np.sum(f(v)).backward()
+    return v.grad
+
+
+@pytest.mark.parametrize("nesting", NESTINGS)
+def test_checkpoint_is_drop_in(nesting):
+    w = np.linspace(0.5, 2.0, 4)
+    plain = lambda x: body(x, 1.5, k=2.0) * 2.0
+    wrapped = lambda x: checkpoint(body)(x, 1.5, k=2.0) * 2.0
+    twice = lambda x: checkpoint(lambda x: checkpoint(body)(x, 1.5, k=2.0) * 2.0)(x)
+    run = NESTINGS[nesting]
+    for f in (wrapped, twice):
+        np.testing.assert_allclose(run(f)(w), run(plain)(w), rtol=1e-10)
+
+
+def test_checkpoint_of_values_closed_over():
+    f = lambda w: np.sum(checkpoint(lambda x: np.sin(x * w) * w)(w * 2.0))
+    g = lambda w: np.sum(np.sin(w * 2.0 * w) * w)
+    for run in (NESTINGS["reverse"], NESTINGS["forward over reverse"], NESTINGS["vjp"]):
+        if run is NESTINGS["vjp"]:
+            a, b = (pg.vjp(h, XS)[1](1.0)[0] for h in (f, g))
+        else:
+            a, b = run(f)(XS), run(g)(XS)
+        np.testing.assert_allclose(a, b)
+
+
+def test_checkpoint_keeps_only_its_inputs():
+    import tracemalloc
+
+    def run(wrap):
+        layer = wrap(lambda x: np.sin(np.cos(np.tanh(np.sin(np.cos(x))))))
+
+        def f(x):
+            for _ in range(8):
+                x = layer(x)
+            return np.sum(x)
+
+        x = np.ones(100_000)
+        tracemalloc.start()
+        grad(f)(x)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    assert run(checkpoint) < 0.5 * run(lambda f: f)
+
+
+def test_checkpoint_replays_keys_and_trees():
+    key = pg.random.key(0)
+    noisy = lambda p: {"y": p["w"] * pg.random.normal(key, (3,))}
+    f = lambda p: np.sum(checkpoint(noisy)(p)["y"] ** 2)
+    g = lambda p: np.sum(noisy(p)["y"] ** 2)
+    p = {"w": np.arange(3.0)}
+    np.testing.assert_allclose(grad(f)(p)[0]["w"], grad(g)(p)[0]["w"])
+
+
+def test_writing_to_an_outer_value_is_an_error():
+    def f(x):
+        y = x * 1.0
+
+        def inner(z):
+            y[0] = z[0]
+            return z * 2.0
+
+        return np.sum(checkpoint(inner)(x)) + y[0]
+
+    with pytest.raises(pg.OuterWriteError):
+        grad(f)(np.ones(2))
+
+
+def test_policies():
+    assert grad(checkpoint(lambda x: x * x, policy="everything"))(2.0) == (4.0,)
+    with pytest.raises(ValueError, match="policy"):
+        checkpoint(lambda x: x, policy="some")

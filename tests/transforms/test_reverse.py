@@ -1,0 +1,353 @@
+"""`grad`, `value_and_grad`, `vjp` and `Var` by hand: arguments, trees, dtypes, errors."""
+
+import asyncio
+import copy
+import functools
+import inspect
+import pickle
+from collections import namedtuple
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import pycograd as pg
+from pycograd import grad, value_and_grad, vjp
+
+Point = namedtuple("Point", "x y")
+
+
+@dataclass
+class Model:
+    w: np.ndarray
+    b: np.ndarray
+
+
+def loss(w, x=2.0, *, scale=1.0):
+    """The loss."""
+    return np.sum(w * x) ** 2 * scale
+
+
+def same(a, b):
+    np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+# -- arguments ---------------------------------------------------------------------------------------
+def test_gradients_are_a_tuple_of_one_per_positional_argument():
+    value, grads = value_and_grad(lambda x, y: x * y)(3.0, 2.0)
+    assert isinstance(value, np.ndarray) and value.shape == () and value == 6.0
+    assert grads == (2.0, 3.0) and all(type(g) is float for g in grads)
+
+
+@pytest.mark.parametrize(
+    "argnums, expected", [(0, 2.0), (1, 3.0), (-1, 3.0), ((1, 0), (3.0, 2.0)), ([0], (2.0,))]
+)
+def test_argnums(argnums, expected):
+    f = lambda x, y: x * y
+    assert grad(f, argnums)(3.0, 2.0) == expected
+    assert grad(f, argnums=argnums)(3.0, 2.0) == expected
+    if isinstance(argnums, int):
+        assert grad(f, argnum=argnums)(3.0, 2.0) == expected
+
+
+def test_arguments_not_named_by_argnums_are_not_boxed():
+    seen = []
+
+    def f(x, n):
+        seen.append(type(n))
+        return x**n
+
+    assert grad(f, 0)(2.0, 3.0) == 12.0
+    assert seen == [float]
+
+
+def test_argnames_are_differentiated_by_name():
+    g = grad(lambda x, *, k: x * k**2, argnames="k")(2.0, k=3.0)
+    assert g == {"k": 12.0}
+    both = grad(lambda x, *, k: x * k**2, argnums=0, argnames=("k",))(2.0, k=3.0)
+    assert both == (9.0, {"k": 12.0})
+
+
+def test_keyword_arguments_are_constants():
+    (g,) = grad(lambda x, *, k: x * k)(2.0, k=3.0)
+    assert g == 3.0
+
+
+@pytest.mark.parametrize("argnums", [2, -3])
+def test_argnums_out_of_range(argnums):
+    with pytest.raises(TypeError, match="2 were given"):
+        grad(lambda x, y: x * y, argnums)(1.0, 2.0)
+
+
+def test_has_aux():
+    (value, aux), (g,) = value_and_grad(lambda x: (x * x, {"y": x * 3, "n": 7}), has_aux=True)(2.0)
+    assert value == 4.0 and g == 4.0 and aux == {"y": 6.0, "n": 7}
+    grads, aux = grad(lambda x: (x * x, x), has_aux=True)(2.0)
+    assert grads == (4.0,) and not isinstance(aux, pg.Var)
+
+
+def test_labels_beside_parameters_have_gradient_none():
+    g = grad(lambda w, label, name: w[label] * 2.0)(np.ones(3), np.int64(1), "cat")
+    assert g[1] is None and g[2] is None
+    same(g[0], [0, 2, 0])
+    g = grad(lambda p: p["w"] * 2.0)({"w": 1.0, "name": "a", "n": 3})[0]
+    assert g == {"w": 2.0, "name": None, "n": None}
+
+
+@pytest.mark.parametrize("x, fix", [(3, r"3\.0"), (np.arange(3), "astype"), ("a", "str"), (True, "bool")])
+def test_nothing_to_differentiate(x, fix):
+    with pytest.raises(pg.NotDifferentiableError, match=fix):
+        grad(lambda x: 1.0)(x)
+    with pytest.raises(TypeError):
+        grad(lambda y, x: y, 1)(1.0, x)
+
+
+# -- trees ---------------------------------------------------------------------------------------------
+def test_every_kind_of_tree():
+    tree = {"b": [1.0, (2.0, None)], "a": Point(3.0, np.ones(2))}
+    (g,) = grad(lambda t: t["b"][0] * t["b"][1][0] + t["a"].x * np.sum(t["a"].y))(tree)
+    assert list(g) == ["b", "a"] and isinstance(g["a"], Point) and g["b"][1][1] is None
+    assert g["b"] == [2.0, (1.0, None)] and g["a"].x == 2.0
+    same(g["a"].y, [3.0, 3.0])
+
+
+def test_dataclass():
+    model = Model(np.ones((2, 2)), np.zeros(2))
+    (g,) = grad(lambda m: np.sum(m.w @ np.ones(2) + m.b))(model)
+    assert isinstance(g, Model)
+    same(g.w, np.ones((2, 2)))
+    same(g.b, np.ones(2))
+
+
+# -- types and dtypes -------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "dtype", ["float16", "float32", "float64", "longdouble", "complex64", "complex128"]
+)
+@pytest.mark.parametrize("make", [lambda d: np.ones(2, d), lambda d: np.ones((), d), lambda d: np.dtype(d).type(1)])
+def test_gradients_keep_type_and_dtype(dtype, make):
+    x = make(dtype)
+    value, (g,) = value_and_grad(lambda x: np.sum(np.abs(x * 3.0) ** 2))(x)
+    assert type(g) is type(x) and g.dtype == x.dtype and g.shape == x.shape
+    assert value.dtype == np.abs(x).dtype
+
+
+def test_bfloat16():
+    from ml_dtypes import bfloat16
+
+    x = np.array([1.0, 2.0], bfloat16)
+    value, (g,) = value_and_grad(lambda x: np.sum(x * x))(x)
+    assert g.dtype == bfloat16 and value.dtype == bfloat16
+    assert g.astype(float).tolist() == [2.0, 4.0]
+
+
+def test_python_floats_stay_weak():
+    x = np.ones(3, np.float32)
+    seen = []
+
+    def f(a, x):
+        seen.append((a * 2 * x).dtype)
+        return np.sum(a * 2 * x)
+
+    value, (da, dx) = value_and_grad(f)(0.5, x)
+    assert seen == [np.float32] and value.dtype == np.float32
+    assert type(da) is float and dx.dtype == np.float32
+
+
+def test_mixed_precision_cotangents_have_their_primals_dtype():
+    a, b = np.ones(3, np.float32), np.ones(3)
+    ga, gb = grad(lambda a, b: np.sum(a * b))(a, b)
+    assert ga.dtype == np.float32 and gb.dtype == np.float64
+
+
+def test_gradients_of_complex_arguments_are_da_plus_i_db():
+    z = np.array([1.0 + 2.0j])
+    (g,) = grad(lambda z: np.sum(np.real(z) ** 2 + 3.0 * np.imag(z)))(z)
+    same(g, [2.0 + 3.0j])
+
+
+def test_results_are_fresh_and_writable():
+    x = np.ones(3)
+    a, b = grad(lambda a, b: np.sum(a + b))(x, x)
+    a[0] = 5.0
+    assert b[0] == 1.0
+    c = np.arange(3.0)
+    (g,) = grad(lambda x: np.sum(c * x))(x)
+    g += 1.0
+    same(c, np.arange(3.0))
+
+
+def test_unused_and_constant():
+    assert grad(lambda x, y: x)(1.0, 2.0) == (1.0, 0.0)
+    value, (g,) = value_and_grad(lambda x: 5.0)(np.ones(2))
+    assert value == 5.0
+    same(g, np.zeros(2))
+
+
+# -- outputs ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "f", [lambda x: x, lambda x: (x[0], x[1]), lambda x: None, lambda x: "a", lambda x: x[0] * 1j]
+)
+def test_output_must_be_a_real_scalar(f):
+    with pytest.raises(pg.NonScalarOutputError):
+        grad(f)(np.ones(2))
+
+
+def test_async_and_generator_functions():
+    async def a(x):
+        return x
+
+    def b(x):
+        yield x
+
+    for f in (a, b, lambda x: a(x)):
+        with pytest.raises(pg.AsyncFunctionError):
+            grad(f)(1.0)
+
+
+def test_gradients_inside_coroutines():
+    async def work(x):
+        await asyncio.sleep(0)
+        return grad(lambda y: y * y * x)(3.0)[0]
+
+    async def main():
+        return await asyncio.gather(*[work(float(i)) for i in range(4)])
+
+    assert asyncio.run(main()) == [0.0, 6.0, 12.0, 18.0]
+
+
+# -- metadata, pickling, callables -----------------------------------------------------------------------
+def test_metadata_and_pickling():
+    g = grad(loss)
+    assert g.__name__ == "loss" and g.__doc__ == "The loss."
+    assert inspect.signature(g) == inspect.signature(loss)
+    again = pickle.loads(pickle.dumps(g))
+    same(again(np.ones(2))[0], g(np.ones(2))[0])
+    both = pickle.loads(pickle.dumps(pg.vmap(pg.grad(loss, argnums=0), in_axes=(0,))))
+    assert both(np.ones((3, 2))).shape == (3, 2)
+
+
+class Net:
+    def __init__(self, k):
+        self.k = k
+
+    def energy(self, x):
+        return x * x * self.k
+
+    def __call__(self, x):
+        return x * self.k
+
+    slope = grad(lambda self, x: x * x * self.k, 1)
+
+
+def test_methods_partials_callables():
+    net = Net(3.0)
+    assert grad(net.energy)(2.0) == (12.0,)
+    assert grad(net)(2.0) == (3.0,)
+    assert net.slope(2.0) == 12.0
+    assert grad(functools.partial(lambda k, x: k * x * x, 3.0))(2.0) == (12.0,)
+    assert grad(np.sin)(0.0) == (1.0,)
+
+
+def test_exceptions_leave_no_trace():
+    def broken(x):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError):
+        grad(lambda x: grad(broken)(x)[0])(1.0)
+    assert grad(lambda x: x * x)(2.0) == (4.0,)
+
+
+# -- nesting ---------------------------------------------------------------------------------------------
+def test_perturbation_confusion():
+    # d/dx (x * d/dy (x + y)) = 1
+    assert grad(lambda x: x * grad(lambda y: x + y)(2.0)[0])(1.0) == (1.0,)
+    assert grad(lambda x: x * grad(lambda y: x * y)(2.0)[0])(3.0) == (6.0,)
+
+
+def test_third_order():
+    f = lambda x: x**4
+    g = f
+    for _ in range(3):
+        g = (lambda h: lambda x: grad(h)(x)[0])(g)
+    same(g(2.0), 48.0)
+
+
+# -- vjp --------------------------------------------------------------------------------------------------
+def test_vjp_of_trees_is_reusable():
+    out, pullback = vjp(lambda x, y: {"a": x * y, "b": (np.sum(x), 3)}, np.arange(3.0), 2.0)
+    same(out["a"], [0, 2, 4])
+    for k in (1.0, 2.0):
+        dx, dy = pullback({"a": np.full(3, k), "b": (k, None)})
+        same(dx, np.full(3, 3 * k))
+        same(dy, 3 * k)
+
+
+def test_vjp_checks_cotangents():
+    _, pullback = vjp(lambda x: (x, x), np.ones(3))
+    with pytest.raises(pg.TreeMismatchError):
+        pullback(np.ones(3))
+    with pytest.raises(pg.ShapeError):
+        pullback((np.ones(3), np.ones(2)))
+
+
+def test_vjp_has_aux():
+    out, pullback, aux = vjp(lambda x: (x * x, x), 3.0, has_aux=True)
+    assert out == 9.0 and aux == 3.0 and pullback(1.0) == (6.0,)
+
+
+# -- by hand -----------------------------------------------------------------------------------------------
+def test_var_by_hand():
+    w, b = pg.Var(np.ones((2, 3))), pg.Var(np.zeros(2))
+    assert not w.grad.any()
+    y = np.tanh(w @ np.ones(3) + b)
+    out = np.sum(y * y)
+    out.backward()
+    (expected_w, expected_b) = grad(lambda w, b: np.sum(np.tanh(w @ np.ones(3) + b) ** 2))(
+        np.ones((2, 3)), np.zeros(2)
+    )
+    same(w.grad, expected_w)
+    same(b.grad, expected_b)
+    assert not y.grad.any()
+    out.backward()  # starts from zero
+    same(w.grad, expected_w)
+    w.value = w.value - 0.1 * w.grad
+    assert w.shape == (2, 3)
+
+
+def test_var_retain_and_shared_subexpressions():
+    x = pg.Var(2.0)
+    y = (x * x).retain_grad()
+    z = y * y + y
+    z.backward()
+    same(y.grad, 9.0)
+    same(x.grad, 36.0)
+
+
+def test_var_needs_a_scalar_or_a_cotangent():
+    v = pg.Var(np.ones(3))
+    with pytest.raises(pg.NonScalarOutputError):
+        (v * v).backward()
+    (v * v).backward(np.arange(3.0))
+    same(v.grad, 2 * np.arange(3.0))
+
+
+def test_var_refuses_boxes_ints_and_conversions():
+    v = pg.Var(1.0)
+    with pytest.raises(TypeError):
+        pg.Var(v)
+    with pytest.raises(TypeError):
+        pg.Var(np.arange(3))
+    for convert in (float, int, complex, np.asarray, np.float64):
+        with pytest.raises(TypeError, match="stop_gradient"):
+            convert(v)
+    with pytest.raises(TypeError):
+        copy.deepcopy(v) and pickle.dumps(v)
+
+
+def test_var_truth_comparison_and_format():
+    v = pg.Var(2.0)
+    assert v > 1.0 and not v < 1.0 and bool(v) and isinstance(v, np.ndarray)
+    assert f"{v:.2f}" == "2.00" and len(pg.Var(np.ones(3))) == 3
+    assert 2.0 in pg.Var(np.array([1.0, 2.0]))
+    a, b = divmod(pg.Var(7.0), 2.0)
+    assert a == 3.0 and b.value == 1.0
