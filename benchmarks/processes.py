@@ -31,8 +31,11 @@ PINNED: Final = {
 
 
 def environment(path: Path | None) -> dict[str, str]:
-    """Returns the variables of a pinned process whose module path is `path` and nothing else."""
-    variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    """Returns the variables of a pinned process whose module path is `path` and nothing else.
+
+    No other setting of Python is passed on: without byte code files every import would compile.
+    """
+    variables = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     return variables | PINNED | ({"PYTHONPATH": str(path)} if path else {})
 
 

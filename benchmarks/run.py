@@ -72,7 +72,7 @@ def measured(options: argparse.Namespace, contestants: list[Contestant]) -> Resu
                     results.entries[key][contestant.key] = entry
         if IMPORT in options.only and "ours" in crew.versions:
             say("import")
-            results.imports = measures.imports(core, pace.rounds)
+            results.imports = measures.imports(core, 2 * pace.rounds)
     finally:
         crew.close()
     return results

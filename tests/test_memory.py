@@ -1,5 +1,6 @@
 """Nothing outlives a gradient: reference counting alone frees everything, without cycles."""
 
+import contextlib
 import gc
 import sys
 import tracemalloc
@@ -19,7 +20,6 @@ def no_cyclic_collector():
     gc.enable()
 
 
-
 def mlp(w, x):
     return np.sum(np.tanh(np.tanh(x @ w[0]) @ w[1]) ** 2)
 
@@ -37,8 +37,8 @@ def growth(run, times=10):
     return after - before
 
 
-W = [np.ones((30, 40)) * 0.1, np.ones((40, 20)) * 0.1]
-X = np.ones((50, 30))
+W = [np.ones((60, 80)) * 0.1, np.ones((80, 40)) * 0.1]
+X = np.ones((50, 60))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,9 @@ X = np.ones((50, 30))
     ids=["grad", "value_and_grad", "jvp", "vmap", "vjp", "rr", "fr"],
 )
 def test_ten_gradients_retain_nothing(run):
-    assert growth(run) < 4000  # one array of the smallest size here is 6400 bytes
+    assert growth(run) < 14_000  # the smallest array of the program has 16,000 bytes
+    gc.collect()
+    run()
     assert gc.collect() == 0, "the gradient left reference cycles"
 
 
@@ -74,7 +76,7 @@ def test_every_intermediate_dies_with_its_call():
 
 
 def test_residuals_are_freed_during_the_sweep():
-    """The peak of a gradient holds the residuals once, not residuals and cotangents of every step."""
+    """The peak of a gradient holds the residuals once, and not the cotangents of every step."""
     n, steps = 100_000, 20
     x = np.full(n, 0.5)
 
@@ -97,12 +99,10 @@ def test_an_exception_in_the_function_retains_nothing():
         raise KeyError(y.shape)
 
     def run():
-        try:
+        with contextlib.suppress(KeyError):
             grad(broken)(X)
-        except KeyError:
-            pass
 
-    assert growth(run) < 4000
+    assert growth(run) < 14_000
 
 
 def test_a_thousand_fresh_closures_leak_nothing():
@@ -114,7 +114,7 @@ def test_a_thousand_fresh_closures_leak_nothing():
     assert growth(run) < 10_000
     refs = []
     for i in range(50):
-        f = lambda x, i=i: np.sum(x * i)  # noqa: E731
+        f = lambda x, i=i: np.sum(x * i)
         refs.append(weakref.ref(f))
         g = grad(f)
         g(np.ones(2))

@@ -17,9 +17,13 @@ SAMPLES = list(all_samples())
 
 def cases():
     for sample in SAMPLES:
-        with np.errstate(all="ignore"):
-            for name, check in checks_of(sample):
-                yield pytest.param(sample, check, id=f"{sample.primitive}-{sample.name}-{name}")
+        try:
+            with np.errstate(all="ignore"):
+                checks = list(checks_of(sample))
+        except Exception:  # the sample does not run on plain arrays: one failure, not all of them
+            checks = [("plain", lambda sample: list(checks_of(sample)))]
+        for name, check in checks:
+            yield pytest.param(sample, check, id=f"{sample.primitive}-{sample.name}-{name}")
 
 
 @pytest.mark.parametrize(("sample", "check"), list(cases()))
@@ -30,7 +34,7 @@ def test_sample(sample, check):
 
 def test_every_primitive_has_a_sample():
     for module in pkgutil.walk_packages(pycograd.__path__, "pycograd."):
-        if "sample_tables" not in module.name and not module.name.endswith("__main__"):
+        if not module.name.startswith("pycograd.examples"):
             importlib.import_module(module.name)
     missing = {p.name for p in REGISTRY.values()} - {s.primitive for s in SAMPLES}
     assert not missing, f"primitives without a sample: {sorted(missing)}"
@@ -48,7 +52,7 @@ def test_names_are_unique():
 
 def test_a_sample_cannot_lie():
     check = dict(checks_of(Sample("cos", np.sin, [np.ones(2)])))["bound"]
-    with pytest.raises(AssertionError, match="binds .*sin.*, not cos"):
+    with pytest.raises(AssertionError, match=r"binds .*sin.*, not cos"):
         check(Sample("cos", np.sin, [np.ones(2)]))
 
 

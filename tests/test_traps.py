@@ -1,4 +1,4 @@
-"""Programs where tools of this family fail or answer wrongly, silently: here right, or a clear error."""
+"""Programs where tools of this family fail or are silently wrong: right here, or a clear error."""
 
 import functools
 import math
@@ -32,7 +32,7 @@ from pycograd import (
 )
 
 
-# -- functions without source ---------------------------------------------------------------------
+# -- functions without source -------------------------------------------------------------------
 def python(*arguments, text=""):
     result = subprocess.run(
         [sys.executable, *arguments], input=text, capture_output=True, text=True, timeout=120
@@ -41,7 +41,9 @@ def python(*arguments, text=""):
     return result.stdout
 
 
-PROGRAM = "from pycograd import grad; import numpy as np; print(grad(lambda x: np.sin(x) * x)(0.5)[0])"
+PROGRAM = (
+    "from pycograd import grad; import numpy as np; print(grad(lambda x: np.sin(x) * x)(0.5)[0])"
+)
 
 
 def test_python_dash_c():
@@ -77,7 +79,7 @@ def test_nested_lambdas():
     assert mixed(3.0)[0] == 12.0  # x * d/dy (2 x y) = 2 x^2
 
 
-# -- what functions close over ------------------------------------------------------------------------
+# -- what functions close over ------------------------------------------------------------------
 def test_closure_variable_rebound_between_calls():
     scale = 2.0
     g = grad(lambda x: scale * x)
@@ -111,7 +113,7 @@ def test_nonlocal():
     np.testing.assert_allclose(vmap(grad(f))(np.array([1.0, 2.0]))[0], [6.0, 17.0])
 
 
-# -- every kind of callable --------------------------------------------------------------------------------
+# -- every kind of callable ---------------------------------------------------------------------
 class Model:
     def __init__(self, w):
         self.w = w
@@ -223,7 +225,7 @@ def test_gradient_functions_pickle():
     np.testing.assert_array_equal(nested(np.ones((2, 3)))[0], np.full((2, 3), 2.0))
 
 
-# -- errors, and what they leave behind ----------------------------------------------------------------------
+# -- errors, and what they leave behind ---------------------------------------------------------
 def test_an_exception_then_a_correct_call():
     calls = []
 
@@ -303,7 +305,7 @@ def test_outputs_and_arguments_that_have_no_gradient():
             grad(f)(1.0)
 
 
-# -- kinks -----------------------------------------------------------------------------------------------------
+# -- kinks --------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("f", "x", "expected"),
     [
@@ -335,7 +337,9 @@ def test_prod_with_zeros():
     x = np.array([2.0, 0.0, 3.0])
     h = grad(lambda x: grad(f)(x)[0][0])(x)[0]
     np.testing.assert_allclose(h, [0.0, 3.0, 0.0])
-    np.testing.assert_allclose(hessian(f)(np.array([0.0, 0.0, 3.0])), [[0, 3, 0], [3, 0, 0], [0, 0, 0]])
+    np.testing.assert_allclose(
+        hessian(f)(np.array([0.0, 0.0, 3.0])), [[0, 3, 0], [3, 0, 0], [0, 0, 0]]
+    )
 
 
 @pytest.mark.parametrize("spread", [np.std, np.var])
@@ -352,7 +356,7 @@ def test_hessians_of_sort_and_partition():
         if order not in (np.sort,):
             y = order(x)
             ranks = np.array([int(np.flatnonzero(y == entry)[0]) for entry in x])
-        f = lambda v, order=order: np.sum(weights * order(v) ** 3)  # noqa: E731
+        f = lambda v, order=order: np.sum(weights * order(v) ** 3)
         np.testing.assert_allclose(grad(f)(x)[0], 3 * weights[ranks] * x**2)
         np.testing.assert_allclose(hessian(f)(x), np.diag(6 * weights[ranks] * x))
 
@@ -385,7 +389,7 @@ def test_the_gradient_of_a_real_loss_of_complex_numbers():
     np.testing.assert_allclose(grad(lambda z: np.abs(z) ** 2)(1 + 2j)[0], 2 * (1 + 2j))
 
 
-# -- batches -------------------------------------------------------------------------------------------------------
+# -- batches ------------------------------------------------------------------------------------
 def test_boolean_masks_under_vmap_of_grad():
     def f(x, mask):
         return np.sum(np.where(mask, x * x, 0.0)) + np.sum((x > 0) * x)
@@ -408,11 +412,11 @@ def test_indexing_with_a_mask_that_differs_between_rows_is_an_error():
 
 
 def test_vmap_of_functions_that_take_gradients():
-    g = lambda x: np.sum(np.sin(x) * x)  # noqa: E731
+    g = lambda x: np.sum(np.sin(x) * x)
     xs = np.linspace(0.0, 1.0, 6).reshape(2, 3)
     expected = np.cos(xs) * xs + np.sin(xs)
     np.testing.assert_allclose(vmap(lambda x: grad(g)(x)[0])(xs), expected)
-    f = lambda a, x: np.sum(a * np.sin(x))  # noqa: E731
+    f = lambda a, x: np.sum(a * np.sin(x))
     np.testing.assert_allclose(vmap(grad(f, argnums=1))(xs, xs), xs * np.cos(xs))
     np.testing.assert_allclose(vmap(grad(f, argnums=1), (None, 0))(xs[0], xs), xs[0] * np.cos(xs))
 
@@ -428,7 +432,9 @@ def test_indexing_a_plain_table_under_vmap():
     np.testing.assert_array_equal(g, expected)
 
 
-@pytest.mark.parametrize("branch", [lambda x: x if x > 0 else -x, lambda x: x if x.sum() else 0 * x])
+@pytest.mark.parametrize(
+    "branch", [lambda x: x if x > 0 else -x, lambda x: x if x.sum() else 0 * x]
+)
 def test_a_python_branch_on_a_value_that_is_not_known(branch):
     with pytest.raises(ControlFlowError, match=r"np\.where"):
         vmap(branch)(np.array([1.0, -1.0]))
@@ -444,7 +450,7 @@ def test_a_python_branch_on_an_array_is_numpys_own_error():
         grad(lambda x: np.sum(x) if x > 0 else 0.0)(np.ones(3))
 
 
-# -- where NumPy's protocols are blind -----------------------------------------------------------------------------------
+# -- where NumPy's protocols are blind ----------------------------------------------------------
 PLAIN = np.arange(6.0)
 
 
@@ -550,7 +556,11 @@ def test_never_detached_silently(program, transform):
 
 @pytest.mark.parametrize(
     "program",
-    [name for name in BLIND if BLIND[name] in (add_in_place,) or name.startswith(("out", "copyto"))],
+    [
+        name
+        for name in BLIND
+        if BLIND[name] in (add_in_place,) or name.startswith(("out", "copyto"))
+    ],
 )
 def test_the_error_of_a_plain_buffer_names_the_fix(program):
     with pytest.raises(PlainBufferError, match=r"like=|y = y \+ x"):
@@ -559,7 +569,9 @@ def test_the_error_of_a_plain_buffer_names_the_fix(program):
 
 @pytest.mark.parametrize("program", ["math", "float", "np.array", "list-argument", "plain-dot"])
 def test_the_error_of_a_conversion_names_the_fix(program):
-    fix = {"math": r"np\.exp", "float": "stop_gradient", "plain-dot": "@"}.get(program, r"np\.stack")
+    fix = {"math": r"np\.exp", "float": "stop_gradient", "plain-dot": "@"}.get(
+        program, r"np\.stack"
+    )
     with pytest.raises(ConversionError, match=fix):
         TRANSFORMS["grad"](BLIND[program])
 
@@ -619,7 +631,7 @@ def test_an_argument_that_is_written_to_changes_inside_alone():
     np.testing.assert_array_equal(x, [1.0, 2.0, 3.0])
 
 
-# -- transforms of transforms ------------------------------------------------------------------------------------------------
+# -- transforms of transforms -------------------------------------------------------------------
 def test_shapes_of_gradients():
     def loss(w, x):
         return np.sum(np.tanh(x @ w))
@@ -637,7 +649,7 @@ def test_no_memory_is_needed_for_shapes():
     assert eval_shape(grad(lambda a: np.sum(a @ a)), big) == (big,)
 
 
-# -- float32 -------------------------------------------------------------------------------------------------------------------
+# -- float32 ------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "f",
     [
@@ -690,7 +702,7 @@ def test_scalars_keep_their_type():
     assert (g.shape, g.dtype) == ((), np.float32)
 
 
-# -- size ------------------------------------------------------------------------------------------------------------------------
+# -- size ---------------------------------------------------------------------------------------
 def test_concatenation_of_two_hundred_thousand_entries():
     n = 200_000
     x = np.linspace(0.0, 1.0, n)
@@ -720,7 +732,9 @@ def test_filling_many_outputs():
         return np.sum(y)
 
     index = np.arange(2000)
-    np.testing.assert_allclose(grad(f)(np.ones(3))[0], [index[index % 3 == k].sum() for k in range(3)])
+    np.testing.assert_allclose(
+        grad(f)(np.ones(3))[0], [index[index % 3 == k].sum() for k in range(3)]
+    )
 
 
 def test_pullbacks_may_be_called_again():

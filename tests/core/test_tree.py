@@ -386,6 +386,22 @@ def test_a_class_seen_as_a_leaf_can_be_registered_later():
     assert tree_paths([Late(1.0)]) == ["0.0"]
 
 
+def test_registration_comes_before_inheritance():
+    class Weights(dict):
+        pass
+
+    register_tree(
+        Weights,
+        lambda w: (w.values(), tuple(w)),
+        lambda keys, xs: Weights(zip(keys, xs)),
+        names=lambda keys: keys,
+    )
+    weights = Weights(a=1, b=[2, 3])
+    assert type(tree_map(lambda x: x, weights)) is Weights
+    assert tree_paths(weights) == ["a", "b.0", "b.1"]
+    assert repr(tree_structure(weights)) == "Weights(a=*, b=[*, *])"
+
+
 def test_a_registered_leaf_stays_whole():
     class Names(tuple):
         pass

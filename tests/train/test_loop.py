@@ -99,3 +99,16 @@ def test_inside_gradient_descent_inside_grad():
     h = 1e-7
     numeric = (tuned(0.01 + h) - tuned(0.01 - h)) / (2 * h)
     assert grad(tuned)(0.01)[0] == pytest.approx(numeric, rel=1e-5)
+
+
+@pytest.mark.parametrize("make", [SGD, Adam, AdamW])
+def test_leaves_without_slope_make_no_nans_in_outer_derivatives(make):
+    """The square root of Adam and of the norm has an infinite slope at 0."""
+
+    def after_training(lr, w):
+        opt, params = make(lr), {"used": w, "unused": np.zeros(2)}
+        slopes = grad(lambda p: np.sum(p["used"] ** 3))(params)[0]
+        return np.sum(opt.step(params, clip_grad_norm(slopes, 1.0))["used"])
+
+    d_lr, d_w = grad(after_training)(0.1, np.zeros(2))
+    assert d_lr == 0.0 and np.array_equal(d_w, [1.0, 1.0])

@@ -132,10 +132,11 @@ def test_dtypes_and_structures_are_kept_and_nothing_is_written(cls, settings, dt
 
 
 def test_scalars_keep_their_type():
-    for p in (1.0, np.float32(1.0), np.float64(1.0), 1 + 1j):
-        for opt in (SGD(0.1), Adam(0.1)):
-            new = opt.step({"p": p}, {"p": np.asarray(2.0)})["p"]
-            assert type(new) is type(p) and new != p
+    for p in (1.0, np.float16(1.0), np.float32(1.0), np.float64(1.0), 1 + 1j):
+        for g in (2.0, np.asarray(2.0), np.float32(2.0)):
+            for opt in (SGD(0.1), Adam(0.1)):
+                new = opt.step({"p": p}, {"p": g})["p"]
+                assert type(new) is type(p) and new != p
 
 
 def test_small_gradients_of_16_bits_do_not_vanish_in_the_square():

@@ -6,7 +6,10 @@
 (5,)
 """
 
-from pycograd import ops as _ops  # defines every operation
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
+
+from pycograd import ops as _ops  # noqa: F401  (defines every operation)
 from pycograd._version import __version__
 from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.dims import Dim
@@ -40,4 +43,37 @@ from pycograd.transforms.derivatives import (
 from pycograd.transforms.forward import jvp
 from pycograd.transforms.reverse import grad, value_and_grad, vjp
 from pycograd.transforms.shapes import bind, eval_shape, infer_shapes, substitute
-from pycograd.transforms.summary import summary
+
+if TYPE_CHECKING:
+    from pycograd import nn, random, testing, train
+    from pycograd.nn import *  # noqa: F403
+    from pycograd.testing import check_grads
+    from pycograd.train import *  # noqa: F403
+    from pycograd.transforms.summary import Summary, summary
+
+# What `import pycograd` does not load: modules, and the modules whose public names are ours too.
+_MODULES = ("nn", "random", "testing", "train")
+_LENDERS = ("pycograd.nn", "pycograd.train")
+_SINGLE = {
+    "check_grads": "pycograd.testing",
+    "summary": "pycograd.transforms.summary",
+    "Summary": "pycograd.transforms.summary",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _MODULES:
+        return _import_module(f"{__name__}.{name}")
+    for lender in (_SINGLE[name],) if name in _SINGLE else _LENDERS:
+        module = _import_module(lender)
+        if name in module.__all__:
+            value = globals()[name] = getattr(module, name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    lent = [name for lender in _LENDERS for name in _import_module(lender).__all__]
+    return sorted({*globals(), *_MODULES, *_SINGLE, *lent})

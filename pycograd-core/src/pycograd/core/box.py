@@ -1,6 +1,6 @@
 """`Box`: a value of a transform, which answers NumPy's protocols in the place of an array.
 
-A box holds `.value` (an array, or a box of an enclosing transform) and the `.trace` that made it.
+A box holds `.value` (an array, or a box of an enclosing transform) and the `._trace` that made it.
 Operators, methods and attributes of arrays are installed by `pycograd.ops`, where each operation
 is defined; this module has what every box shares and the conversions that must never happen
 silently.
@@ -14,19 +14,25 @@ from typing import Any, NoReturn
 import numpy as np
 
 from pycograd.core.errors import ConversionError, UnsupportedOperationError
-from pycograd.core.spelling import FUNCTIONS, UFUNC_METHODS, UFUNCS
+from pycograd.core.spelling import CREATORS, FUNCTIONS, UFUNC_METHODS, UFUNCS
+
+INSTEAD: dict[str, str] = {}  # an attribute of arrays that boxes do not have -> what to write
 
 
 class Box:
     """Base of all boxes; see the module docstring."""
 
     # links: views and bases for item assignment (core.views); unset until a view is made.
-    __slots__ = ("value", "trace", "links", "__weakref__")
+    __slots__ = ("value", "_trace", "links", "__weakref__")
     __hash__ = None  # type: ignore[assignment]  # as ndarray: == is elementwise
 
     value: Any
-    trace: Any
+    _trace: Any
     links: Any
+
+    # The slots that hold arrays or boxes and nothing else does: what a write may change in place
+    # (core.views). A kind that says nothing here is only written functionally.
+    contents: tuple[str, ...] = ()
 
     # Ordinary code branches on isinstance(x, np.ndarray); type(x) stays ours.
     __class__ = property(lambda self: np.ndarray)  # type: ignore[assignment]
@@ -68,6 +74,8 @@ class Box:
         try:
             ours = FUNCTIONS[function]
         except KeyError:
+            if function in CREATORS:
+                return CREATORS[function](self, *args, **kwargs)
             raise unsupported(function) from None
         return ours(*args, **kwargs)
 
@@ -135,7 +143,8 @@ class Box:
         if name in ("shape", "dtype"):  # the property itself failed: its message needs them
             raise AttributeError(f"{type(self).__name__} holds {type(self.value).__name__}")
         if hasattr(np.ndarray, name) and not name.startswith("__array"):
-            raise AttributeError(f"method or attribute {name!r} has no rule for {self._kind()}")
+            fix = f"; write {INSTEAD[name]}" if name in INSTEAD else ""
+            raise AttributeError(f"{name!r} has no meaning for {self._kind()}{fix}")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:

@@ -5,6 +5,10 @@ tangent, the others say by name what it keeps (`ans`, or an operand `x`, `y`, `z
 elementwise operation the transpose is the same map, so the sweep calls the author's own function on
 the cotangent: `vjp(ct) = conj(rule(conj(ct)))`, the conjugations being identities for reals.
 
+Where the operand was broadcast, its cotangent is summed over the broadcast axes. A rule may be a pair
+`(lambda t, ans: t * ans, lambda t, y: -t / y)`, of which the second uses the operand itself alone:
+the sum then comes between the two, so that the second works on the small operand.
+
 The functions made by `_fast_unary` and `_fast_binary` are the hot path of the library: a float32 or
 float64 `Var` of a live tape is handled inline, everything else goes to `bind`.
 """
@@ -21,6 +25,7 @@ from pycograd.core import modes, sizes
 from pycograd.core.aval import (
     FLOAT32,
     FLOAT64,
+    Shape,
     ShapeDtypeStruct,
     dtype_of,
     make_aval,
@@ -28,7 +33,7 @@ from pycograd.core.aval import (
     ufunc_dtype,
 )
 from pycograd.core.errors import DefinitionError
-from pycograd.core.fit import cast, fit, unbroadcast
+from pycograd.core.fit import cast, unbroadcast
 from pycograd.core.primitive import Primitive, bind, shape_error
 from pycograd.core.spelling import FUNCTIONS, UFUNCS, claim
 from pycograd.core.tape import Tape, Var
@@ -65,7 +70,7 @@ class Elementwise(Primitive):
         self,
         name: str,
         function: Callable[..., Any],
-        rules: Sequence[Rule | None],
+        rules: Sequence[Rule | tuple[Rule, Rule] | None],
         *,
         spellings: Sequence[Any] | None = None,
         dtype: Callable[..., Any] | None = None,
@@ -80,7 +85,7 @@ class Elementwise(Primitive):
             raise DefinitionError(f"{name}: a function that is no ufunc needs dtype=")
         self.arity = len(rules)
         self.dtype = dtype
-        self.rules = [r and _Map(name, r, self.arity) for r in rules]
+        self.rules = [_map(name, rule, self.arity, i) for i, rule in enumerate(rules)]
         self.real = real and [
             (_Map(name, forward, self.arity), _Map(name, back, self.arity))
             for forward, back in real
@@ -124,7 +129,7 @@ class Elementwise(Primitive):
             m, x = self._map(i, values, ans, 1), values[i]
             keep = m and m.residual(ans, values)
             holomorphic = complex_ and m is self.rules[i]
-            parts.append((m and m.rule, keep, shape_of(x), dtype_of(x), holomorphic))
+            parts.append((m, keep, shape_of(x), dtype_of(x), holomorphic))
         return (_pull_one, parts[0]) if len(parts) == 1 else (_pull_all, parts)
 
     def _map(self, i: int, values: Any, ans: Any, direction: int) -> _Map | None:
@@ -174,9 +179,9 @@ def _keeping_weak(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Map:
-    """A rule with what it keeps: `rule(t, residual)`."""
+    """A rule with what it keeps: `rule(t, residual)`, and `fitted(t, residual, shape)`."""
 
-    __slots__ = ("rule", "keeps")
+    __slots__ = ("rule", "fitted", "keeps")
 
     def __init__(self, name: str, rule: Rule, arity: int) -> None:
         code = rule.__code__
@@ -191,18 +196,52 @@ class _Map:
             self.rule = lambda t, residual: rule(t, *residual)
         else:
             self.rule = lambda t, residual: rule(t)
+        self.fitted = self._sum_last if self.keeps else self._sum_first
+
+    def _sum_last(self, t: Any, residual: Any, shape: Shape) -> Any:
+        return unbroadcast(self.rule(t, residual), shape)
+
+    def _sum_first(self, t: Any, residual: Any, shape: Shape) -> Any:
+        return self.rule(unbroadcast(t, shape), residual)
 
     def residual(self, ans: Any, values: Sequence[Any]) -> Any:
         kept = [ans if k == 0 else values[k - 1] for k in self.keeps]
         return kept[0] if len(kept) == 1 else tuple(kept)
 
 
-def _pull_one(ct: Any, part: Any) -> Any:
-    rule, residual, shape, dtype, complex_ = part
+class _Pair(_Map):
+    """Two rules, one after the other, the second in the operand itself alone."""
+
+    __slots__ = ("first", "then")
+
+    def __init__(self, name: str, rules: Sequence[Rule], arity: int, own: int) -> None:
+        self.first, self.then = (_Map(name, rule, arity) for rule in rules)
+        if self.then.keeps not in ((), (own + 1,)):
+            raise DefinitionError(f"{name}: the second rule of a pair uses its own operand alone")
+        first, then = self.first.rule, self.then.rule
+        self.keeps = (-1, -1)
+        self.rule = lambda t, residual: then(first(t, residual[0]), residual[1])
+        self.fitted = lambda t, residual, shape: then(
+            unbroadcast(first(t, residual[0]), shape), residual[1]
+        )
+
+    def residual(self, ans: Any, values: Sequence[Any]) -> Any:
+        return self.first.residual(ans, values), self.then.residual(ans, values)
+
+
+def _map(name: str, rule: Any, arity: int, own: int) -> _Map | None:
     if rule is None:
         return None
-    ct = np.conj(rule(np.conj(ct), residual)) if complex_ else rule(ct, residual)
-    return fit(ct, shape, dtype)
+    return _Pair(name, rule, arity, own) if isinstance(rule, tuple) else _Map(name, rule, arity)
+
+
+def _pull_one(ct: Any, part: Any) -> Any:
+    m, residual, shape, dtype, complex_ = part
+    if m is None:
+        return None
+    if complex_:
+        return cast(np.conj(m.fitted(np.conj(ct), residual, shape)), dtype)
+    return cast(m.fitted(ct, residual, shape), dtype)
 
 
 def _pull_all(ct: Any, parts: Any) -> Any:
@@ -221,7 +260,7 @@ def _fast_unary(primitive: Elementwise, ufunc: np.ufunc, m: _Map) -> Callable[..
 
     def unary(x: Any) -> Any:
         if type(x) is Var:
-            tape = x.trace
+            tape = x._trace
             if type(tape) is _hot:
                 value = x.value
                 ans = ufunc(value)
@@ -236,7 +275,7 @@ def _fast_unary(primitive: Elementwise, ufunc: np.ufunc, m: _Map) -> Callable[..
                         )
                     )
                     out: Var = _new(Var)
-                    out.value, out.trace, out.slot = ans, tape, len(steps) - 1
+                    out.value, out._trace, out.slot = ans, tape, len(steps) - 1
                     return out
                 return tape.push(primitive, (x,), (value,), (0,), ans, {})
         return bind(primitive, (_operand(x),), {})
@@ -254,9 +293,19 @@ def _fast_binary(
     def rule_both(ct: Any, kept: Any) -> Any:
         return rule_x(ct, kept[0]), rule_y(ct, kept[1])
 
+    # The same where operands were broadcast: kept is the residuals, then the operands' shapes.
+    def fitted_x(ct: Any, kept: Any) -> Any:
+        return left.fitted(ct, *kept)
+
+    def fitted_y(ct: Any, kept: Any) -> Any:
+        return right.fitted(ct, *kept)
+
+    def fitted_both(ct: Any, kept: Any) -> Any:
+        return left.fitted(ct, kept[0], kept[2]), right.fitted(ct, kept[1], kept[3])
+
     def binary(x: Any, y: Any) -> Any:
         if type(x) is Var:
-            tape = x.trace
+            tape = x._trace
             if type(tape) is _hot:
                 kind, a = type(y), x.value
                 if kind is float or kind is int:
@@ -270,10 +319,10 @@ def _fast_binary(
                         steps = tape.steps
                         steps.append((rule_x, x.slot, kept))
                         out: Var = _new(Var)
-                        out.value, out.trace, out.slot = ans, tape, len(steps) - 1
+                        out.value, out._trace, out.slot = ans, tape, len(steps) - 1
                         return out
                     return tape.push(primitive, (x, y), (a, y), (0,), ans, {})
-                if kind is Var and y.trace is tape:
+                if kind is Var and y._trace is tape:
                     b = y.value
                     try:
                         ans = ufunc(a, b)
@@ -284,18 +333,21 @@ def _fast_binary(
                         (dtype is FLOAT64 or dtype is FLOAT32)
                         and a.dtype is dtype
                         and b.dtype is dtype
-                        and a.shape == b.shape
                     ):
+                        shape_x, shape_y = a.shape, b.shape
                         kept = (
                             b if keep_x == 2 else a if keep_x == 1 else ans if keep_x == 0
                             else None if keep_x == -2 else left.residual(ans, (a, b)),
                             a if keep_y == 1 else b if keep_y == 2 else ans if keep_y == 0
                             else None if keep_y == -2 else right.residual(ans, (a, b)),
                         )  # fmt: skip
+                        rule: Any = rule_both
+                        if shape_x != shape_y:
+                            rule, kept = fitted_both, (*kept, shape_x, shape_y)
                         steps = tape.steps
-                        steps.append((rule_both, (x.slot, y.slot), kept))
+                        steps.append((rule, (x.slot, y.slot), kept))
                         out = _new(Var)
-                        out.value, out.trace, out.slot = ans, tape, len(steps) - 1
+                        out.value, out._trace, out.slot = ans, tape, len(steps) - 1
                         return out
                     return tape.push(primitive, (x, y), (a, b), (0, 1), ans, {})
                 if kind is _ndarray or kind is _float64:
@@ -304,23 +356,22 @@ def _fast_binary(
                     except ValueError as error:
                         raise shape_error(primitive.name, (a, y), error) from error
                     dtype = ans.dtype
-                    if (
-                        (dtype is FLOAT64 or dtype is FLOAT32)
-                        and a.dtype is dtype
-                        and ans.shape == a.shape
-                    ):
+                    if (dtype is FLOAT64 or dtype is FLOAT32) and a.dtype is dtype:
                         kept = (
                             y if keep_x == 2 else a if keep_x == 1 else ans if keep_x == 0
                             else None if keep_x == -2 else left.residual(ans, (a, y))
                         )  # fmt: skip
+                        rule, shape_x = rule_x, a.shape
+                        if ans.shape != shape_x:
+                            rule, kept = fitted_x, (kept, shape_x)
                         steps = tape.steps
-                        steps.append((rule_x, x.slot, kept))
+                        steps.append((rule, x.slot, kept))
                         out = _new(Var)
-                        out.value, out.trace, out.slot = ans, tape, len(steps) - 1
+                        out.value, out._trace, out.slot = ans, tape, len(steps) - 1
                         return out
                     return tape.push(primitive, (x, y), (a, y), (0,), ans, {})
         elif type(y) is Var:
-            tape = y.trace
+            tape = y._trace
             if type(tape) is _hot:
                 kind, b = type(x), y.value
                 if kind is float or kind is int or kind is _ndarray or kind is _float64:
@@ -329,24 +380,20 @@ def _fast_binary(
                     except ValueError as error:
                         raise shape_error(primitive.name, (x, b), error) from error
                     dtype = ans.dtype
-                    if (
-                        (dtype is FLOAT64 or dtype is FLOAT32)
-                        and b.dtype is dtype
-                        and (kind is float or kind is int or ans.shape == b.shape)
-                    ):
+                    if (dtype is FLOAT64 or dtype is FLOAT32) and b.dtype is dtype:
                         kept = (
                             x if keep_y == 1 else b if keep_y == 2 else ans if keep_y == 0
                             else None if keep_y == -2 else right.residual(ans, (x, b))
                         )  # fmt: skip
+                        rule, shape_y = rule_y, b.shape
+                        if ans.shape != shape_y:
+                            rule, kept = fitted_y, (kept, shape_y)
                         steps = tape.steps
-                        steps.append((rule_y, y.slot, kept))
+                        steps.append((rule, y.slot, kept))
                         out = _new(Var)
-                        out.value, out.trace, out.slot = ans, tape, len(steps) - 1
+                        out.value, out._trace, out.slot = ans, tape, len(steps) - 1
                         return out
                     return tape.push(primitive, (x, y), (x, b), (1,), ans, {})
         return bind(primitive, (_operand(x), _operand(y)), {})
 
     return binary
-
-
-__all__ = ["Elementwise", "unbroadcast"]

@@ -14,6 +14,8 @@ def unbroadcast(ct: Any, shape: Shape) -> Any:
     have = shape_of(ct)
     if have == shape:
         return ct
+    if type(ct) is np.ndarray:
+        return _sum_to(ct, have, shape)
     extra = len(have) - len(shape)
     if extra:
         ct = np.sum(ct, axis=tuple(range(extra)))
@@ -21,6 +23,15 @@ def unbroadcast(ct: Any, shape: Shape) -> Any:
         [i for i, (m, n) in enumerate(zip(have[extra:], shape)) if m != n and _is_one(n)]
     )
     return np.sum(ct, axis=axes, keepdims=True) if axes else ct
+
+
+def _sum_to(ct: Any, have: Shape, shape: Shape) -> Any:
+    """As `unbroadcast` for an array: one reduction, keeping axes that only the shape drops."""
+    extra = len(have) - len(shape)
+    axes = [*range(extra)]
+    axes += [i for i, n in enumerate(shape, extra) if n == 1 and have[i] != 1]
+    total = np.add.reduce(ct, tuple(axes), None, None, True)
+    return total.reshape(shape) if extra else total
 
 
 def _is_one(size: Any) -> bool:

@@ -120,11 +120,11 @@ class _Transpose:
 
     def keep(self, values: Any, ans: Any, params: dict[str, Any]) -> Any:
         x = values[self.own]
-        kept = {n: aval_of(x) if i == self.own else values[i] for n, i in self.picks}
-        if self.everything:
-            kept.update(params)
+        if self.everything and not self.picks:
+            kept = params
         else:
-            for n in self.named:
+            kept = {n: aval_of(x) if i == self.own else values[i] for n, i in self.picks}
+            for n in params if self.everything else self.named:
                 kept[n] = params[n]
         return kept, shape_of(x), dtype_of(x)
 
@@ -250,7 +250,8 @@ class Reduction(Primitive):
     Arguments:
         impl: `impl(x, *, axis, keepdims)`; `axis` is a tuple of distinct non-negative ints.
         weight: names among `ans x axis` -> the weight of each entry of x, with `ans` having the
-            reduced axes kept as size 1; None if all weights are 1.
+            reduced axes kept as size 1; None if all weights are 1. A boolean weight chooses entries
+            that share equally (the winners of a maximum).
         dtype: `dtype(aval)` of the result; the operand's if left out.
     """
 
@@ -287,9 +288,13 @@ class Reduction(Primitive):
         t, axis, keepdims = tangents[0], params["axis"], params["keepdims"]
         if t is None:
             return None
-        if self.weight is not None:
-            t = t * self._weight(self._kept(values, ans, params), axis, keepdims)
-        return np.sum(t, axis=axis, keepdims=keepdims)
+        if self.weight is None:
+            return np.sum(t, axis=axis, keepdims=keepdims)
+        weight = self._weight(self._kept(values, ans, params), axis, keepdims)
+        if dtype_of(weight).kind != "b":
+            return np.sum(t * weight, axis=axis, keepdims=keepdims)
+        total = np.sum(np.where(weight, t, 0), axis=axis, keepdims=keepdims)
+        return total / _count(weight, axis, keepdims, dtype_of(total))
 
     def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
         x = values[0]
@@ -302,7 +307,10 @@ class Reduction(Primitive):
             ct = np.expand_dims(ct, axis)
         if kept is not None:
             weight = self._weight(kept, axis, keepdims)
-            ct = ct * (np.conj(weight) if dtype_of(weight).kind == "c" else weight)
+            kind = dtype_of(weight).kind
+            if kind == "b":
+                return _to_chosen(ct, weight, axis)
+            ct = ct * (np.conj(weight) if kind == "c" else weight)
         return fit(np.broadcast_to(ct, shape), shape, dtype)
 
     def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
@@ -316,6 +324,21 @@ class Reduction(Primitive):
         else:
             shape = tuple([n for i, n in enumerate(x.shape) if i not in axis])
         return make_aval(shape, self.dtype(x) if self.dtype else x.dtype)
+
+
+def _count(chosen: Any, axis: Any, keepdims: bool, dtype: np.dtype[Any]) -> Any:
+    return np.maximum(np.sum(chosen, axis=axis, keepdims=keepdims, dtype=dtype), 1)
+
+
+def _to_chosen(ct: Any, chosen: Any, axis: Any) -> Any:
+    """`ct`, its reduced axes kept as size 1, in equal shares to the chosen entries."""
+    if type(ct) is np.ndarray and type(chosen) is np.ndarray:
+        if np.count_nonzero(chosen) != ct.size:  # some tie (or no winner at all)
+            ct = ct / _count(chosen, axis, True, ct.dtype)
+        out = np.zeros(chosen.shape, ct.dtype)
+        np.copyto(out, ct, where=chosen)
+        return out
+    return np.where(chosen, ct / _count(chosen, axis, True, dtype_of(ct)), 0)
 
 
 class General(Primitive):

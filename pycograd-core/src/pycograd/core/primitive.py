@@ -26,6 +26,7 @@ class Trace:
     """One running transform. Boxes belong to a trace by identity; the level orders nesting."""
 
     __slots__ = ("level", "name")
+    differentiates = False  # True: of an integer or boolean it has nothing to say; those stay plain
 
     def __init__(self, name: str = "") -> None:
         self.level = next(_levels)
@@ -108,8 +109,8 @@ def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) 
     top: Any = None
     for x in operands:
         if isinstance(x, Box):
-            trace = x.trace
-            if trace is not top and (top is None or trace.level > top.level):
+            trace = x._trace
+            if top is None or (trace is not top and trace.level > top.level):
                 top = trace
     if top is None:
         try:

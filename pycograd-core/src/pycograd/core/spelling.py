@@ -15,6 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 UFUNCS: dict[Any, Callable[..., Any]] = {}  # np.sin -> bind, for a plain call without keywords
 UFUNC_METHODS: dict[str, Callable[..., Any]] = {}  # "reduce" -> f(ufunc, operands, kwargs)
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # np.sum -> function with NumPy's own signature
+CREATORS: dict[Any, Callable[..., Any]] = {}  # np.zeros -> function of the box after like=, and the rest
 
 
 def claim(table: dict[Any, Callable[..., Any]], name: Any, function: Callable[..., Any]) -> None:
@@ -22,6 +23,20 @@ def claim(table: dict[Any, Callable[..., Any]], name: Any, function: Callable[..
     if table.get(name, function) is not function:
         raise DefinitionError(f"{name!r} already has a definition")
     table[name] = function
+
+
+def creates(*names: Any) -> Callable[[F], F]:
+    """Decorator: the function that answers NumPy's `names` called with `like=box` (NEP 35).
+
+    It takes the box and then NumPy's own arguments without `like`.
+    """
+
+    def register(function: F) -> F:
+        for name in names:
+            claim(CREATORS, name, function)
+        return function
+
+    return register
 
 
 def spells(*names: Any) -> Callable[[F], F]:

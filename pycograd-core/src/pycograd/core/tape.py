@@ -15,17 +15,18 @@ soon as the last step that kept it is gone.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
 from pycograd.core import modes
 from pycograd.core.box import Box
+from pycograd.core.buffers import owned
 from pycograd.core.errors import ConversionError, EscapedTracerError, OuterWriteError
 from pycograd.core.primitive import Primitive, Trace, bind
 
 _new = object.__new__
+_ONE = (0,)
 _ndarray = np.ndarray
 
 
@@ -41,6 +42,7 @@ class Tape(Trace):
 
     # floor: values made before this step may not be written (inside a checkpointed function)
     __slots__ = ("steps", "floor")
+    differentiates = True
 
     def __init__(self, name: str = "") -> None:
         super().__init__(name)
@@ -57,7 +59,7 @@ class Tape(Trace):
     def box(self, value: Any, slot: Any) -> Var:
         """A box for the value that the step `slot` made."""
         var: Var = _new(Var if hasattr(value, "shape") else WeakVar)
-        var.value, var.trace, var.slot = value, self, slot
+        var.value, var._trace, var.slot = value, self, slot
         return var
 
     def record(self, rule: Any, parents: Any, residual: Any, value: Any) -> Var:
@@ -69,9 +71,15 @@ class Tape(Trace):
     def process(
         self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
     ) -> Any:
+        if len(operands) == 1:
+            values: Any = [operands[0].value]
+            ans = bind(primitive, values, params)
+            if modes.active and modes.watch(primitive, values, ans):
+                return ans
+            return ans if primitive.zero else self.push(primitive, operands, values, _ONE, ans, params)
         values, live = [], []
         for i, x in enumerate(operands):
-            if isinstance(x, Var) and x.trace is self:
+            if isinstance(x, Var) and x._trace is self:
                 values.append(x.value)
                 live.append(i)
             else:
@@ -99,7 +107,7 @@ class Tape(Trace):
         else:
             parents = tuple([operands[i].slot for i in live])
         if rule in INTO_BUFFER:
-            parents = [parents]
+            parents = [operands[i].slot for i in live]
         if modes.active and modes.checking_nans():
             rule = modes.checked(rule, primitive.name)
         if primitive.multi:
@@ -165,6 +173,7 @@ class Var(Box):
 
     __slots__ = ("slot",)
     slot: Any
+    contents = ("value",)
 
     def __new__(cls, value: Any) -> Var:
         return _new(WeakVar if type(value) in (float, complex) else cls)
@@ -174,10 +183,10 @@ class Var(Box):
 
         if isinstance(value, Box):
             raise ConversionError(f"Var() of {value._kind()}: it is already differentiated")
-        self.value, self.trace, self.slot = leaf(value)
+        self.value, self._trace, self.slot = leaf(value)
 
     def rebind(self, new: Box) -> None:
-        floor = self.trace.floor
+        floor = self._trace.floor
         if floor and self.slot < floor:
             raise OuterWriteError(
                 "a value made outside a checkpointed function was written inside it; the write would"
@@ -191,7 +200,7 @@ class Var(Box):
     @property
     def grad(self) -> Any:
         """By hand: the cotangent from the last `backward`; zeros before."""
-        return self.trace.grad_of(self)
+        return self._trace.grad_of(self)
 
     def backward(self, ct: Any = None) -> None:
         """By hand: computes `.grad` of every leaf this value depends on, starting from zero.
@@ -199,11 +208,11 @@ class Var(Box):
         Arguments:
             ct: the cotangent of this value, of its shape; 1 for a real scalar if left out.
         """
-        self.trace.backward(self, ct)
+        self._trace.backward(self, ct)
 
     def retain_grad(self) -> Var:
         """By hand: keeps `.grad` of this value, which is not a leaf, in later sweeps."""
-        self.trace.retain(self)
+        self._trace.retain(self)
         return self
 
     def detach(self) -> Any:
@@ -265,20 +274,6 @@ def accumulate(cts: list[Any], slot: int, ct: Any) -> None:
         cts[slot] = np.add(total, ct, total)
     else:
         cts[slot] = total + ct
-
-
-def owned(array: Any, holders: int = 0) -> bool:
-    """True if `array` is a buffer that nobody sees but its caller's local and `holders` more.
-
-    CPython counts the references: the caller's local, our argument, getrefcount's argument.
-    """
-    return (
-        type(array) is _ndarray
-        and array.base is None
-        and getrefcount(array) <= 3 + holders
-        and array.flags.writeable
-        and array.flags.owndata
-    )
 
 
 def _project(ct: Any, residual: Any, parents: list[int], sweep: Sweep) -> None:

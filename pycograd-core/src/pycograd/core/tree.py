@@ -72,7 +72,7 @@ class TreeDef:
             return f"[{', '.join(parts)}]"
         if node is tuple:
             return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
-        if issubclass(node, dict):
+        if node is dict or _kind_of(node) is _DICT_SUBCLASS:
             keys = self.aux if node is dict else self.aux[0]
             text = "{" + ", ".join(f"{k!r}: {part}" for k, part in zip(keys, parts)) + "}"
             return text if node is dict else f"{node.__name__}({text})"
@@ -218,17 +218,16 @@ def _find(cls: type) -> _Kind | None:
         return _FOUND[cls]
     except KeyError:
         pass
-    kind = None
     if hasattr(cls, "__dataclass_fields__"):
-        kind = _DATACLASS
+        kind: _Kind | None = _DATACLASS
+    elif issubclass(cls, dict):
+        kind = _DICT_SUBCLASS
+    elif issubclass(cls, list):
+        kind = _LIST_SUBCLASS
+    elif issubclass(cls, tuple):
+        kind = _TUPLE_SUBCLASS
     else:
-        for base, subclass in (
-            (dict, _DICT_SUBCLASS),
-            (list, _LIST_SUBCLASS),
-            (tuple, _TUPLE_SUBCLASS),
-        ):
-            if issubclass(cls, base):
-                kind = subclass
+        kind = None
     _FOUND[cls] = kind
     return kind
 

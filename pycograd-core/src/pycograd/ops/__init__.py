@@ -1,8 +1,44 @@
 """Every operation, one definition each. Importing this package defines them all."""
 
-from pycograd.ops import astype, contract, elementwise, methods, operators, reduce, shape
+from pycograd.ops import (
+    astype,
+    complex,
+    contract,
+    creation,
+    cumulative,
+    diagonal,
+    einsum,
+    elementwise,
+    join,
+    methods,
+    operators,
+    pad,
+    rearrange,
+    reduce,
+    shape,
+    sort,
+    statistics,
+)
 
 operators.install()
 methods.install()
 
-__all__ = ["astype", "contract", "elementwise", "methods", "operators", "reduce", "shape"]
+__all__ = [
+    "astype",
+    "complex",
+    "contract",
+    "creation",
+    "cumulative",
+    "diagonal",
+    "einsum",
+    "elementwise",
+    "join",
+    "methods",
+    "operators",
+    "pad",
+    "rearrange",
+    "reduce",
+    "shape",
+    "sort",
+    "statistics",
+]

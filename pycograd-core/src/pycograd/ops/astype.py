@@ -12,20 +12,19 @@ from pycograd.core.elementwise import Elementwise
 from pycograd.core.errors import UnsupportedOperationError
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
+from pycograd.ops.complex import complex_of
 from pycograd.ops.operators import update
 from pycograd.ops.out import deliver
 from pycograd.ops.shape import array
 
 
-# -- conversion -----------------------------------------------------------------------------------------
+# -- conversion ----------------------------------------------------------------------------------
 def _convert(x: Any, dtype: Any) -> Any:
     return array(x).astype(dtype, copy=False)
 
 
 # A cotangent is converted back by fitting, which takes its real part where the operand is real.
-_astype = Elementwise(
-    "astype", _convert, [lambda t: t], spellings=(), dtype=lambda x, dtype: dtype
-)
+_astype = Elementwise("astype", _convert, [lambda t: t], spellings=(), dtype=lambda x, dtype: dtype)
 _to_integer = Elementwise(
     "to_integer", _convert, [None], spellings=(), dtype=lambda x, dtype: dtype
 )
@@ -51,6 +50,11 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
     return bind(_astype if is_inexact(want) else _to_integer, (x,), {"dtype": want})
 
 
+def converted(x: Any, dtype: Any) -> Any:
+    """A box, or anything like an array, in this dtype."""
+    return astype(x, dtype, copy=False) if isinstance(x, Box) else np.asarray(x, dtype)
+
+
 @spells(np.copy)
 def duplicate(a: Any, order: str = "K", subok: bool = False) -> Any:
     """The same value in memory of its own: later writes to either do not change the other."""
@@ -74,9 +78,8 @@ def nan_to_num(
     if not is_inexact(x.dtype):
         return duplicate(x) if copy else x
     if x.dtype.kind == "c":
-        replaced = _finite(np.real(x), nan, posinf, neginf) + 1j * _finite(
-            np.imag(x), nan, posinf, neginf
-        )
+        parts = [_finite(part, nan, posinf, neginf) for part in (np.real(x), np.imag(x))]
+        replaced = complex_of(*parts)
     else:
         replaced = _finite(x, nan, posinf, neginf)
     return replaced if copy else update(x, replaced)
@@ -93,7 +96,7 @@ def _finite(x: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
     return x
 
 
-# -- rounding ---------------------------------------------------------------------------------------------
+# -- rounding ------------------------------------------------------------------------------------
 _round = Elementwise(
     "round",
     lambda x, decimals: array(x).round(decimals),
@@ -115,7 +118,7 @@ def fix(x: Any, out: Any = None) -> Any:
     return deliver(np.trunc(x), out)
 
 
-# -- questions about values -----------------------------------------------------------------------------
+# -- questions about values ----------------------------------------------------------------------
 @spells(np.isposinf)
 def isposinf(x: Any, out: Any = None) -> Any:
     """Where the value is +inf."""
@@ -141,9 +144,7 @@ def iscomplex(x: Any) -> Any:
 
 
 @spells(np.isclose)
-def isclose(
-    a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False
-) -> Any:
+def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
     """Where `|a - b| <= atol + rtol |b|`, equal infinities included."""
     near = (np.abs(np.subtract(a, b)) <= atol + rtol * np.abs(b)) & np.isfinite(b)
     close = near | np.equal(a, b)
@@ -151,9 +152,7 @@ def isclose(
 
 
 @spells(np.allclose)
-def allclose(
-    a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False
-) -> bool:
+def allclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> bool:
     """True if all entries are close, as `isclose` has it."""
     return bool(np.all(isclose(a, b, rtol, atol, equal_nan)))
 
@@ -175,7 +174,7 @@ def array_equiv(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
     return bool(np.all(same | (np.isnan(a1) & np.isnan(a2)) if equal_nan else same))
 
 
-# -- questions about dtypes and memory ----------------------------------------------------------------------
+# -- questions about dtypes and memory -----------------------------------------------------------
 def _weak_or_dtype(x: Any) -> Any:
     """What NumPy's promotion needs of `x`: its dtype, or for a Python scalar a scalar like it."""
     if not isinstance(x, Box):
@@ -192,7 +191,7 @@ def result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
 @spells(np.can_cast)
 def can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
     """True if the conversion is allowed under the rule `casting`."""
-    return np.can_cast(*[getattr(x, "dtype", x) for x in (from_, to)], casting)
+    return np.can_cast(getattr(from_, "dtype", from_), getattr(to, "dtype", to), casting)
 
 
 @spells(np.min_scalar_type)
@@ -200,7 +199,7 @@ def min_scalar_type(a: Any, /) -> np.dtype[Any]:
     """The smallest dtype that holds a scalar; the dtype of an array."""
     bottom = raw(a)
     plain = shape_of(bottom) == () and not hasattr(bottom, "weak")
-    return np.min_scalar_type(bottom) if plain else a.dtype  # type: ignore[no-any-return]
+    return np.min_scalar_type(bottom) if plain else a.dtype
 
 
 @spells(np.common_type)

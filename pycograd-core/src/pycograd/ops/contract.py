@@ -10,12 +10,13 @@ import math
 import operator
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from pycograd.core import elementwise, sizes
-from pycograd.core.aval import FLOAT32, FLOAT64, make_aval, promote, shape_of
+from pycograd.core.aval import FLOAT32, FLOAT64, make_aval, shape_of
 from pycograd.core.errors import ShapeError
 from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind, shape_error
@@ -86,8 +87,13 @@ def _matmul_shape(x: Any, y: Any) -> Any:
         sizes.same_size(x.shape[-1], y.shape[-2:][0], "matmul")
         batch = sizes.broadcast(x.shape[:-2], y.shape[:-2], operation="matmul")
     except ShapeError as error:
-        raise shape_error("matmul", (x, y), error) from None
-    return make_aval((*batch, *rows, *columns), promote([x, y]))
+        raise mismatch("matmul", x, y) from error
+    return make_aval((*batch, *rows, *columns), _matmul_dtype(x.dtype, y.dtype))
+
+
+@lru_cache(maxsize=256)
+def _matmul_dtype(x: Any, y: Any) -> Any:
+    return np.matmul(np.ones(1, x), np.ones(1, y)).dtype  # bfloat16 becomes float32, for one
 
 
 def _matmul_batch(size: Any, values: Any, mapped: Any) -> Any:
@@ -138,13 +144,13 @@ def matmul(x: Any, y: Any) -> Any:
     """The product of matrices and vectors: float32 and float64 `Var`s of a live tape inline."""
     mine, other = type(x) is Var, type(y)
     if mine or other is Var:
-        tape = x.trace if mine else y.trace
+        tape = x._trace if mine else y._trace
         if type(tape) is elementwise._hot:
             if not mine:
                 if type(x) is not _ndarray:
                     return bind(matmul_p, (_array(x), y), {})
                 live, a, b = 1, x, y.value
-            elif other is Var and y.trace is tape:
+            elif other is Var and y._trace is tape:
                 live, a, b = 2, x.value, y.value
             elif other is _ndarray:
                 live, a, b = 0, x.value, y
@@ -170,7 +176,7 @@ def matmul(x: Any, y: Any) -> Any:
                 else:
                     steps.append((rules[0], x.slot, b))
                 out: Var = _new(Var)
-                out.value, out.trace, out.slot = ans, tape, len(steps) - 1
+                out.value, out._trace, out.slot = ans, tape, len(steps) - 1
                 return out
             which = ((0,), (1,), (0, 1))[live]
             return tape.push(matmul_p, (x, y), (a, b), which, ans, {})
@@ -181,16 +187,28 @@ claim(UFUNCS, np.matmul, matmul)
 claim(FUNCTIONS, np.linalg.matmul, matmul)
 
 
+def mismatch(name: str, *operands: Any) -> ShapeError:
+    """The error for operands whose sizes do not meet."""
+    return ShapeError(f"{name}: incompatible shapes {' and '.join(str(x.shape) for x in operands)}")
+
+
 def _agree(name: str, m: Any, n: Any, a: Any, b: Any) -> None:
     """Refuses operands whose contracted sizes `m` and `n` differ."""
     if m is not n:
         try:
             sizes.same_size(m, n, name)
         except ShapeError as error:
-            raise shape_error(name, (a, b), error) from None
+            raise mismatch(name, a, b) from error
 
 
 # -- products of two arrays ---------------------------------------------------------------------------
+def _dot(x: Any, y: Any) -> Any:
+    """`matmul` with the dtype that NumPy's `dot` family gives, which keeps bfloat16."""
+    out = matmul(x, y)
+    dtype = x.dtype
+    return out if out.dtype is dtype else out.astype(np.result_type(dtype, y.dtype), copy=False)
+
+
 @spells(np.dot)
 def dot(a: Any, b: Any, out: Any = None) -> Any:
     """The sum over the last axis of `a` and the last but one of `b`."""
@@ -198,7 +216,7 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
     if not (a.shape and b.shape):
         return deliver(np.multiply(a, b), out)
     _agree("dot", a.shape[-1], b.shape[-2:][0], a, b)
-    return deliver(matmul(a, b) if len(b.shape) <= 2 else np.tensordot(a, b, (-1, -2)), out)
+    return deliver(_dot(a, b) if len(b.shape) <= 2 else np.tensordot(a, b, (-1, -2)), out)
 
 
 @spells(np.inner)
@@ -209,10 +227,10 @@ def inner(a: Any, b: Any) -> Any:
         return np.multiply(a, b)
     _agree("inner", a.shape[-1], b.shape[-1], a, b)
     if len(b.shape) == 1:
-        return matmul(a, b)
+        return _dot(a, b)
     if len(a.shape) == 1:
-        return matmul(b, a)
-    return matmul(a, b.T) if len(b.shape) == 2 else np.tensordot(a, b, (-1, -1))
+        return _dot(b, a)
+    return _dot(a, b.T) if len(b.shape) == 2 else np.tensordot(a, b, (-1, -1))
 
 
 @spells(np.vdot)
@@ -220,7 +238,7 @@ def vdot(a: Any, b: Any) -> Any:
     """The sum of all entries of `conj(a) * b`."""
     a, b = np.ravel(_array(a)), np.ravel(_array(b))
     _agree("vdot", a.shape[0], b.shape[0], a, b)
-    return matmul(_conjugate(a), b)
+    return _dot(_conjugate(a), b)
 
 
 def _conjugate(x: Any) -> Any:
@@ -260,7 +278,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     free_b = [j for j in range(rank_b) if j not in axes_b]
     kept_a, kept_b = [a.shape[i] for i in free_a], [b.shape[j] for j in free_b]
     inner_size = math.prod([a.shape[i] for i in axes_a])
-    out = matmul(
+    out = _dot(
         _arranged(a, free_a + axes_a, (math.prod(kept_a), inner_size)),
         _arranged(b, axes_b + free_b, (inner_size, math.prod(kept_b))),
     )
@@ -348,9 +366,9 @@ def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     return cross(x1, x2, axis=axis)
 
 
-def vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:
-    """The sum over one axis of `conj(x1) * x2`."""
-    x1, x2 = np.moveaxis(_array(x1), axis, -1), np.moveaxis(_array(x2), axis, -1)
+def vecdot(x1: Any, x2: Any) -> Any:
+    """The sum over the last axis of `conj(x1) * x2`."""
+    x1, x2 = _array(x1), _array(x2)
     _agree("vecdot", x1.shape[-1], x2.shape[-1], x1, x2)
     return np.einsum("...i,...i->...", _conjugate(x1), x2)
 
@@ -376,7 +394,7 @@ for _name, _function in (("matvec", matvec), ("vecmat", vecmat)):
 @spells(np.linalg.vecdot)
 def linalg_vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """As `vecdot`."""
-    return vecdot(x1, x2, axis)
+    return vecdot(np.moveaxis(_array(x1), axis, -1), np.moveaxis(_array(x2), axis, -1))
 
 
 # -- np.linalg's names for functions of the last two axes ---------------------------------------------

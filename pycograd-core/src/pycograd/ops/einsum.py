@@ -19,8 +19,8 @@ from pycograd.core import sizes
 from pycograd.core.aval import make_aval, shape_of
 from pycograd.core.errors import ShapeError
 from pycograd.core.linear import Variadic
-from pycograd.core.primitive import shape_error
 from pycograd.core.spelling import spells
+from pycograd.ops.contract import mismatch
 from pycograd.ops.out import deliver
 
 _LETTERS = string.ascii_letters
@@ -56,7 +56,7 @@ def _shape(*operands: Any, spec: str, optimize: Any) -> Any:
                 try:
                     found[label] = sizes.same_size(known, n, "einsum")
                 except ShapeError as error:
-                    raise shape_error(f"einsum {spec!r}", operands, error) from None
+                    raise mismatch(f"einsum {spec!r}", *operands) from error
     dtype = np.result_type(*[x.dtype for x in operands])
     return make_aval(tuple([found[label] for label in output]), dtype)
 
@@ -195,8 +195,8 @@ def _plan(key: Any, ranks: tuple[int, ...]) -> tuple[Any, str, Any]:
     if len(counts) > len(_LETTERS):
         raise ShapeError(f"einsum {text!r}: more than {len(_LETTERS)} different axes")
     letter = dict(zip(counts, _LETTERS))
-    spec = _join(["".join(letter[x] for x in labels) for labels in inputs], "".join(letter[x] for x in out))  # fmt: skip
-    return tuple(plans), spec, order
+    words = ["".join(letter[x] for x in labels) for labels in (*inputs, out)]
+    return tuple(plans), _join(words[:-1], words[-1]), order
 
 
 def _expanded(term: Any, rank: int, i: int, text: str) -> list[Any]:
@@ -221,6 +221,8 @@ def _reduced(x: Any, diagonals: Any, summed: tuple[int, ...], text: str) -> Any:
         try:
             sizes.same_size(x.shape[first], x.shape[second], "einsum")
         except ShapeError as error:
-            raise shape_error(f"einsum {text!r}", (x,), error) from None
+            raise mismatch(f"einsum {text!r}", x) from error
         x = np.diagonal(x, 0, first, second)
-    return np.sum(x, axis=summed, dtype=x.dtype) if summed else x
+    if not summed:
+        return x
+    return np.sum(x, summed, None if x.dtype.kind in "fc" else x.dtype)  # small ints stay small

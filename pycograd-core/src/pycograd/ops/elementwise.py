@@ -16,8 +16,10 @@ import numpy as np
 from pycograd.core.aval import promote
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.spelling import UFUNCS, claim, spells
+from pycograd.ops.out import deliver
 
 LOG2, LOG10 = math.log(2.0), math.log(10.0)
+_UNSET: Any = np._NoValue
 _PYTHON_NUMBERS = (int, float)  # weak: they must not meet np.where, which would make them strong
 
 
@@ -29,7 +31,7 @@ def _ufunc(function: np.ufunc, *rules: Any, **options: Any) -> Elementwise:
 add = _ufunc(np.add, lambda t: t, lambda t: t)
 subtract = _ufunc(np.subtract, lambda t: t, lambda t: -t)
 multiply = _ufunc(np.multiply, lambda t, y: t * y, lambda t, x: t * x)
-divide = _ufunc(np.divide, lambda t, y: t / y, lambda t, ans, y: -t * (ans / y))
+divide = _ufunc(np.divide, lambda t, y: t / y, (lambda t, ans: t * ans, lambda t, y: -t / y))
 negative = _ufunc(np.negative, lambda t: -t)
 positive = _ufunc(np.positive, lambda t: t)
 reciprocal = _ufunc(np.reciprocal, lambda t, ans: -t * (ans * ans))
@@ -147,13 +149,13 @@ _SKIPPING_NANS = (
 fmax = _ufunc(np.fmax, *_SKIPPING_NANS)
 fmin = _ufunc(np.fmin, *_SKIPPING_NANS)
 
-where = Elementwise(
+_where = Elementwise(
     "where",
     np.where,
     [None, lambda t, x: np.where(x, t, 0), lambda t, x: np.where(x, 0, t)],
     dtype=lambda x, y, z: promote([y, z]),
 )
-clip = Elementwise(
+_clip = Elementwise(
     "clip",
     lambda x, y, z: np.minimum(np.maximum(x, y), z),
     [
@@ -163,6 +165,29 @@ clip = Elementwise(
     ],
     dtype=lambda x, y, z: promote([x, y, z]),
 )
+
+
+@spells(np.where)
+def where(condition: Any, *branches: Any) -> Any:
+    """`x` where the condition holds and `y` elsewhere; alone, the indices where it holds."""
+    if not branches:
+        return np.nonzero(condition)
+    x, y = branches
+    return _where(condition, x, y)
+
+
+@spells(np.clip)
+def clip(
+    a: Any, a_min: Any = _UNSET, a_max: Any = _UNSET, out: Any = None, **kwargs: Any
+) -> Any:
+    """`a` limited to an interval; a bound of None does not limit."""
+    low = kwargs.pop("min", None) if a_min is _UNSET else a_min
+    high = kwargs.pop("max", None) if a_max is _UNSET else a_max
+    if kwargs:  # where=, dtype=, casting=: the ufuncs that clip is made of have them
+        limited = a if low is None else np.maximum(a, low, **kwargs)
+        return np.minimum(limited, a if high is None else high, out=out, **kwargs)
+    return deliver(_clip(a, a if low is None else low, a if high is None else high), out)
+
 
 # -- magnitude, sign and the parts of complex numbers ------------------------------------------------------
 absolute = _ufunc(

@@ -73,11 +73,11 @@ def update(x: Box, new: Any) -> Box:
 
 def attached(x: Box, new: Any) -> Any:
     """`new` as a box of the trace of `x`, so that a constant can be written."""
-    if isinstance(new, Box) and new.trace is x.trace:
+    if isinstance(new, Box) and new._trace is x._trace:
         return new
-    if isinstance(new, Box) and new.trace.level > x.trace.level:
+    if isinstance(new, Box) and new._trace.level > x._trace.level:
         return new  # of an inner transform: core.views refuses it
-    return x.trace.constant(new)
+    return x._trace.constant(new)
 
 
 def _divmod(x: Any, y: Any) -> tuple[Any, Any]:

@@ -12,19 +12,31 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from pycograd.core import sizes
-from pycograd.core.aval import make_aval, shape_of
+from pycograd.core import modes, sizes
+from pycograd.core.aval import ShapeDtypeStruct, make_aval, shape_of
 from pycograd.core.box import Box, raw
 from pycograd.core.dims import Dim
 from pycograd.core.errors import AmbiguousAliasError, ShapeError, located
 from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
-from pycograd.core.views import doubt, own
+from pycograd.core.tape import Tape, Var
+from pycograd.core.views import doubt, link
 from pycograd.ops.axes import axes_of, axis_of
 
+_new, _ndarray = object.__new__, np.ndarray
+_hot: Any = Tape  # the trace type that the fast path serves; None while a mode watches operations
 
-# -- what is known without the data -----------------------------------------------------------------
+
+def _switch(on: bool) -> None:
+    global _hot
+    _hot = Tape if on else None
+
+
+modes.switches.append(_switch)
+
+
+# -- what is known without the data --------------------------------------------------------------
 @spells(np.shape)
 def shape(a: Any) -> tuple[Any, ...]:
     """The sizes of the axes."""
@@ -44,17 +56,63 @@ def size(a: Any, axis: Any = None) -> Any:
 
 
 def is_contiguous(x: Any) -> bool:
-    """True if the entries of `x` are known to lie in memory in C order."""
-    bottom = raw(x)
-    return type(bottom) is np.ndarray and bottom.flags.c_contiguous
+    """True if the entries of `x` are known to lie in memory in C order, or if there are none."""
+    while type(x) is not _ndarray:
+        if not isinstance(x, Box):
+            return isinstance(x, ShapeDtypeStruct)
+        x = x.value
+    return x.flags.c_contiguous
 
 
-# -- reshape ----------------------------------------------------------------------------------------
+# -- changes of shape ------------------------------------------------------------------------------
 def array(x: Any) -> Any:
     """`x`, a Python scalar being made an array, so that it has methods."""
     return x if hasattr(x, "reshape") else np.asarray(x)
 
 
+class View(Linear):
+    """A rearrangement of axes that NumPy makes as a view.
+
+    Arguments:
+        method: `method(x, **params)` on an array.
+        back: `back(y, shape, **params)`, from the result to an operand of that shape. It is the
+            transpose, and the way of a write to the view.
+    """
+
+    def __init__(self, name: str, method: Any, back: Any, *, shape: Any, batch: Any) -> None:
+        super().__init__(
+            name,
+            lambda x, **params: method(array(x), **params),
+            transposes={"x": lambda ct, x, **params: back(ct, x.shape, **params)},
+            shape=shape,
+            batch=batch,
+            view=lambda base, new, **params: back(new, base.shape, **params),
+        )
+        self.method = method
+        self.pull = lambda ct, kept: back(ct, kept[0], **kept[1])
+
+    def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
+        return self.pull, (shape_of(values[0]), params)
+
+    def of(self, x: Any, params: dict[str, Any]) -> Any:
+        """The view of `x`; recorded inline for a `Var` of a live tape, as in `core.elementwise`."""
+        if type(x) is Var:
+            tape, value = x._trace, x.value
+            if type(tape) is _hot and type(value) is _ndarray:
+                try:
+                    ans = self.method(value, **params)
+                except ValueError:
+                    return bind(self, (x,), params)  # which says what is wrong
+                steps = tape.steps
+                steps.append((self.pull, x.slot, (value.shape, params)))
+                out: Var = _new(Var)
+                out.value, out._trace, out.slot = ans, tape, len(steps) - 1
+                link(x, out, self, (x,), params)
+                return out
+        return bind(self, (x,), params)
+
+
+# -- reshape ---------------------------------------------------------------------------------------
 def _reshape_shape(x: Any, shape: Any) -> Any:
     try:
         sizes.same_size(x.size, math.prod(shape), "reshape")
@@ -63,13 +121,12 @@ def _reshape_shape(x: Any, shape: Any) -> Any:
     return make_aval(shape, x.dtype)
 
 
-_reshape = Linear(
+_reshape = View(
     "reshape",
-    lambda x, shape: array(x).reshape(shape),
-    transposes={"x": lambda ct, x: ct.reshape(x.shape)},
+    lambda x, shape: x.reshape(shape),
+    lambda y, before, shape: y.reshape(before),
     shape=_reshape_shape,
     batch=lambda size, values, mapped, shape: values[0].reshape((size, *shape)),
-    view=lambda base, new, shape: np.reshape(new, base.shape),
 )
 
 
@@ -91,7 +148,9 @@ def wanted_shape(shape: Any, have: Any, operation: str) -> tuple[Any, ...]:
         raise ShapeError(f"{operation}: {want} leaves the size of an axis open, for shape {have}")
     rest = total // known
     if type(rest) is int and rest * known != total:
-        raise ShapeError(f"{operation}: {have} has no shape {want}: {total} is no multiple of {known}")
+        raise ShapeError(
+            f"{operation}: {have} has no shape {want}: {known} does not divide {total}"
+        )
     return tuple([rest if n == -1 else n for n in want])
 
 
@@ -100,29 +159,24 @@ def reshape(
     a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: Any = None
 ) -> Any:
     """The same entries in another shape."""
-    if shape is None:
-        shape = newshape
-    want = wanted_shape(shape, a.shape, "reshape")
-    if order != "C":
-        order = _memory_order(a, order, "reshape")
-    if order == "F":
+    want = wanted_shape(newshape if shape is None else shape, a.shape, "reshape")
+    if order != "C" and _memory_order(a, order, "reshape") == "F":
         return reshape(np.transpose(a), want[::-1], copy=copy).T
-    if copy is False and not is_contiguous(a):
-        raise AmbiguousAliasError(
-            "reshape(copy=False): whether these entries can be reshaped in place depends on a memory"
-            " layout that is not known; leave copy= out"
-        )
-    out = bind(_reshape, (a,), {"shape": want})
-    if isinstance(out, Box):
-        if copy:
-            own(out)
-        elif not is_contiguous(a):
-            doubt(out)
+    out = _reshape.of(a, {"shape": want})
+    if copy:
+        return np.copy(out)
+    if not is_contiguous(a) and isinstance(out, Box):
+        if copy is False:
+            raise AmbiguousAliasError(
+                "reshape(copy=False): whether these entries can be reshaped in place depends on a"
+                " memory layout that is not known; leave copy= out"
+            )
+        doubt(out)
     return out
 
 
 def _memory_order(a: Any, order: str, operation: str) -> str:
-    """"C" or "F" for `order`, which may be "A" or "K": as the entries lie in memory."""
+    """ "C" or "F" for `order`, which may be "A" or "K": as the entries lie in memory."""
     if order in ("C", "F"):
         return order
     if order not in ("A", "K"):
@@ -145,19 +199,19 @@ def ravel(a: Any, order: str = "C") -> Any:
     return reshape(a, (-1,) if 0 not in a.shape else (0,), _memory_order(a, order, "ravel"))
 
 
-# -- transpose --------------------------------------------------------------------------------------
+# -- transpose -------------------------------------------------------------------------------------
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return axes if len(axes) < 3 else tuple(sorted(range(len(axes)), key=axes.__getitem__))
 
 
-_transpose = Linear(
+_transpose = View(
     "transpose",
-    lambda x, axes: array(x).transpose(axes),
-    transposes={"x": lambda ct, axes: ct.transpose(_inverse(axes))},
-    shape=lambda x, axes: make_aval([x.shape[a] for a in axes], x.dtype),
+    lambda x, axes: x.transpose(axes),
+    lambda y, before, axes: y.transpose(_inverse(axes)),
+    shape=lambda x, axes: make_aval(tuple([x.shape[a] for a in axes]), x.dtype),
     batch=lambda size, values, mapped, axes: values[0].transpose((0, *[a + 1 for a in axes])),
-    view=lambda base, new, axes: np.transpose(new, _inverse(axes)),
 )
+_REVERSED = [{"axes": tuple(range(n - 1, -1, -1))} for n in range(65)]  # NumPy has at most 64 axes
 
 
 @spells(np.transpose)  # np.permute_dims is the same function
@@ -165,11 +219,11 @@ def transpose(a: Any, axes: Any = None) -> Any:
     """The axes in another order, reversed if none is given."""
     n = len(a.shape)
     if axes is None:
-        return bind(_transpose, (a,), {"axes": tuple(range(n - 1, -1, -1))})
+        return _transpose.of(a, _REVERSED[n])
     order = axes_of(axes, n, "transpose")
     if len(order) != n:
         raise ShapeError(f"transpose: axes {axes} do not match a value of shape {a.shape}")
-    return bind(_transpose, (a,), {"axes": order})
+    return _transpose.of(a, {"axes": order})
 
 
 @spells(np.matrix_transpose)
@@ -178,7 +232,7 @@ def matrix_transpose(x: Any, /) -> Any:
     n = len(x.shape)
     if n < 2:
         raise ShapeError(f"matrix_transpose: a value of shape {x.shape} is no matrix")
-    return bind(_transpose, (x,), {"axes": (*range(n - 2), n - 1, n - 2)})
+    return _transpose.of(x, {"axes": (*range(n - 2), n - 1, n - 2)})
 
 
 @spells(np.swapaxes)
@@ -187,7 +241,7 @@ def swapaxes(a: Any, axis1: Any, axis2: Any) -> Any:
     order = list(range(len(a.shape)))
     i, j = (axis_of(axis, len(order), "swapaxes") for axis in (axis1, axis2))
     order[i], order[j] = j, i
-    return bind(_transpose, (a,), {"axes": tuple(order)})
+    return _transpose.of(a, {"axes": tuple(order)})
 
 
 @spells(np.moveaxis)
@@ -200,7 +254,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     order = [i for i in range(n) if i not in here]
     for to, axis in sorted(zip(there, here)):
         order.insert(to, axis)
-    return bind(_transpose, (a,), {"axes": tuple(order)})
+    return _transpose.of(a, {"axes": tuple(order)})
 
 
 @spells(np.rollaxis)
@@ -211,7 +265,7 @@ def rollaxis(a: Any, axis: Any, start: int = 0) -> Any:
     return moveaxis(a, axis, start - 1 if axis < start else start)
 
 
-# -- axes of size 1 -----------------------------------------------------------------------------------
+# -- axes of size 1 ------------------------------------------------------------------------------
 def _expanded(shape: Any, axis: tuple[int, ...]) -> tuple[Any, ...]:
     rest = iter(shape)
     return tuple([1 if i in axis else next(rest) for i in range(len(shape) + len(axis))])
@@ -225,21 +279,19 @@ def _one_more(axis: tuple[int, ...]) -> tuple[int, ...]:
     return tuple([a + 1 for a in axis])
 
 
-_expand_dims = Linear(
+_expand_dims = View(
     "expand_dims",
-    lambda x, axis: array(x).reshape(_expanded(shape_of(x), axis)),
-    transposes={"x": lambda ct, axis: ct.squeeze(axis)},
+    lambda x, axis: x.reshape(_expanded(shape_of(x), axis)),
+    lambda y, before, axis: y.reshape(before),
     shape=lambda x, axis: make_aval(_expanded(x.shape, axis), x.dtype),
     batch=lambda size, values, mapped, axis: np.expand_dims(values[0], _one_more(axis)),
-    view=lambda base, new, axis: np.squeeze(new, axis),
 )
-_squeeze = Linear(
+_squeeze = View(
     "squeeze",
-    lambda x, axis: array(x).squeeze(axis),
-    transposes={"x": lambda ct, axis: np.expand_dims(ct, axis)},
+    lambda x, axis: x.squeeze(axis),
+    lambda y, before, axis: y.reshape(before),
     shape=lambda x, axis: make_aval(_squeezed(x.shape, axis), x.dtype),
     batch=lambda size, values, mapped, axis: values[0].squeeze(_one_more(axis)),
-    view=lambda base, new, axis: np.expand_dims(new, axis),
 )
 
 
@@ -248,7 +300,7 @@ def expand_dims(a: Any, axis: Any) -> Any:
     """New axes of size 1, counted in the result."""
     many = axis if isinstance(axis, (tuple, list)) else (axis,)
     axes = axes_of(many, len(a.shape) + len(many), "expand_dims")
-    return bind(_expand_dims, (a,), {"axis": axes})
+    return _expand_dims.of(a, {"axis": axes})
 
 
 @spells(np.squeeze)
@@ -261,15 +313,16 @@ def squeeze(a: Any, axis: Any = None) -> Any:
         axes = axes_of(axis, len(have), "squeeze")
         if any(have[i] != 1 for i in axes):
             raise ShapeError(f"squeeze: axis {axis} of a value of shape {have} is not of size 1")
-    return bind(_squeeze, (a,), {"axis": axes})
+    return _squeeze.of(a, {"axis": axes})
 
 
-# -- broadcasting -------------------------------------------------------------------------------------
+# -- broadcasting --------------------------------------------------------------------------------
 def _broadcast_shape(x: Any, shape: Any) -> Any:
     reached = sizes.broadcast(x.shape, shape, operation="broadcast_to")
     if len(reached) != len(shape):
         raise ShapeError(f"broadcast_to: {x.shape} has more axes than {shape}")
-    return make_aval([sizes.same_size(n, m, "broadcast_to") for n, m in zip(shape, reached)], x.dtype)
+    same = [sizes.same_size(n, m, "broadcast_to") for n, m in zip(shape, reached)]
+    return make_aval(tuple(same), x.dtype)
 
 
 def _broadcast_batch(size: int, values: Any, mapped: Any, shape: Any) -> Any:

@@ -37,7 +37,7 @@ _STEP = 1e-4  # of the five-point differences: truncation and rounding both near
 _NESTINGS = ("rr", "fr", "rf", "ff")  # outer transform first: f forward, r reverse
 
 
-# -- what was bound ---------------------------------------------------------------------------------
+# -- what was bound -----------------------------------------------------------------------------
 class Recorder(Trace):
     """A transform that computes nothing new and notes the primitives that it sees."""
 
@@ -50,16 +50,14 @@ class Recorder(Trace):
     def box(self, value: Any) -> Recorded:
         """A box whose operations are noted."""
         box: Recorded = object.__new__(Recorded)
-        box.value, box.trace = value, self
+        box.value, box._trace = value, self
         return box
 
     constant = box
 
-    def process(
-        self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
-    ) -> Any:
+    def process(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
         self.seen.add(primitive.name)
-        values = [x.value if isinstance(x, Recorded) and x.trace is self else x for x in operands]
+        values = [x.value if isinstance(x, Recorded) and x._trace is self else x for x in operands]
         out = bind(primitive, values, params)
         return tuple([self.box(x) for x in out]) if primitive.multi else self.box(out)
 
@@ -68,6 +66,7 @@ class Recorded(Box):
     """A value whose operations are noted."""
 
     __slots__ = ()
+    contents = ("value",)
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -99,7 +98,7 @@ def _is_value(x: Any) -> bool:
     return isinstance(x, (np.ndarray, np.generic, float, complex))
 
 
-# -- parts ------------------------------------------------------------------------------------------
+# -- parts --------------------------------------------------------------------------------------
 def _rng(*shapes: Any) -> np.random.Generator:
     return np.random.default_rng([7, *[n for shape in shapes for n in shape]])
 
@@ -172,7 +171,7 @@ class Program:
 
 
 def differences(f: Callable[..., Any], primals: Sequence[Any], directions: Sequence[Any]) -> Any:
-    """The derivative of `f` along `directions` by five-point differences, for a tuple of outputs."""
+    """The derivative of a tuple of outputs along `directions` by five-point differences."""
 
     def at(step: float) -> list[Any]:
         moved = [x + step * v for x, v in zip(primals, directions)]
@@ -209,7 +208,7 @@ def _double(x: Any) -> Any:
     return x if x.dtype.kind == "c" or x.dtype.char == "g" else x.astype(np.float64)
 
 
-# -- the checks ----------------------------------------------------------------------------------------
+# -- the checks ---------------------------------------------------------------------------------
 def check_bound(sample: Sample) -> None:
     """Running the sample binds the primitive it is filed under."""
     values = [np.asarray(x) if isinstance(x, np.ndarray) else x for x in sample.operands]
@@ -222,13 +221,10 @@ def check_value(sample: Sample) -> None:
     """Under reverse, forward and nested transforms the value is NumPy's."""
     p = Program(sample)
     expected = p(*p.primals)
-    before = [np.array(x) for x in p.operands]
     _equal(vjp(p, *p.primals)[0], expected, "vjp")
     _equal(jvp(p, p.primals, p.directions)[0], expected, "jvp")
     nested = jvp(lambda *xs: vjp(p, *xs)[0], p.primals, p.directions)[0]
     _equal(nested, expected, "vjp inside jvp")
-    for x, y in zip(p.operands, before):
-        np.testing.assert_array_equal(x, y, err_msg="an operand was changed")
 
 
 def check_shape(sample: Sample) -> None:
@@ -260,20 +256,22 @@ def check_symbolic(sample: Sample) -> None:
         n for s, x in zip(shapes, sample.operands) for a, n in zip(s, shape_of(x)) if a == "B"
     )
     _same_avals(substitute(out, {"B": size}), sample.f(*sample.operands), f"B = {size}")
-    if "B" in {str(n) for aval in tree_leaves(out) for n in aval.shape}:
-        longer = [_longer(x, shape) for x, shape in zip(sample.operands, shapes)]
+    longer = [_longer(x, shape) for x, shape in zip(sample.operands, shapes)]
+    try:
         real = sample.f(*longer)
-        _same_avals(substitute(out, {"B": size + 1}), real, f"B = {size + 1}")
+    except ValueError:  # B can have one value only, which the result must say
+        names = {str(n) for aval in tree_leaves(out) for n in aval.shape}
+        assert "B" not in names, f"NumPy refuses B = {size + 1}, eval_shape gives {out!r}"
+        return
+    _same_avals(substitute(out, {"B": size + 1}), real, f"B = {size + 1}")
 
 
 def _symbolic_shapes(sample: Sample) -> list[Any]:
     if not isinstance(sample.symbolic, bool):
         return list(sample.symbolic)
-    size = next((shape_of(x)[0] for x in sample.operands if shape_of(x)), None)
-    return [
-        ("B", *shape[1:]) if shape and shape[0] == size else shape
-        for shape in map(shape_of, sample.operands)
-    ]
+    shapes = [shape_of(x) for x in sample.operands]
+    size = next((shape[0] for shape in shapes if shape and shape[0] > 1), None)
+    return [("B", *shape[1:]) if shape and shape[0] == size else shape for shape in shapes]
 
 
 def _longer(x: Any, shape: Sequence[Any]) -> Any:
@@ -287,9 +285,7 @@ def check_jvp(sample: Sample, operands: Sequence[Any] | None = None) -> None:
     """The tangent is the difference quotient, for all operands together and for each alone."""
     p = Program(sample, operands)
     for moving in _selections(len(p.primals)):
-        v = tuple(
-            [d if i in moving else np.zeros_like(d) for i, d in enumerate(p.directions)]
-        )
+        v = tuple([d if i in moving else np.zeros_like(d) for i, d in enumerate(p.directions)])
         expected = differences(p, p.primals, v)
         tangents = tuple([d if i in moving else None for i, d in enumerate(v)])
         for t in (v, tangents):
@@ -355,7 +351,7 @@ def check_second(sample: Sample, nesting: str, operands: Sequence[Any] | None = 
         _close(a, e, f"second order, {nesting}", 10 * sample.rtol)
 
 
-# -- batches -----------------------------------------------------------------------------------------------
+# -- batches ------------------------------------------------------------------------------------
 def _members(sample: Sample, operands: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Three operand tuples for the rows of a batch."""
     if sample.others is not None:
@@ -456,7 +452,7 @@ def check_vmap_second(sample: Sample) -> None:
     _rows_equal(vmap(product, axes)(*stacked), expected, f"of a Hessian product, in_axes {axes}")
 
 
-# -- dtypes --------------------------------------------------------------------------------------------------
+# -- dtypes -------------------------------------------------------------------------------------
 def _dtype(name: str) -> Any:
     if name == "bfloat16":
         import ml_dtypes
@@ -474,18 +470,17 @@ def _recast(sample: Sample, name: str) -> tuple[Any, ...] | None:
     own_complex = any(dtype_of(x).kind == "c" for x in sample.operands)
     if dtype.kind == "c" and not (own_complex or sample.complex):
         return None
-    operands = list(sample.operands)
+    operands: list[Any] = list(sample.operands)
     for i in sample.wrt:
         x = operands[i]
-        if not isinstance(x, (np.ndarray, np.generic)):
+        if not hasattr(x, "dtype"):
             continue
-        if dtype.kind == "c" and x.dtype.kind != "c" and not own_complex:
-            x = x + 0.3j * _rng(x.shape).uniform(0.2, 1.0, x.shape)
-        elif (dtype.kind == "c") != (x.dtype.kind == "c"):
-            if dtype.kind == "c":
-                continue  # a real operand beside complex ones
+        if dtype.kind != "c" and x.dtype.kind == "c":
             return None
-        operands[i] = x.astype(dtype)
+        if dtype.kind == "c" and not own_complex:
+            x = x + 0.3j * _rng(x.shape).uniform(0.2, 1.0, x.shape)
+        # A real operand beside complex ones stays real, with their precision.
+        operands[i] = x.astype(dtype if x.dtype.kind == "c" else np.zeros((), dtype).real.dtype)
     try:
         with np.errstate(all="ignore"):
             out = sample.f(*operands)
@@ -518,11 +513,13 @@ def check_dtype(sample: Sample, name: str) -> None:
             rows = tree_leaves(vmap(sample.f, axes)(*stacked))
             for x, y in zip(rows, tree_leaves(p.plain), strict=True):
                 assert dtype_of(x) == dtype_of(y), f"vmap: dtype {dtype_of(x)}, not {dtype_of(y)}"
-    wide = np.complex128 if np.dtype(_dtype(name)).kind == "c" else np.float64
-    q = Program(
-        sample,
-        [x.astype(wide) if i in p.wrt and hasattr(x, "astype") else x for i, x in enumerate(operands)],
-    )
+    wide = [
+        x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
+        if i in p.wrt and hasattr(x, "astype")
+        else x
+        for i, x in enumerate(operands)
+    ]
+    q = Program(sample, wide)
     for a, e in zip(p.gradient(*p.primals), q.gradient(*q.primals)):
         _close(a, e, f"the gradient in {name}", _PRECISION[name])
 
@@ -538,7 +535,7 @@ def _in_complex(check: Callable[..., None], *args: Any) -> Callable[[Sample], No
     return lambda sample: check(sample, *args, _complex_operands(sample))
 
 
-# -- kinks ------------------------------------------------------------------------------------------------------
+# -- kinks --------------------------------------------------------------------------------------
 def check_kink(sample: Sample, number: int) -> None:
     """At a kink: the value is NumPy's, gradients are the convention, both modes agree on it."""
     kink = sample.kinks[number]
@@ -557,7 +554,7 @@ def check_kink(sample: Sample, number: int) -> None:
             _close(g, want, f"the gradient of operand {p.wrt[i]}", 1e-12)
 
 
-# -- the list ------------------------------------------------------------------------------------------------------
+# -- the list -----------------------------------------------------------------------------------
 def checks_of(sample: Sample) -> Iterator[tuple[str, Callable[[Sample], None]]]:
     """The names and functions of the checks that apply to a sample.
 

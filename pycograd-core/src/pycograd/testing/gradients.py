@@ -102,7 +102,9 @@ class _Checked:
     ) -> None:
         """Checks `f`, and for higher orders the derivatives that its own modes give."""
         values = f(*self.primals)
-        cts = tuple([self._entries(y) for y in values])
+        # The cotangent of a loss is 1, so that a message has its gradient; others are arbitrary.
+        loss = len(values) == 1 and shape_of(values[0]) == () and dtype_of(values[0]).kind != "c"
+        cts = tuple([np.ones_like(y) if loss else self._entries(y) for y in values])
         pulled = vjp(f, *self.primals)[1](cts) if "rev" in modes else None
         for where, v in self._directions():
             quotient = self._differences(f, v)
@@ -173,7 +175,9 @@ class _Checked:
         bad = ~(off <= self.atol + self.rtol * np.abs(want))
         if not bad.any():
             return
-        worst = np.unravel_index(np.argmax(np.where(bad, np.nan_to_num(off, nan=np.inf), -1)), off.shape)
+        worst = np.unravel_index(
+            np.argmax(np.where(bad, np.nan_to_num(off, nan=np.inf), -1)), off.shape
+        )
         if mode == "fwd" and (outputs > 1 or worst):
             place = f", output {k}" if outputs > 1 else ", output"
             where += place + (f" entry ({', '.join(map(str, worst))})" if worst else "")

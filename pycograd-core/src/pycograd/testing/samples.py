@@ -14,7 +14,7 @@ has its table in `sample_tables/` under the same name, a list called `SAMPLES`:
             [draw.distinct(3, 2)],                              # away from ties: differences
             kinks=[Kink([np.ones((2, 1))], [[[0.5], [0.5]]])],  # ties share equally
         ),
-        Sample("take", lambda x, i: np.take(x, i, axis=0), [draw.normal(4, 2), draw.integers(4, 3)]),
+        Sample("take", lambda x, i: x[i], [draw.normal(4, 2), draw.integers(4, 3)]),
         Sample("argmax", lambda x: np.argmax(x, axis=0), [draw.distinct(3, 2)]),
         Sample("nonzero", np.flatnonzero, [draw.distinct(4)], data_dependent_shape=True),
     ]
@@ -36,7 +36,18 @@ import numpy as np
 from pycograd.core.errors import DefinitionError
 
 GROUPS = frozenset(
-    {"value", "shape", "symbolic", "jvp", "adjoint", "second", "vmap", "vmap_grad", "dtype", "complex"}
+    {
+        "value",
+        "shape",
+        "symbolic",
+        "jvp",
+        "adjoint",
+        "second",
+        "vmap",
+        "vmap_grad",
+        "dtype",
+        "complex",
+    }
 )
 
 
@@ -64,7 +75,8 @@ class Sample:
             binds the primitive when an operand is a box; for a primitive that only derivatives
             bind, let `f` run `vjp` inside or call the primitive itself.
         operands: float64 arrays (or scalars) at a point where `f` is differentiable, and indices,
-            masks and the like. Real ones are cast and made complex by the checks themselves.
+            masks and the like. Real ones are cast and made complex by the checks themselves. They
+            are read-only: an `f` that writes makes its own copy first, `y = x * 1.0`.
         wrt: positions of the operands it is differentiated in; every float or complex one if left
             out. `()` for a zero-derivative operation is not needed: its gradient is checked to be
             what differences say, which is zero.
@@ -110,7 +122,8 @@ class Sample:
         skip: Mapping[str, str] | None = None,
         rtol: float = 1e-6,
     ) -> None:
-        self.primitive, self.f, self.operands, self.name = primitive, f, tuple(operands), name
+        self.primitive, self.f, self.name = primitive, f, name
+        self.operands = tuple([_read_only(x) if isinstance(x, np.ndarray) else x for x in operands])
         self.wrt = tuple(
             [i for i, x in enumerate(operands) if np.asarray(x).dtype.kind in "fc"]
             if wrt is None
@@ -132,6 +145,13 @@ class Sample:
 
     def __repr__(self) -> str:
         return f"<sample {self.primitive}-{self.name}>"
+
+
+def _read_only(x: Any) -> Any:
+    """A copy that an implementation cannot change without an error."""
+    x = x.copy()
+    x.flags.writeable = False
+    return x
 
 
 class Draw:
@@ -184,13 +204,16 @@ class Draw:
 
 
 def all_samples() -> Iterator[Sample]:
-    """The samples of every table, numbered within each primitive."""
+    """The samples of every table, with a name of their own within each primitive."""
     from pycograd.testing import sample_tables
 
-    count: dict[str, int] = {}
-    for module in sorted(m.name for m in pkgutil.iter_modules(sample_tables.__path__)):
-        for sample in importlib.import_module(f"{sample_tables.__name__}.{module}").SAMPLES:
-            n = count[sample.primitive] = count.get(sample.primitive, -1) + 1
-            if not sample.name:
-                sample.name = str(n)
+    taken: set[tuple[str, str]] = set()
+    for table in sorted(m.name for m in pkgutil.iter_modules(sample_tables.__path__)):
+        module = importlib.import_module(f"{sample_tables.__name__}.{table}")
+        for n, sample in enumerate(module.SAMPLES):
+            key = (sample.primitive, sample.name or str(n))
+            if key in taken:
+                key = (sample.primitive, f"{sample.name}-{table}-{n}")
+            taken.add(key)
+            sample.name = key[1]
             yield sample

@@ -170,7 +170,7 @@ def _as_real(x: Any, param: Any) -> Any:
     """`x` as a real array in the dtype in which its parameter is updated."""
     if _is_complex(param):
         return np.stack([np.real(x), np.imag(x)])
-    return x.astype(np.float32) if dtype_of(param).itemsize < 4 else x
+    return x * np.float32(1) if dtype_of(param).itemsize < 4 else x
 
 
 def _like(value: Any, param: Any) -> Any:
@@ -184,6 +184,14 @@ def _like(value: Any, param: Any) -> Any:
     if value.dtype != param.dtype:
         value = value.astype(param.dtype)
     return np.asarray(value) if type(param) is np.ndarray else value
+
+
+def _root(square: Any) -> Any:
+    """The square root, for a box with derivative 0 at 0: a gradient of 0 must not make nans."""
+    if not isinstance(square, Box):
+        return np.sqrt(square)
+    live = np.greater(square, 0)
+    return np.where(live, np.sqrt(np.where(live, square, 1.0)), 0.0)
 
 
 class SGD(Optimizer):
@@ -270,7 +278,7 @@ class Adam(Optimizer):
         count = int(state.get("count", 0)) + 1
         mean = b1 * state.get("mean", 0.0) + (1 - b1) * grad
         square = b2 * state.get("square", 0.0) + (1 - b2) * grad * grad
-        scale = np.sqrt(square) / math.sqrt(1 - b2**count) + self.eps
+        scale = _root(square) / math.sqrt(1 - b2**count) + self.eps
         new = param - lr / (1 - b1**count) * mean / scale
         return new, {"count": count, "mean": mean, "square": square}
 
@@ -340,7 +348,7 @@ def clip_grad_norm(grads: Tree, max_norm: float) -> Tree:
     if not leaves:
         return grads
     pieces = [_as_real(g, g) for g in leaves]  # 16 bits would overflow at 256
-    norm = np.sqrt(sum(np.sum(np.square(piece)) for piece in pieces))
+    norm = _root(sum(np.sum(np.square(piece)) for piece in pieces))
     scale = max_norm / np.maximum(norm, max_norm)
     scale = scale if isinstance(scale, Box) else float(scale)
     return tree_unflatten(treedef, [_like(p * scale, g) for p, g in zip(pieces, leaves)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import sys
 from collections.abc import Iterable, Iterator
 from time import monotonic
@@ -10,6 +11,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 _REFRESH = 0.1  # seconds between two drawings; in between an iteration costs one look at the clock
+_screen = _thread.allocate_lock()  # held by the bar that is drawn; others stay silent meanwhile
 
 
 class Progress(Generic[T]):
@@ -43,6 +45,7 @@ class Progress(Generic[T]):
         finally:
             self._draw(bar, done, monotonic() - begun)
             bar.stop()
+            _screen.release()
 
     def _draw(self, bar: Any, done: int, seconds: float) -> None:
         words = [f"{name} {_text(value)}" for name, value in self._values.items()]
@@ -81,7 +84,6 @@ def _start(description: str, total: int | None) -> Any:
         return None
     try:
         from rich.console import Console
-        from rich.errors import LiveError
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -90,6 +92,8 @@ def _start(description: str, total: int | None) -> Any:
             TimeRemainingColumn,
         )
     except ImportError:
+        return None
+    if not _screen.acquire(blocking=False):
         return None
     bar = Progress(
         TextColumn("{task.description}"),
@@ -101,10 +105,7 @@ def _start(description: str, total: int | None) -> Any:
         auto_refresh=False,
     )
     bar.add_task(description, total=total, note="")
-    try:
-        bar.start()
-    except LiveError:  # another bar is running
-        return None
+    bar.start()
     return bar
 
 

@@ -33,7 +33,7 @@ class BatchTrace(Trace):
     def box(self, value: Any, mapped: bool) -> Batched:
         """A box for `value`, whose axis 0 runs over the rows if `mapped`."""
         batched: Batched = object.__new__(Batched)
-        batched.value, batched.trace, batched.mapped = value, self, mapped
+        batched.value, batched._trace, batched.mapped = value, self, mapped
         return batched
 
     def constant(self, value: Any) -> Batched:
@@ -45,7 +45,7 @@ class BatchTrace(Trace):
     ) -> Any:
         values, mapped = [], []
         for x in operands:
-            if isinstance(x, Batched) and x.trace is self:
+            if isinstance(x, Batched) and x._trace is self:
                 values.append(x.value)
                 mapped.append(x.mapped)
             else:
@@ -86,6 +86,7 @@ class Batched(Box):
 
     __slots__ = ("mapped",)
     mapped: bool
+    contents = ("value",)
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -284,7 +285,7 @@ def _run(
         check_result(out, f, "vmap")
         outs, out_tree = tree_flatten(out)
         return [
-            (x.value, x.mapped) if isinstance(x, Batched) and x.trace is trace else (x, False)
+            (x.value, x.mapped) if isinstance(x, Batched) and x._trace is trace else (x, False)
             for x in outs
         ], out_tree
     finally:

@@ -94,11 +94,11 @@ class Segment(Primitive):
     def under(self, trace: Trace, operands: Sequence[Any]) -> Any:
         # A value closed over from an inner transform makes that transform the one that sees the
         # operations; the call is then an ordinary one.
-        if any(x.trace.level > trace.level for x in self.enclosed):
+        if any(x._trace.level > trace.level for x in self.enclosed):
             return self._run(*operands)
         if type(trace) is Tape:
             return self._on_tape(trace, operands)
-        own = any(x.trace is trace for x in self.enclosed)
+        own = any(x._trace is trace for x in self.enclosed)
         if isinstance(trace, BatchTrace) and not own:
             return self._batched(trace, operands)
         if isinstance(trace, ForwardTrace) and not own:
@@ -107,7 +107,7 @@ class Segment(Primitive):
 
     # -- reverse -----------------------------------------------------------------------------------
     def _on_tape(self, tape: Tape, operands: Sequence[Any]) -> Any:
-        slots = [x.slot if isinstance(x, Var) and x.trace is tape else None for x in operands]
+        slots = [x.slot if isinstance(x, Var) and x._trace is tape else None for x in operands]
         values = [x if s is None else x.value for x, s in zip(operands, slots)]
         steps, start, floor = tape.steps, len(tape.steps), tape.floor
         tape.floor = start
@@ -116,14 +116,14 @@ class Segment(Primitive):
             outs = bind(self, values, {})
         finally:
             tape.floor = floor
-        outs = [x.value if isinstance(x, Var) and x.trace is tape else x for x in outs]
+        outs = [x.value if isinstance(x, Var) and x._trace is tape else x for x in outs]
         del steps[start:]  # what values closed over have recorded: it is recorded again in the sweep
         live = [s for s in slots if s is not None]
         return tape.record_multi(_recompute, live, (self, values, slots), outs)
 
     # -- forward and batching: checkpoint the transformed function ------------------------------------
     def _forward(self, trace: ForwardTrace, operands: Sequence[Any]) -> Any:
-        mine = [isinstance(x, Dual) and x.trace is trace for x in operands]
+        mine = [isinstance(x, Dual) and x._trace is trace for x in operands]
         values = [x.value if m else x for x, m in zip(operands, mine)]
         moving = [i for i, x in enumerate(operands) if mine[i] and x.tangent is not None]
 
@@ -148,7 +148,7 @@ class Segment(Primitive):
         )
 
     def _batched(self, trace: BatchTrace, operands: Sequence[Any]) -> Any:
-        mine = [isinstance(x, Batched) and x.trace is trace for x in operands]
+        mine = [isinstance(x, Batched) and x._trace is trace for x in operands]
         values = [x.value if m else x for x, m in zip(operands, mine)]
         mapped = [m and x.mapped for x, m in zip(operands, mine)]
         _, treedef = tree_flatten((tuple(values), {}))
@@ -176,7 +176,7 @@ def _recompute(cts: list[Any], residual: Any, parents: list[int], sweep: Sweep) 
     outs = segment._run(*boxed)
     sweep.cts.extend([None] * (len(steps) - start))
     for ct, out in zip(cts, outs):
-        if ct is None or not (isinstance(out, Var) and out.trace is tape):
+        if ct is None or not (isinstance(out, Var) and out._trace is tape):
             continue
         have = sweep.cts[out.slot]
         sweep.cts[out.slot] = ct if have is None else have + ct

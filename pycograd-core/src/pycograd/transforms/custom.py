@@ -168,7 +168,7 @@ class CustomCall(Primitive):
 
     # -- reverse -----------------------------------------------------------------------------------
     def _on_tape(self, tape: Tape, operands: Sequence[Any]) -> Any:
-        mine = [isinstance(x, Var) and x.trace is tape for x in operands]
+        mine = [isinstance(x, Var) and x._trace is tape for x in operands]
         values = [x.value if m else x for x, m in zip(operands, mine)]
         live = [i for i, m in enumerate(mine) if m]
         rules, args = self.rules, tree_unflatten(self.treedef, values)
@@ -185,7 +185,7 @@ class CustomCall(Primitive):
             raise MissingRuleError(
                 f"{self.name} has a custom function without rules: give them with defvjp or defjvp"
             )
-        if any(isinstance(x, Var) and x.trace is tape for x in outs):
+        if any(isinstance(x, Var) and x._trace is tape for x in outs):
             raise _closed_over(self.name)
         avals = [aval_of(x) if differentiable(x) else None for x in outs]
         kept = (residual, live, [(shape_of(values[i]), dtype_of(values[i])) for i in live], avals)
@@ -256,7 +256,7 @@ class CustomCall(Primitive):
         rules = self.rules
         values, moves = [], {}
         for i, x in enumerate(operands):
-            if isinstance(x, Dual) and x.trace is trace:
+            if isinstance(x, Dual) and x._trace is trace:
                 values.append(x.value)
                 if x.tangent is not None:
                     moves[i] = x.tangent
@@ -296,7 +296,7 @@ class CustomCall(Primitive):
 
     # -- batching and shapes ------------------------------------------------------------------------
     def _batched(self, trace: BatchTrace, operands: Sequence[Any]) -> Any:
-        mine = [isinstance(x, Box) and x.trace is trace for x in operands]
+        mine = [isinstance(x, Box) and x._trace is trace for x in operands]
         values = [x.value if m else x for x, m in zip(operands, mine)]
         mapped = [m and x.mapped for x, m in zip(operands, mine)]
         if not any(mapped):

@@ -26,11 +26,12 @@ class ForwardTrace(Trace):
     """One forward pass."""
 
     __slots__ = ()
+    differentiates = True
 
     def box(self, value: Any, tangent: Any) -> Dual:
         """A box for `value` moving along `tangent` (None: not at all)."""
         dual: Dual = object.__new__(Dual)
-        dual.value, dual.trace, dual.tangent = value, self, tangent
+        dual.value, dual._trace, dual.tangent = value, self, tangent
         return dual
 
     def constant(self, value: Any) -> Dual:
@@ -42,7 +43,7 @@ class ForwardTrace(Trace):
     ) -> Any:
         values, tangents = [], []
         for x in operands:
-            if isinstance(x, Dual) and x.trace is self:
+            if isinstance(x, Dual) and x._trace is self:
                 values.append(x.value)
                 tangents.append(x.tangent)
             else:
@@ -85,6 +86,7 @@ class Dual(Box):
 
     __slots__ = ("tangent",)
     tangent: Any
+    contents = ("value", "tangent")
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -174,7 +176,7 @@ def _boxed(trace: ForwardTrace, primal: Any, tangent: Any, where: str) -> Any:
 
 def _split(x: Any, trace: ForwardTrace) -> tuple[Any, Any]:
     """The value and tangent of an output; zeros if it does not depend on the primals."""
-    if isinstance(x, Dual) and x.trace is trace:
+    if isinstance(x, Dual) and x._trace is trace:
         value, tangent = x.value, x.tangent
     else:
         value, tangent = x, None

@@ -14,9 +14,10 @@ import numpy as np
 
 from pycograd.core.aval import aval_of, dtype_of, shape_of
 from pycograd.core.box import Box
+from pycograd.core.buffers import owned
 from pycograd.core.errors import NonScalarOutputError, ShapeError, TreeMismatchError
 from pycograd.core.fit import cast
-from pycograd.core.tape import Sweep, Tape, Var, owned
+from pycograd.core.tape import Sweep, Tape, Var
 from pycograd.core.tree import tree_flatten, tree_map, tree_unflatten
 from pycograd.transforms.wrap import (
     Selection,
@@ -93,7 +94,7 @@ def value_and_grad(
         finally:
             tape.close()
         grads = [
-            finish(leaf, cts[s]) if s is not None else None
+            finish(leaf, cts, s) if s is not None else None
             for leaf, s in zip(selection.leaves, slots)
         ]
         value = value if isinstance(value, Box) else np.asarray(value)
@@ -169,7 +170,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
             out, aux = out
             aux = tree_map(lambda leaf: unbox(leaf, tape), aux)
         outs, treedef = tree_flatten(out)
-        heads = [x.slot if isinstance(x, Var) and x.trace is tape else None for x in outs]
+        heads = [x.slot if isinstance(x, Var) and x._trace is tape else None for x in outs]
         values = [unbox(x, tape) for x in outs]
         avals = [aval_of(v) if s is not None else None for v, s in zip(values, heads)]
         steps = tape.steps
@@ -206,7 +207,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
             finally:
                 tape.close()
         grads = [
-            finish(leaf, found[s]) if s is not None else None
+            finish(leaf, found, s) if s is not None else None
             for leaf, s in zip(selection.leaves, slots)
         ]
         return selection.pack(grads)  # type: ignore[no-any-return]
@@ -225,8 +226,11 @@ def pull(tape: Tape, slots: Sequence[int], seeds: Sequence[Any], inputs: int) ->
     return cts
 
 
-def finish(leaf: Any, ct: Any) -> Any:
+def finish(leaf: Any, cts: list[Any], slot: int) -> Any:
     """The cotangent handed to the user: of the leaf's own type, in memory that nobody else sees."""
+    ct, cts[slot] = cts[slot], None
+    if type(leaf) is np.ndarray and type(ct) is np.ndarray:  # the common case
+        return ct if owned(ct) else np.array(ct)
     if isinstance(ct, Box):
         return ct
     kind = type(leaf)
@@ -247,18 +251,20 @@ def _typed(leaf: Any, ct: Any) -> Any:
 
 def unbox(x: Any, tape: Tape) -> Any:
     """`x` without this tape's box."""
-    return x.value if isinstance(x, Var) and x.trace is tape else x
+    return x.value if isinstance(x, Var) and x._trace is tape else x
 
 
 def _scalar(out: Any, tape: Tape, f: Any) -> tuple[Any, Any]:
     """The value and slot of the output, which must be a real scalar."""
+    if type(out) is Var and out._trace is tape and type(out.value) is np.float64:
+        return out.value, out.slot
     leaves = tree_flatten(out)[0]
     if len(leaves) != 1 or leaves[0] is not out:
         raise NonScalarOutputError(
             f"grad of {name_of(f)}: it returned {type(out).__name__}, not a real scalar. Return the"
             " loss alone, or (loss, aux) with has_aux=True, or use jacobian for several outputs"
         )
-    mine = isinstance(out, Var) and out.trace is tape
+    mine = isinstance(out, Var) and out._trace is tape
     value = out.value if mine else out
     if not mine and not isinstance(value, (Box, np.ndarray, np.generic, int, float, complex)):
         raise NonScalarOutputError(

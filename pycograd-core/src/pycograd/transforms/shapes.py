@@ -34,7 +34,7 @@ class ShapeTrace(Trace):
     def box(self, aval: ShapeDtypeStruct) -> Shaped:
         """A box of which only `aval` is known."""
         shaped: Shaped = object.__new__(Shaped)
-        shaped.value, shaped.trace = aval, self
+        shaped.value, shaped._trace = aval, self
         return shaped
 
     def constant(self, value: Any) -> Shaped:
@@ -50,7 +50,7 @@ class ShapeTrace(Trace):
                 " had returned"
             )
         avals = [
-            x.value if isinstance(x, Shaped) and x.trace is self else aval_of(x) for x in operands
+            x.value if isinstance(x, Shaped) and x._trace is self else aval_of(x) for x in operands
         ]
         out = primitive.shape(avals, params)
         return tuple([self.box(a) for a in out]) if primitive.multi else self.box(out)

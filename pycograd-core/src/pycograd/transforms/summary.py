@@ -10,6 +10,8 @@ from pycograd.core.dims import Dim
 from pycograd.core.tree import tree_leaves, tree_paths
 from pycograd.transforms.shapes import eval_shape
 
+__all__ = ["Summary", "summary"]
+
 
 class Row(NamedTuple):
     """One parameter of the table."""

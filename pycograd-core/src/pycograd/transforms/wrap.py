@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import is_inexact
+from pycograd.core.aval import FLOAT32, FLOAT64, is_inexact
 from pycograd.core.box import Box
 from pycograd.core.errors import AsyncFunctionError, NotDifferentiableError
 from pycograd.core.tree import tree_flatten, tree_map, tree_paths, tree_unflatten
@@ -122,6 +122,9 @@ def normalize_argnums(
     return argnums, names
 
 
+_PLAIN_FLOATS = (FLOAT64, FLOAT32)
+
+
 class Selection:
     """The arguments of one call, those to differentiate taken apart into leaves.
 
@@ -154,11 +157,16 @@ class Selection:
                 raise TypeError(f"{transform}: argnames names {name!r}, which was not given by name")
             places.append(name)
         self.places = places
-        self.trees: list[Any] = []
+        self.trees: list[Any] = []  # (structure, leaves): None for a single array
         self.leaves: list[Any] = []
         self.live: list[bool] = []
         for place in places:
-            tree = kwargs[place] if isinstance(place, str) else args[place]
+            tree = kwargs[place] if type(place) is str else args[place]
+            if type(tree) is np.ndarray and tree.dtype in _PLAIN_FLOATS:  # the common case
+                self.trees.append((None, 1))
+                self.leaves.append(tree)
+                self.live.append(True)
+                continue
             leaves, treedef = tree_flatten(tree)
             live = [is_differentiable(leaf) for leaf in leaves]
             if not any(live) and (argnums is not None or argnames) and leaves:
@@ -175,9 +183,12 @@ class Selection:
         if self.named:
             kwargs = dict(kwargs)
         for place, (treedef, n) in zip(self.places, self.trees):
-            tree = tree_unflatten(treedef, boxed[start : start + n])
+            if treedef is None:
+                tree = boxed[start]
+            else:
+                tree = tree_unflatten(treedef, boxed[start : start + n])
             start += n
-            if isinstance(place, str):
+            if type(place) is str:
                 kwargs[place] = tree
             else:
                 args[place] = tree
@@ -187,7 +198,10 @@ class Selection:
         """One result a leaf, as the trees of the arguments: a tuple, or bare for an int argnums."""
         out, start = [], 0
         for treedef, n in self.trees:
-            out.append(tree_unflatten(treedef, results[start : start + n]))
+            if treedef is None:
+                out.append(results[start])
+            else:
+                out.append(tree_unflatten(treedef, results[start : start + n]))
             start += n
         if self.named:
             by_name = dict(zip(self.named, out[len(out) - len(self.named) :]))
@@ -202,6 +216,8 @@ class Selection:
         start = 0
         for place, (treedef, n) in zip(self.places, self.trees):
             if i < start + n:
+                if treedef is None:
+                    return f"argument {place}"
                 tree = tree_unflatten(treedef, list(range(n)))
                 name = tree_paths(tree)[i - start]
                 return f"argument {place}" + (f".{name}" if name else "")

@@ -12,6 +12,7 @@ draw = Draw("elementwise")
 
 
 def _unary(function: Any, x: Any, *kinks: Kink, **options: Any) -> Sample:
+    """One operand; `kinks` with their conventional gradients."""
     return Sample(function.__name__, function, [x], kinks=kinks, **options)
 
 
@@ -68,11 +69,18 @@ SAMPLES = [
         _NORMAL,
         Kink([np.zeros(4), np.array([0.0, 1.0, 2.0, 3.0])], [[0, 1, 0, 0], [0, 0, 0, 0]]),
     ),
-    Sample("power", lambda x: x**3, [_NORMAL], name="cube", kinks=[Kink([np.zeros(2)], [[0, 0]])]),
-    Sample("power", lambda x: x**1, [_NORMAL], name="one", kinks=[Kink([np.zeros(2)], [[1, 1]])]),
-    Sample("power", lambda x: x**0, [_NORMAL], name="none", kinks=[Kink([np.zeros(2)], [[0, 0]])]),
-    Sample("power", lambda x: x**2.0, [_NORMAL], name="two", kinks=[Kink([np.zeros(2)], [[0, 0]])]),
-    Sample("power", lambda x: x**-2, [_NORMAL], name="inverse-square", dtypes=["float32", "complex64"]),
+    *[
+        Sample(
+            "power",
+            lambda x, n=n: np.power(x, n),
+            [_NORMAL],
+            name=f"to-the-{n}",
+            kinks=[Kink([np.zeros(2)], [[slope, slope]])],
+        )
+        for n, slope in ((0, 0), (1, 1), (2.0, 0), (3, 0))
+    ],
+    # Half precision cannot tell the slopes of so steep a function.
+    Sample("power", lambda x: x**-2, [_NORMAL], name="inverse", dtypes=["float32", "complex64"]),
     Sample("power", lambda x: np.power(x, _INTEGERS), [_NORMAL], name="integer-array"),
     Sample("power", lambda x: x**x, [_POSITIVE], name="itself"),
     Sample("power", lambda y: 2.0**y, [_NORMAL], name="two-to-the"),
@@ -155,6 +163,16 @@ SAMPLES = [
     Sample("where", lambda c, x: np.where(c, x, 0), [draw.mask(2, 1), _NORMAL], name="zero"),
     Sample("where", lambda c, y: np.where(c, 1.5, y), [draw.mask(3), _NORMAL], name="row"),
     Sample("where", lambda x: np.where(x > 0, x, x * x), [_NORMAL], name="own-condition"),
+    Sample(
+        "clip",
+        lambda x: np.clip(x, -0.5, 0.7),
+        [_DISTINCT],
+        name="scalars",
+        kinks=[Kink([np.array([-0.5, 0.7, 0.0, 1.0, -1.0])], [[1, 1, 1, 0, 0]]), _empty()],
+    ),
+    Sample("clip", np.clip, [_DISTINCT, _UNIT[0] - 1, _POSITIVE[0]], name="arrays"),
+    Sample("clip", lambda x: np.clip(x, None, 0.7), [_DISTINCT], name="above"),
+    Sample("clip", lambda x: np.clip(x, min=_UNIT[:1]), [_DISTINCT], name="below"),
     # An infinite slope in the branch that is not taken adds 0 to the gradient.
     Sample(
         "where",
@@ -174,7 +192,7 @@ SAMPLES = [
     ),
     _unary(np.fabs, _NORMAL, Kink([np.array([0.0, -2.0])], [[0, -1]])),
     _unary(np.sign, _NORMAL, Kink([np.zeros(2)], [[0, 0]])),
-    Sample("sign", np.sign, [draw.complex(2, 3)], name="complex", kinks=[Kink([np.zeros(2, complex)])]),
+    _unary(np.sign, draw.complex(2, 3), Kink([np.zeros(2, complex)]), name="complex"),
     *_binary(np.copysign, _NORMAL, _DISTINCT[:2], Kink([np.zeros(1), -np.ones(1)])),
     _unary(np.conjugate, _NORMAL),
     Sample("conjugate", np.conj, [draw.complex(2, 3)], name="complex"),
@@ -187,7 +205,7 @@ SAMPLES = [
     # -- floating-point parts
     Sample("ldexp", np.ldexp, [_NORMAL, _INTEGERS]),
     Sample("ldexp", lambda x: np.ldexp(x, -3), [_NORMAL], name="scalar"),
-    Sample("heaviside", np.heaviside, [_NORMAL, _POSITIVE], kinks=[Kink([np.zeros(1), np.ones(1)], [[0], [1]])]),
+    *_binary(np.heaviside, _NORMAL, _POSITIVE, Kink([np.zeros(1), np.ones(1)], [[0], [1]])),
     Sample("exponent", lambda x: np.frexp(x)[0], [_SPREAD]),
     # -- zero derivative
     *[

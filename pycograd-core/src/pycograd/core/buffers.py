@@ -1,0 +1,41 @@
+"""Who holds a buffer: CPython's reference counts say whether a write in place would be seen.
+
+Counts that are too high only cost a copy, so every doubt is resolved that way.
+"""
+
+from __future__ import annotations
+
+import sys
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+_ndarray = np.ndarray
+
+# What passing a value to a Python function adds to its count: the argument itself, and before 3.11
+# a reference on the caller's stack. Later than 3.13 locals may be passed without being counted, so
+# there counts say nothing.
+FRAME = 1 if sys.version_info >= (3, 11) else 2
+_COUNTS = sys.version_info < (3, 14)
+_ALONE = 2 + FRAME  # the caller's local, our argument, getrefcount's argument
+
+
+def alone(x: Any, holders: int = 0) -> bool:
+    """True if nothing refers to `x` but its caller's local and `holders` more.
+
+    A caller that was itself given `x` adds `FRAME` for each function it came through.
+    """
+    return getrefcount(x) <= _ALONE + holders and _COUNTS
+
+
+def owned(array: Any, holders: int = 0) -> bool:
+    """True if `array` is a buffer of its own that, as in `alone`, nobody else sees."""
+    return (
+        type(array) is _ndarray
+        and array.base is None
+        and getrefcount(array) <= _ALONE + holders
+        and array.flags.writeable
+        and array.flags.owndata
+        and _COUNTS
+    )

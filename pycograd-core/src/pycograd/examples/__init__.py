@@ -1,0 +1,1 @@
+"""Models trained from scratch on real data: `python -m pycograd.examples [name ...]`."""

@@ -1,0 +1,53 @@
+"""Functions of neural networks, for plain and for differentiated arrays."""
+
+from pycograd.nn.activations import (
+    elu,
+    gelu,
+    hardsigmoid,
+    hardswish,
+    leaky_relu,
+    mish,
+    relu,
+    selu,
+    sigmoid,
+    silu,
+    softplus,
+    softsign,
+    swish,
+    tanh,
+)
+from pycograd.nn.attention import scaled_dot_product_attention
+from pycograd.nn.layers import dropout, embedding, linear, one_hot
+from pycograd.nn.losses import bce_with_logits, cross_entropy, mse_loss, nll_loss
+from pycograd.nn.norm import layer_norm
+from pycograd.nn.softmax import log_softmax, logsumexp, softmax
+
+__all__ = [
+    "bce_with_logits",
+    "cross_entropy",
+    "dropout",
+    "elu",
+    "embedding",
+    "gelu",
+    "hardsigmoid",
+    "hardswish",
+    "layer_norm",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "logsumexp",
+    "mish",
+    "mse_loss",
+    "nll_loss",
+    "one_hot",
+    "relu",
+    "scaled_dot_product_attention",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "softsign",
+    "swish",
+    "tanh",
+]

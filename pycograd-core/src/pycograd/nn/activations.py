@@ -1,0 +1,345 @@
+"""Activation functions: one fused operation each, with a stable value and a stable derivative.
+
+All act entry by entry on plain and on differentiated arrays. Floating dtypes are kept; integers
+become float64, except where `relu` and `leaky_relu` have no reason to.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.aval import aval_of, is_inexact, promote, ufunc_dtype
+from pycograd.core.elementwise import Elementwise
+
+__all__ = [
+    "elu",
+    "gelu",
+    "hardsigmoid",
+    "hardswish",
+    "leaky_relu",
+    "mish",
+    "relu",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "softsign",
+    "swish",
+    "tanh",
+]
+
+
+def _adapted(x: Any, y: Any) -> Any:
+    """The dtype of x where y is a number; bfloat16 adapts numbers too, unlike in NumPy."""
+    return x.dtype if y.weak and is_inexact(x.dtype) else promote([x, y])
+
+
+def _floating(x: Any) -> Any:
+    return ufunc_dtype(np.exp, [x])
+
+
+def _fused(name: str, value: Any, rule: Any, cost: str = "transcendental") -> Elementwise:
+    return Elementwise(name, value, [rule], dtype=_floating, cost=cost)
+
+
+# -- piecewise linear ---------------------------------------------------------------------------------
+_relu = Elementwise(
+    "relu",
+    lambda x: np.maximum(x, 0),
+    [lambda t, ans: np.where(ans > 0, t, 0)],
+    dtype=lambda x: promote([x]),
+)
+
+
+def _branches(x: Any, positive: Any, negative: Any, y: Any) -> Any:
+    out = np.where(x > 0, positive, negative)
+    return out.astype(_adapted(aval_of(x), aval_of(y)), copy=False)
+
+
+_leaky_relu = Elementwise(
+    "leaky_relu",
+    lambda x, y: _branches(x, x, y * x, y),
+    [lambda t, x, y: np.where(x > 0, t, y * t), lambda t, x: np.where(x > 0, 0, t * x)],
+    dtype=_adapted,
+)
+
+
+def relu(x: Any) -> Any:
+    """`max(x, 0)`, with derivative 0 at 0.
+
+    Arguments:
+        x: real, any shape.
+
+    Returns:
+        An array like `x`.
+
+    >>> relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    return _relu(x)
+
+
+def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
+    """`x` where positive, else `slope * x`; with derivative `slope` at 0.
+
+    Arguments:
+        x: real, any shape.
+        slope: a number, or an array that broadcasts, which may be differentiated too.
+
+    Returns:
+        An array like `x`.
+
+    >>> leaky_relu(np.array([-1.0, 2.0]))
+    array([-0.01,  2.  ])
+    """
+    return _leaky_relu(x, slope)
+
+
+def hardsigmoid(x: Any) -> Any:
+    """`x / 6 + 1/2`, cut off at 0 and 1.
+
+    Arguments:
+        x: real, any shape.
+
+    Returns:
+        An array like `x`.
+
+    >>> hardsigmoid(np.array([-4.0, 0.0, 1.5]))
+    array([0.  , 0.5 , 0.75])
+    """
+    return np.clip(x / 6 + 0.5, 0, 1)
+
+
+def hardswish(x: Any) -> Any:
+    """`x * hardsigmoid(x)`.
+
+    Arguments:
+        x: real, any shape.
+
+    Returns:
+        An array like `x`.
+
+    >>> hardswish(np.array([-4.0, 0.0, 1.0]))
+    array([-0.        ,  0.        ,  0.66666667])
+    """
+    return x * hardsigmoid(x)
+
+
+# -- with exponentials ----------------------------------------------------------------------------------
+def _sigmoid_value(x: Any) -> Any:
+    with np.errstate(over="ignore"):  # exp(1000) is inf, the reciprocal of which is right
+        return 1 / (1 + np.exp(-x))
+
+
+def _silu_rule(t: Any, ans: Any, x: Any) -> Any:
+    s = _sigmoid(x)
+    return t * (s + ans * (1 - s))
+
+
+_sigmoid = _fused("sigmoid", _sigmoid_value, lambda t, ans: t * (ans * (1 - ans)))
+_softplus = _fused(
+    "softplus",
+    lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
+    lambda t, x: t * _sigmoid(x),
+)
+_silu = _fused("silu", lambda x: x * _sigmoid_value(x), _silu_rule)
+_elu = Elementwise(
+    "elu",
+    lambda x, y: _branches(x, x, y * np.expm1(np.minimum(x, 0)), y),
+    [
+        lambda t, ans, x, y: np.where(x > 0, t, t * (ans + y)),
+        lambda t, x: np.where(x > 0, 0, t * np.expm1(np.minimum(x, 0))),
+    ],
+    dtype=_adapted,
+    cost="transcendental",
+)
+_softsign = _fused(
+    "softsign", lambda x: x / (1 + np.abs(x)), lambda t, x: t / np.square(1 + np.abs(x)), "cheap"
+)
+
+
+def sigmoid(x: Any) -> Any:
+    """`1 / (1 + exp(-x))`, finite everywhere with its derivative.
+
+    Arguments:
+        x: real, any shape.
+
+    Returns:
+        An array like `x`.
+
+    >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+    array([0. , 0.5, 1. ])
+    """
+    return _sigmoid(x)
+
+
+def softplus(x: Any) -> Any:
+    """`log(1 + exp(x))`, which neither overflows nor loses small values.
+
+    Arguments:
+        x: real, any shape.
+
+    Returns:
+        An array like `x`.
+
+    >>> softplus(np.array([-1000.0, 0.0, 1000.0]))
+    array([0.00000000e+00, 6.93147181e-01, 1.00000000e+03])
+    """
+    return _softplus(x)
+
+
+def silu(x: Any) -> Any:
+    """`x * sigmoid(x)`, also called swish.
+
+    Arguments:
+        x: real, any shape.
+
+    Returns:
+        An array like `x`.
+
+    >>> silu(np.array([0.0, 1.0]))
+    array([0.        , 0.73105858])
+    """
+    return _silu(x)
+
+
+swish = silu
+
+
+def mish(x: Any) -> Any:
+    """`x * tanh(softplus(x))`.
+
+    Arguments:
+        x: real, any shape.
+
+    Returns:
+        An array like `x`.
+
+    >>> mish(np.array([0.0, 1.0]))
+    array([0.        , 0.86509839])
+    """
+    return x * np.tanh(_softplus(x))
+
+
+def elu(x: Any, alpha: Any = 1.0) -> Any:
+    """`x` where positive, else `alpha * (exp(x) - 1)`.
+
+    Arguments:
+        x: real, any shape.
+        alpha: a number, or an array that broadcasts, which may be differentiated too.
+
+    Returns:
+        An array like `x`.
+
+    >>> elu(np.array([-1000.0, 1000.0]))
+    array([  -1., 1000.])
+    """
+    return _elu(x, alpha)
+
+
+def selu(x: Any) -> Any:
+    """`elu`, scaled so that activations keep mean 0 and variance 1 (Klambauer et al. 2017).
+
+    Arguments:
+        x: real, any shape.
+
+    Returns:
+        An array like `x`.
+
+    >>> selu(np.array([-1000.0, 1.0]))
+    array([-1.75809934,  1.05070099])
+    """
+    y = _elu(x, 1.6732632423543772)
+    return y * np.asarray(1.0507009873554805, y.dtype)
+
+
+def softsign(x: Any) -> Any:
+    """`x / (1 + |x|)`.
+
+    Arguments:
+        x: real, any shape.
+
+    Returns:
+        An array like `x`.
+
+    >>> softsign(np.array([-1.0, 3.0]))
+    array([-0.5 ,  0.75])
+    """
+    return _softsign(x)
+
+
+def tanh(x: Any) -> Any:
+    """The hyperbolic tangent, `np.tanh`.
+
+    Arguments:
+        x: any shape.
+
+    Returns:
+        An array like `x`.
+
+    >>> tanh(np.array([0.0, 1000.0]))
+    array([0., 1.])
+    """
+    return np.tanh(x)
+
+
+# -- gelu -----------------------------------------------------------------------------------------------
+# By tanh (Hendrycks and Gimpel 2016): x (1 + tanh(a (x + b x^3))) / 2. Beyond |x| = 10 the tanh is 1
+# to the last bit, so x is cut there and its cube cannot overflow.
+_A, _B, _CUT = math.sqrt(2 / math.pi), 0.044715, 10
+
+
+def _gelu_value(x: Any) -> Any:
+    cut = np.clip(x, -_CUT, _CUT)
+    out = x * (0.5 + 0.5 * np.tanh(cut * (_A + (_A * _B) * (cut * cut))))
+    return np.asarray(out, _floating(aval_of(x)))
+
+
+def _gelu_rule(t: Any, x: Any) -> Any:
+    cut = np.clip(x, -_CUT, _CUT)
+    square = cut * cut
+    tanh = np.tanh(cut * (_A + (_A * _B) * square))
+    return t * (0.5 + 0.5 * (tanh + cut * (1 - tanh * tanh) * (_A + (3 * _A * _B) * square)))
+
+
+def _normal_cdf_value(x: Any) -> Any:
+    try:
+        from scipy.special import ndtr
+    except ImportError:
+        erfc = np.frompyfunc(math.erfc, 1, 1)
+        return np.multiply(0.5, erfc(np.asarray(x) * -math.sqrt(0.5)).astype(x.dtype))
+    return np.asarray(ndtr(x), x.dtype)
+
+
+_gelu = _fused("gelu", _gelu_value, _gelu_rule)
+_normal_cdf = _fused(
+    "normal_cdf",
+    _normal_cdf_value,
+    lambda t, x: t * (math.sqrt(0.5 / math.pi) * np.exp(-0.5 * (x * x))),
+)
+
+
+def gelu(x: Any, approximate: str = "tanh") -> Any:
+    """`x` times the probability that a standard normal variable is below it.
+
+    Arguments:
+        x: real, any shape.
+        approximate: "tanh", the usual approximation with an error below 5e-4, or "none".
+
+    Returns:
+        An array like `x`.
+
+    Raises:
+        ValueError: another `approximate`.
+
+    >>> gelu(np.array([-1000.0, 0.0, 1.0]))
+    array([-0.        ,  0.        ,  0.84119199])
+    """
+    if approximate == "tanh":
+        return _gelu(x)
+    if approximate == "none":
+        return x * _normal_cdf(x)
+    raise ValueError(f"gelu: approximate must be 'tanh' or 'none', not {approximate!r}")

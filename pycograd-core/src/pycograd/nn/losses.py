@@ -1,0 +1,230 @@
+"""Losses. Each takes `reduction="mean"`, `"sum"` or `"none"`; the mean is over all positions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pycograd.core import sizes
+from pycograd.core.aval import dtype_of, shape_of, ufunc_dtype
+from pycograd.core.box import Box, raw
+from pycograd.core.elementwise import Elementwise
+from pycograd.core.errors import ShapeError
+from pycograd.nn.activations import sigmoid
+from pycograd.nn.softmax import floating, log_softmax, logsumexp
+from pycograd.ops.axes import axis_of
+
+__all__ = ["bce_with_logits", "cross_entropy", "mse_loss", "nll_loss"]
+
+
+def cross_entropy(
+    logits: Any,
+    targets: Any,
+    axis: int = -1,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+) -> Any:
+    """The negative log-likelihood of targets under `softmax(logits)`.
+
+    Arguments:
+        logits: real, any shape, the classes along `axis`.
+        targets: integer labels, of the shape of `logits` without `axis`; or probabilities, floats of
+            the shape of `logits`.
+        axis: the axis of the classes.
+        reduction: "mean" over all positions (with `ignore_index`, those that count), "sum", "none".
+        label_smoothing: the share of every target that is spread over all classes.
+        ignore_index: the label of positions that do not count; for integer labels only.
+
+    Returns:
+        A scalar; for "none" an array of the shape of `logits` without `axis`.
+
+    Raises:
+        ShapeError: targets of another shape.
+        ValueError: a label that is not a class, or an unknown reduction.
+
+    >>> cross_entropy(np.array([[0.0, 0.0], [1000.0, 0.0]]), np.array([1, 0]))
+    np.float64(0.34657359027997264)
+    """
+    logits, targets = floating(logits, "cross_entropy"), _array(targets)
+    axis = axis_of(axis, len(shape_of(logits)), "cross_entropy")
+    classes = logits.shape[axis]
+    if dtype_of(targets).kind in "iu":
+        picked, counts = _picked("cross_entropy", logits, targets, axis, ignore_index)
+        loss = logsumexp(logits, axis)
+        if label_smoothing:
+            picked = (1 - label_smoothing) * picked + label_smoothing * np.mean(logits, axis)
+        loss = loss - picked
+        return _reduced("cross_entropy", loss, reduction, counts)
+    if ignore_index is not None:
+        raise TypeError("cross_entropy: ignore_index is for integer labels; give targets of zeros")
+    _same_shape("cross_entropy", logits, targets)
+    if label_smoothing:
+        targets = (1 - label_smoothing) * targets + label_smoothing / classes
+    logs = log_softmax(logits, axis)
+    impossible = (targets == 0) & (logs == -np.inf)  # 0 log 0 = 0
+    return _reduced("cross_entropy", -np.sum(targets * np.where(impossible, 0, logs), axis), reduction)
+
+
+def nll_loss(
+    log_probabilities: Any,
+    targets: Any,
+    axis: int = -1,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+) -> Any:
+    """Minus the log-probabilities of integer labels; `cross_entropy` of what `log_softmax` returns.
+
+    Arguments:
+        log_probabilities: real, any shape, the classes along `axis`.
+        targets: integer labels, of that shape without `axis`.
+        axis: the axis of the classes.
+        reduction: "mean" over all positions (with `ignore_index`, those that count), "sum", "none".
+        ignore_index: the label of positions that do not count.
+
+    Returns:
+        A scalar; for "none" an array of the shape of `targets`.
+
+    Raises:
+        ShapeError: targets of another shape.
+        ValueError: a label that is not a class, or an unknown reduction.
+
+    >>> nll_loss(np.log(np.array([[0.25, 0.75]])), np.array([1]))
+    np.float64(0.2876820724517809)
+    """
+    values, targets = floating(log_probabilities, "nll_loss"), _array(targets)
+    axis = axis_of(axis, len(shape_of(values)), "nll_loss")
+    if dtype_of(targets).kind not in "iu":
+        raise TypeError(f"nll_loss: labels are integers, not {dtype_of(targets)}")
+    picked, counts = _picked("nll_loss", values, targets, axis, ignore_index)
+    return _reduced("nll_loss", -picked, reduction, counts)
+
+
+def mse_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
+    """The squared error.
+
+    Arguments:
+        prediction, target: real, of one shape; or one of them a scalar.
+        reduction: "mean" over all entries, "sum", "none".
+
+    Returns:
+        A scalar; for "none" an array of the common shape.
+
+    Raises:
+        ShapeError: different shapes, such as (n, 1) and (n,), which would broadcast to n x n pairs.
+        ValueError: an unknown reduction.
+
+    >>> mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
+    np.float64(2.0)
+    """
+    prediction, target = _array(prediction), _array(target)
+    _same_shape("mse_loss", prediction, target)
+    return _reduced("mse_loss", np.square(prediction - target), reduction)
+
+
+# softplus(x) - x y, so arranged that nothing cancels for y = 0 and y = 1
+_bce_with_logits = Elementwise(
+    "bce_with_logits",
+    lambda x, y: np.maximum(x, 0) - x * y + np.log1p(np.exp(-np.abs(x))),
+    [lambda t, x, y: t * (sigmoid(x) - y), lambda t, x: -t * x],
+    dtype=lambda x, y: ufunc_dtype(np.multiply, [x, y]),
+    cost="transcendental",
+)
+
+
+def bce_with_logits(logits: Any, targets: Any, reduction: str = "mean") -> Any:
+    """The binary cross-entropy of targets under `sigmoid(logits)`.
+
+    Arguments:
+        logits: real, any shape.
+        targets: labels 0 and 1 or probabilities, of the same shape, or a scalar.
+        reduction: "mean" over all entries, "sum", "none".
+
+    Returns:
+        A scalar; for "none" an array of the common shape.
+
+    Raises:
+        ShapeError: different shapes.
+        ValueError: an unknown reduction.
+
+    >>> bce_with_logits(np.array([1000.0, 0.0]), np.array([1, 0]))
+    np.float64(0.34657359027997264)
+    """
+    logits, targets = floating(logits, "bce_with_logits"), _array(targets)
+    _same_shape("bce_with_logits", logits, targets)
+    if dtype_of(targets).kind in "biu":  # labels adapt to the precision of the logits
+        targets = np.astype(targets, dtype_of(logits))
+    return _reduced("bce_with_logits", _bce_with_logits(logits, targets), reduction)
+
+
+# -- parts ------------------------------------------------------------------------------------------------
+def _array(x: Any) -> Any:
+    return x if hasattr(x, "shape") else np.asarray(x)
+
+
+def _reduced(name: str, loss: Any, reduction: str, counts: Any = None) -> Any:
+    """`loss` reduced over all positions, or those that count."""
+    if reduction == "none":
+        return loss
+    if reduction == "sum":
+        return np.sum(loss)
+    if reduction == "mean":
+        return np.mean(loss) if counts is None else np.sum(loss) / np.sum(counts, dtype=loss.dtype)
+    raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
+
+
+def _same_shape(name: str, x: Any, y: Any) -> None:
+    a, b = shape_of(x), shape_of(y)
+    if a == b or a == () or b == ():
+        return
+    if len(a) != len(b):
+        raise _mismatch(name, a, b)
+    for m, n in zip(a, b):
+        _same_size(name, m, n, a, b)
+
+
+def _same_size(name: str, m: Any, n: Any, a: Any, b: Any) -> None:
+    try:
+        sizes.same_size(m, n, name)
+    except ShapeError as error:
+        raise _mismatch(name, a, b) from error
+
+
+def _mismatch(name: str, a: Any, b: Any) -> ShapeError:
+    return ShapeError(f"{name}: shapes {a} and {b} must be equal; reshape one, nothing is broadcast")
+
+
+def _picked(
+    name: str, values: Any, labels: Any, axis: int, ignore_index: int | None
+) -> tuple[Any, Any]:
+    """The values at the labels, 0 where ignored, and which positions count (None: all)."""
+    shape = shape_of(values)
+    expected, have = shape[:axis] + shape[axis + 1 :], shape_of(labels)
+    if len(expected) != len(have):
+        raise ShapeError(f"{name}: labels of shape {have} for values of shape {shape} along {axis=}")
+    for m, n in zip(expected, have):
+        _same_size(name, m, n, expected, have)
+    _check_labels(name, labels, shape[axis], ignore_index)
+    counts = None if ignore_index is None else labels != ignore_index
+    if counts is not None:
+        labels = np.where(counts, labels, 0)
+    picked = np.take_along_axis(values, np.expand_dims(labels, axis), axis)
+    picked = np.squeeze(picked, axis)
+    return (picked if counts is None else np.where(counts, picked, 0)), counts
+
+
+def _check_labels(name: str, labels: Any, classes: Any, ignore_index: int | None) -> None:
+    """Refuses labels that are no class; a negative one would quietly count from the end."""
+    known = raw(labels) if isinstance(labels, Box) else labels
+    if not isinstance(known, (np.ndarray, np.generic)) or not isinstance(classes, int):
+        return
+    wrong = (known < 0) | (known >= classes)
+    if ignore_index is not None:
+        wrong &= known != ignore_index
+    if np.any(wrong):
+        label = np.asarray(known)[wrong].flat[0]
+        raise ValueError(
+            f"{name}: label {label} is not one of the {classes} classes 0 to {classes - 1};"
+            " ignore_index marks positions that do not count"
+        )

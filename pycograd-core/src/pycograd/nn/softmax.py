@@ -1,0 +1,138 @@
+"""`softmax`, `log_softmax` and `logsumexp`: exponentials shifted by their maximum, so none overflows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.aval import dtype_of, is_inexact, make_aval, shape_of
+from pycograd.core.linear import General, Reduction
+from pycograd.ops.axes import axes_of
+
+__all__ = ["log_softmax", "logsumexp", "softmax"]
+
+
+def floating(x: Any, operation: str) -> Any:
+    """`x` as a real array of a floating dtype, integers as float64."""
+    if not hasattr(x, "shape"):
+        x = np.asarray(x)
+    dtype = dtype_of(x)
+    if dtype.kind == "c":
+        raise TypeError(f"{operation}: complex numbers have no order, and so no maximum")
+    return x if is_inexact(dtype) else np.astype(x, np.float64)
+
+
+def _shifted(x: Any, axis: tuple[int, ...]) -> Any:
+    return x - np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)
+
+
+# -- on plain arrays ------------------------------------------------------------------------------------
+def _softmax_value(x: Any, *, axis: tuple[int, ...]) -> Any:
+    out = _shifted(x, axis)
+    np.exp(out, out)
+    return np.divide(out, np.add.reduce(out, axis, keepdims=True), out)
+
+
+def _log_softmax_value(x: Any, *, axis: tuple[int, ...]) -> Any:
+    out = _shifted(x, axis)
+    return np.subtract(out, np.log(np.add.reduce(np.exp(out), axis, keepdims=True)), out)
+
+
+def _logsumexp_value(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    top = np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, 0)  # of nothing but -inf the sum is 0, and its log -inf
+    total = np.add.reduce(np.exp(x - top), axis, keepdims=True)
+    with np.errstate(divide="ignore"):
+        out = np.log(total) + top
+    return out if keepdims else np.squeeze(out, axis)
+
+
+# -- the primitives -------------------------------------------------------------------------------------
+def _along(name: str, value: Any, jvp: Any, vjp: Any) -> General:
+    """An operation on slices along `axis` that keeps the shape."""
+
+    def batch(size: Any, values: Any, mapped: Any, axis: tuple[int, ...]) -> Any:
+        return primitive(*values, axis=tuple([a + 1 for a in axis]))
+
+    shape = lambda x, axis: make_aval(x.shape, x.dtype)
+    primitive = General(
+        name, value, jvp=jvp, vjp=vjp, shape=shape, batch=batch, cost="transcendental"
+    )
+    return primitive
+
+
+def _softmax_map(t: Any, ans: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
+    """The derivative `diag(y) - y y^T`, symmetric: it moves tangents and cotangents alike."""
+    weighted = ans * t
+    return weighted - ans * np.sum(weighted, axis, keepdims=True)
+
+
+_softmax = _along("softmax", _softmax_value, _softmax_map, _softmax_map)
+_log_softmax = _along(
+    "log_softmax",
+    _log_softmax_value,
+    lambda t, ans, x, axis: t - np.sum(np.exp(ans) * t, axis, keepdims=True),
+    lambda ct, ans, x, axis: ct - np.exp(ans) * np.sum(ct, axis, keepdims=True),
+)
+_logsumexp = Reduction(
+    "logsumexp",
+    _logsumexp_value,
+    lambda ans, x: np.exp(x - np.where(ans == -np.inf, 0, ans)),
+    cost="transcendental",
+)
+
+
+# -- the functions --------------------------------------------------------------------------------------
+def softmax(x: Any, axis: Any = -1) -> Any:
+    """`exp(x)`, divided by its sum along an axis.
+
+    Arguments:
+        x: real, any shape.
+        axis: an int, a tuple of them, or None for all axes.
+
+    Returns:
+        An array like `x` whose slices along `axis` sum to 1. An entry of -inf gets exactly 0; a slice
+        of nothing but -inf has no softmax and is nan.
+
+    >>> softmax(np.array([1000.0, 1000.0, -np.inf]))
+    array([0.5, 0.5, 0. ])
+    """
+    x = floating(x, "softmax")
+    return _softmax(x, axis=axes_of(axis, len(shape_of(x)), "softmax"))
+
+
+def log_softmax(x: Any, axis: Any = -1) -> Any:
+    """The logarithm of `softmax`, finite where softmax underflows.
+
+    Arguments:
+        x: real, any shape.
+        axis: an int, a tuple of them, or None for all axes.
+
+    Returns:
+        An array like `x`. An entry of -inf stays -inf; a slice of nothing but -inf is nan.
+
+    >>> log_softmax(np.array([0.0, -1000.0]))
+    array([    0., -1000.])
+    """
+    x = floating(x, "log_softmax")
+    return _log_softmax(x, axis=axes_of(axis, len(shape_of(x)), "log_softmax"))
+
+
+def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """`log(sum(exp(x)))`, which neither overflows nor underflows.
+
+    Arguments:
+        x: real, any shape.
+        axis: an int, a tuple of them, or None for all axes.
+        keepdims: keep the reduced axes with size 1.
+
+    Returns:
+        An array without the reduced axes; -inf, with derivative 0, for nothing but -inf.
+
+    >>> logsumexp(np.array([1000.0, 1000.0]))
+    np.float64(1000.6931471805599)
+    """
+    x = floating(x, "logsumexp")
+    axis = axes_of(axis, len(shape_of(x)), "logsumexp")
+    return _logsumexp(x, axis=axis, keepdims=bool(keepdims))

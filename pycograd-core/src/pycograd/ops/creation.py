@@ -1,0 +1,280 @@
+"""New values: `np.zeros(n, like=x)` and its kin (NEP 35), `zeros_like`, and evenly spaced numbers.
+
+What is made like a box is a constant box of the same transform, so it accepts item assignment of
+differentiated values. Integer and boolean arrays are constants to differentiation and come plain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from operator import index
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.aval import ShapeDtypeStruct, is_inexact, make_aval
+from pycograd.core.box import Box, raw
+from pycograd.core.dtypes import current_dtype
+from pycograd.core.errors import ConversionError
+from pycograd.core.spelling import creates, spells
+from pycograd.core.views import own
+from pycograd.ops.astype import converted, duplicate
+from pycograd.ops.shape import broadcast_to, is_contiguous, sizes_of
+
+
+def constant(like: Any, make: Callable[[], Any], shape: Any, dtype: Any) -> Any:
+    """What `make` returns, of this shape and dtype, as a box of the transform of `like`.
+
+    Where data do not exist (an abstract evaluation) nothing is made.
+    """
+    while isinstance(like, Box) and like._trace.differentiates and not is_inexact(dtype):
+        like = like.value
+    if not isinstance(like, Box):
+        return make()
+    bottom = like
+    while isinstance(bottom.value, Box):
+        bottom = bottom.value
+    if not isinstance(bottom.value, ShapeDtypeStruct):
+        return like._trace.constant(make())
+    abstract = bottom._trace.constant(make_aval(shape, dtype))
+    return abstract if bottom is like else like._trace.constant(abstract)
+
+
+def _boxed(like: Box, made: Any) -> Any:
+    return made if isinstance(made, Box) else constant(like, lambda: made, made.shape, made.dtype)
+
+
+# -- like= ---------------------------------------------------------------------------------------
+def _filled(function: Callable[..., Any]) -> Callable[..., Any]:
+    def create(
+        like: Box, shape: Any, dtype: Any = None, order: Any = "C", *, device: Any = None
+    ) -> Any:
+        sizes, kind = sizes_of(shape), current_dtype() if dtype is None else np.dtype(dtype)
+        return constant(like, lambda: function(sizes, kind, order), sizes, kind)
+
+    return create
+
+
+for _function in (np.zeros, np.ones, np.empty):
+    creates(_function)(_filled(_function))
+
+
+@creates(np.full)
+def full(
+    like: Box,
+    shape: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    order: Any = "C",
+    device: Any = None,
+) -> Any:
+    """A value of this shape with the same number, which may be a box, everywhere."""
+    sizes = sizes_of(shape)
+    if isinstance(fill_value, Box):
+        filled = own(broadcast_to(fill_value, sizes))
+        return filled if dtype is None else converted(filled, dtype)
+    fill = np.asarray(fill_value)
+    if dtype is None:
+        dtype = current_dtype() if type(fill_value) is float else fill.dtype
+    dtype = np.dtype(dtype)
+    return constant(like, lambda: np.full(sizes, fill, dtype, order), sizes, dtype)
+
+
+@creates(np.array)
+def array(
+    like: Box, object: Any, dtype: Any = None, *, copy: Any = True, ndmin: int = 0, **layout: Any
+) -> Any:
+    """Numbers, boxes and nested lists of them as one value."""
+    made = _gathered(object)
+    if not isinstance(made, Box):
+        made = _boxed(like, np.array(made, dtype))
+    elif dtype is not None and made.dtype != dtype:
+        made = converted(made, dtype)
+    elif made is object and copy:
+        made = duplicate(made)
+    missing = ndmin - len(made.shape)
+    return np.expand_dims(made, tuple(range(missing))) if missing > 0 else made
+
+
+def _gathered(x: Any) -> Any:
+    """Nested lists that hold boxes stacked into one; what holds none as it is."""
+    if isinstance(x, (list, tuple)):
+        parts = [_gathered(part) for part in x]
+        return np.stack(parts) if any(isinstance(part, Box) for part in parts) else x
+    return x
+
+
+@creates(np.asarray, np.asanyarray, np.asfortranarray)
+def asarray(
+    like: Box, a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: Any = None
+) -> Any:
+    """As `array`, without a copy of what is a box already."""
+    return array(like, a, dtype, copy=copy)
+
+
+@creates(np.ascontiguousarray)
+def ascontiguousarray(like: Box, a: Any, dtype: Any = None) -> Any:
+    """As `asarray`, with entries in C order and at least one axis."""
+    made = array(like, a, dtype, copy=None, ndmin=1)
+    return made if is_contiguous(made) else duplicate(made, "C")
+
+
+@creates(np.require)
+def require(like: Box, a: Any, dtype: Any = None, requirements: Any = None) -> Any:
+    """As `asarray`; boxes have no memory of their own that could be required of them."""
+    return array(like, a, dtype, copy=None)
+
+
+@creates(np.arange)
+def arange(like: Box, *bounds: Any, **options: Any) -> Any:
+    """Numbers at equal steps between plain bounds: their count may not depend on a box."""
+    if any(isinstance(x, Box) for x in (*bounds, *options.values())):
+        raise ConversionError(
+            "np.arange of a differentiated value: how many numbers there are would depend on it."
+            " Write start + step * np.arange(n), or np.linspace(start, stop, n)"
+        )
+    return _boxed(like, np.arange(*bounds, **options))
+
+
+@creates(np.fromfunction)
+def fromfunction(
+    like: Box, function: Callable[..., Any], shape: Any, *, dtype: Any = float, **kwargs: Any
+) -> Any:
+    """`function` of the coordinates of every entry."""
+    return _boxed(like, np.asanyarray(function(*np.indices(shape, dtype), **kwargs), like=like))
+
+
+def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda like, *args, **kwargs: _boxed(like, function(*args, **kwargs))
+
+
+for _maker in (
+    np.eye, np.identity, np.tri, np.fromiter, np.frombuffer, np.fromstring, np.fromfile, np.loadtxt,
+    np.genfromtxt,
+):  # fmt: skip
+    creates(_maker)(_plain(_maker))
+
+
+# -- in the form of another value ----------------------------------------------------------------
+def _like(function: Callable[..., Any]) -> Callable[..., Any]:
+    def create(
+        a: Box,
+        dtype: Any = None,
+        order: Any = "K",
+        subok: bool = True,
+        shape: Any = None,
+        *,
+        device: Any = None,
+    ) -> Any:
+        sizes = a.shape if shape is None else sizes_of(shape)
+        kind = a.dtype if dtype is None else np.dtype(dtype)
+        return constant(a, lambda: function(sizes, kind), sizes, kind)
+
+    return create
+
+
+spells(np.zeros_like)(_like(np.zeros))
+spells(np.ones_like)(_like(np.ones))
+spells(np.empty_like)(_like(np.empty))
+
+
+@spells(np.full_like)
+def full_like(
+    a: Box,
+    fill_value: Any,
+    dtype: Any = None,
+    order: Any = "K",
+    subok: bool = True,
+    shape: Any = None,
+    *,
+    device: Any = None,
+) -> Any:
+    """A value in the form of `a` with the same number, which may be a box, everywhere."""
+    return full(a, a.shape if shape is None else shape, fill_value, dtype or a.dtype)
+
+
+# -- evenly spaced -------------------------------------------------------------------------------
+@spells(np.linspace)
+def linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+    *,
+    device: Any = None,
+) -> Any:
+    """`num` numbers at equal distances from `start` to `stop`."""
+    num = index(num)
+    if num < 0:
+        raise ValueError(f"linspace: the number of samples, {num}, must not be negative")
+    kind = np.result_type(start, stop)
+    if not is_inexact(kind):
+        kind = np.result_type(kind, 0.0)
+    start, stop = (converted(x, kind) for x in (start, stop))
+    parts = num - 1 if endpoint else num
+    reach = np.subtract(stop, start)
+    step = reach / parts if parts > 0 else math.nan
+    number = np.reshape(np.arange(num, dtype=kind), (-1,) + (1,) * len(reach.shape))
+    made = start + number * (step if parts > 0 else reach)
+    if endpoint and num > 1:
+        made = np.where(number == num - 1, stop, made)
+    if axis != 0:
+        made = np.moveaxis(made, 0, axis)
+    if dtype is not None:
+        made = converted(made if is_inexact(np.dtype(dtype)) else np.floor(made), dtype)
+    return (made, step) if retstep else made
+
+
+@spells(np.logspace)
+def logspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Any = 10.0,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
+    """`base` to the power of evenly spaced exponents."""
+    if np.ndim(base):
+        # As NumPy: the axis of samples stands among those of start, stop and base broadcast.
+        ndim = max(np.ndim(x) for x in (start, stop, base))
+        start, stop, base = (
+            np.reshape(x, (1,) * (ndim - np.ndim(x)) + np.shape(x)) for x in (start, stop, base)
+        )
+        base = np.expand_dims(base, axis)
+    made = np.power(base, np.linspace(start, stop, num, endpoint, axis=axis))
+    return made if dtype is None else converted(made, dtype)
+
+
+@spells(np.geomspace)
+def geomspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
+    """`num` numbers at equal ratios from `start` to `stop`."""
+    for x in (start, stop):
+        bottom = raw(x)
+        if not isinstance(bottom, ShapeDtypeStruct) and np.any(np.equal(bottom, 0)):
+            raise ValueError("geomspace: a geometric sequence cannot include zero")
+    kind = np.result_type(start, stop, 0.0)
+    start, stop = (converted(x, kind) for x in (start, stop))
+    turn = np.sign(start)  # negative and complex sequences start on the positive axis, then turn
+    start, stop = start / turn, stop / turn
+    made = np.logspace(np.log10(start), np.log10(stop), num, endpoint)
+    number = np.reshape(np.arange(num), (-1,) + (1,) * (len(made.shape) - 1))
+    made = np.where(number == 0, start, made)
+    if endpoint and num > 1:
+        made = np.where(number == num - 1, stop, made)
+    made = made * turn
+    if axis != 0:
+        made = np.moveaxis(made, 0, axis)
+    return made if dtype is None else converted(made, dtype)

@@ -1,0 +1,343 @@
+"""Parts of a value: reading `x[i]`, `x[1:, None]`, `x[rows, columns]`, `x[mask]`, and their duals.
+
+`index` takes a basic index and makes a view; `gather` takes arrays. Both have one transpose,
+`scatter`, whose transpose they are. The sweep does not build a scatter for each read: it adds the
+cotangent into the buffer of the value's own cotangent, so n reads of one array cost n. Where
+cotangents are boxes of outer transforms, `index_add` is that addition. `index_update` replaces
+entries; what users write that ends in it is in `ops.assign`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pycograd.core import elementwise, sizes
+from pycograd.core.aval import aval_of, dtype_of, make_aval, shape_of
+from pycograd.core.box import Box, raw
+from pycograd.core.buffers import FRAME, owned
+from pycograd.core.errors import ShapeError
+from pycograd.core.fit import fit
+from pycograd.core.linear import zeros_like
+from pycograd.core.primitive import Primitive, bind
+from pycograd.core.tape import INTO_BUFFER, Sweep, Var, accumulate
+from pycograd.core.views import exclusive, link, own, spent
+from pycograd.ops.pattern import (
+    ARRAY,
+    Key,
+    batched,
+    batched_part,
+    filled,
+    layout,
+    parse,
+    shape_after,
+)
+
+_new = object.__new__
+_ndarray, _generic = np.ndarray, np.generic
+_BASIC = frozenset({int, slice, type(None), type(Ellipsis)})
+_FEW = 32  # entries, for which NumPy's own loop is as fast as any other
+
+
+# -- on plain arrays --------------------------------------------------------------------------------------
+def _take(x: Any, *arrays: Any, key: Key, unique: bool = False) -> Any:
+    if len(key) == 1 and arrays and x.ndim > 1 and arrays[0].dtype.kind != "b":
+        return x.take(arrays[0], 0)  # rows: twice as fast
+    return x[filled(key, arrays)]
+
+
+def _add(total: Any, arrays: Sequence[Any], key: Key, unique: bool, part: Any) -> None:
+    """`total[key] += part` in place, with entries that are taken twice added twice."""
+    if unique or not arrays:
+        total[filled(key, arrays)] += part
+    elif key == (ARRAY,) and total.ndim > 1 and part.size > _FEW and total.flags.c_contiguous:
+        # Whole rows: five times as fast one by one in the flat array, for which ufunc.at has a
+        # loop of its own.
+        width = total[0].size
+        rows = np.remainder(arrays[0], len(total), dtype=np.intp, casting="unsafe")
+        flat = (rows[..., None] * width + np.arange(width)).reshape(-1)
+        part = np.broadcast_to(part, (*rows.shape, *total.shape[1:]))
+        np.add.at(total.reshape(-1), flat, part.reshape(-1))
+    else:
+        np.add.at(total, filled(key, arrays), part)
+
+
+def _scatter(x: Any, *arrays: Any, key: Key, shape: Any, unique: bool = False) -> Any:
+    total = np.zeros(shape, dtype_of(x))
+    _add(total, arrays, key, unique, np.asarray(x))
+    return total
+
+
+def _index_add(
+    x: Any, y: Any, *arrays: Any, key: Key, unique: bool = False, in_place: bool = False
+) -> Any:
+    total = x if in_place else np.array(x)
+    _add(total, arrays, key, unique, np.asarray(y))
+    return total
+
+
+def _index_update(
+    x: Any, y: Any, *arrays: Any, key: Key, unique: bool = False, in_place: bool = False
+) -> Any:
+    if type(x) is not _ndarray:
+        raise TypeError(f"{type(x).__name__!r} object does not support item assignment")
+    new = x if in_place else x.copy(order="K")
+    new[filled(key, arrays)] = y
+    return new
+
+
+# -- the kinds --------------------------------------------------------------------------------------------
+class Read(Primitive):
+    """`x[key]`, linear in operand 0; the others are index arrays."""
+
+    writes_part = True  # core.views: its write-back may change the base in place
+
+    def jvp(self, values: Any, tangents: Any, ans: Any, params: Any) -> Any:
+        t = tangents[0]
+        return None if t is None else bind(self, (t, *values[1:]), params)
+
+    def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
+        return _add_back, (values[1:], params, shape_of(values[0]))
+
+    def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
+        x, *arrays = values
+        one = layout(shape_of(x)[mapped[0] :], params["key"], arrays, mapped[1:])
+        key, arrays, source, destination = batched(
+            size, one, params["key"], arrays, mapped[1:], mapped[0]
+        )
+        out = bind(self, (x, *arrays), {**params, "key": key})
+        return out if source == destination else np.moveaxis(out, source, destination)
+
+    def shape(self, avals: Any, params: Any) -> Any:
+        x, *arrays = avals
+        return make_aval(shape_after(self.name, x, params["key"], arrays), x.dtype)
+
+
+class Scatter(Primitive):
+    """Zeros of a shape with operand 0 added at `key`: the transpose of reading."""
+
+    def jvp(self, values: Any, tangents: Any, ans: Any, params: Any) -> Any:
+        t = tangents[0]
+        return None if t is None else bind(self, (t, *values[1:]), params)
+
+    def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
+        return _read_back, (aval_of(values[0]), values[1:], params)
+
+    def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
+        x, *arrays = values
+        shape = params["shape"]
+        key, arrays, x = batched_part(
+            size, shape, params["key"], arrays, mapped[1:], x, mapped[0]
+        )
+        return bind(self, (x, *arrays), {**params, "key": key, "shape": (size, *shape)})
+
+    def shape(self, avals: Any, params: Any) -> Any:
+        return make_aval(params["shape"], avals[0].dtype)
+
+
+class Write(Primitive):
+    """`x` with its entries at `key` changed by `y`: linear in both together.
+
+    `in_place=True` is given where nobody else sees the buffers of `x`, and only then.
+    """
+
+    def jvp(self, values: Any, tangents: Any, ans: Any, params: Any) -> Any:
+        t, s = tangents[:2]
+        if t is None and s is None:
+            return None
+        t = zeros_like(values[0]) if t is None else t
+        return bind(self, (t, 0 if s is None else s, *values[2:]), params)
+
+    def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
+        x, y, *arrays = values
+        if not mapped[0]:
+            x = np.broadcast_to(x, (size, *shape_of(x)))
+            params = {**params, "in_place": False}
+        key, arrays, y = batched_part(
+            size, shape_of(x)[1:], params["key"], arrays, mapped[2:], y, mapped[1]
+        )
+        return bind(self, (x, y, *arrays), {**params, "key": key})
+
+    def shape(self, avals: Any, params: Any) -> Any:
+        x, y, *arrays = avals
+        place = shape_after(self.name, x, params["key"], arrays)
+        whole = sizes.broadcast(place, y.shape, operation=self.name)
+        if len(whole) > len(place) or any(n == 1 != m for n, m in zip(place, whole)):
+            raise ShapeError(f"{self.name}: a value of shape {y.shape} does not fit into {place}")
+        return make_aval(x.shape, x.dtype)
+
+
+class IndexAdd(Write):
+    """`x[key] += y`."""
+
+    def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
+        part = _read_back, (aval_of(values[1]), values[2:], params)
+        if len(live) == 2:
+            return _pull_both, part
+        return (_pass_on, None) if live[0] == 0 else part
+
+
+class IndexUpdate(Write):
+    """`x[key] = y`."""
+
+    def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
+        return _clear, (live, aval_of(values[1]), values[2:], params)
+
+
+# -- the rules of the sweep -------------------------------------------------------------------------------
+def _pass_on(ct: Any, residual: Any) -> Any:
+    return ct
+
+
+def _read_back(ct: Any, residual: Any) -> Any:
+    """The cotangent of what was added at `key`: its entries there."""
+    part, arrays, params = residual
+    return fit(_entries(ct, arrays, params), part.shape, part.dtype)
+
+
+def _pull_both(ct: Any, residual: Any) -> Any:
+    return ct, _read_back(ct, residual)
+
+
+def _entries(x: Any, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
+    """`x[key]` for the key of a scatter or a write."""
+    if not arrays:
+        return bind(index, (x,), {"key": params["key"]})
+    return bind(gather, (x, *arrays), _only(params, "key", "unique"))
+
+
+def _only(params: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: params[name] for name in names if name in params}
+
+
+def _add_back(ct: Any, residual: Any, parents: Any, sweep: Sweep) -> None:
+    """Adds the cotangent of `x[key]` into the buffer of that of `x`."""
+    arrays, params, shape = residual
+    cts, slot = sweep.cts, parents[0]
+    total = cts[slot]
+    if total is None:
+        cts[slot] = bind(scatter, (ct, *arrays), {**params, "shape": shape})
+    elif _plain(total, ct, *arrays):
+        if not owned(total, 1):
+            total = cts[slot] = np.array(total)
+        _add(total, arrays, params["key"], params.get("unique", False), ct)
+    else:
+        if spent(total):
+            params = {**params, "in_place": True}
+        cts[slot] = bind(index_add, (total, ct, *arrays), params)
+
+
+def _add_basic(ct: Any, residual: Any, parents: Any, sweep: Sweep) -> None:
+    """As `_add_back` for an index without arrays: what the fast path of `getitem` records."""
+    key, shape = residual
+    if type(ct) is _ndarray or isinstance(ct, _generic):
+        cts, slot = sweep.cts, parents[0]
+        total = cts[slot]
+        if total is None:
+            total = cts[slot] = np.zeros(shape, ct.dtype)
+            total[key] = ct
+            return
+        if type(total) is _ndarray:
+            if not owned(total, 1):
+                total = cts[slot] = np.array(total)
+            total[key] += ct
+            return
+    _add_back(ct, ((), {"key": _tuple(key)}, shape), parents, sweep)
+
+
+def _clear(ct: Any, residual: Any, parents: Any, sweep: Sweep) -> None:
+    """What was overwritten gets nothing, what was written the cotangent of its place."""
+    live, y, arrays, params = residual
+    params = _only(params, "key", "unique")
+    # Asked before the entries are taken, which may be a view; the sweep holds it besides us.
+    in_place = owned(ct, FRAME) if type(ct) is _ndarray else spent(ct, FRAME)
+    part = None
+    if live[-1] == 1:
+        part = _entries(ct, arrays, params)
+        if arrays and "unique" not in params:
+            part = _last(part, shape_of(ct), arrays, params)
+        elif in_place and not arrays and type(raw(part)) is _ndarray:
+            part = np.copy(part)
+        part = fit(part, y.shape, y.dtype)
+    if live[0] == 0:
+        if in_place:
+            params["in_place"] = True
+        deposit(sweep, parents[0], bind(index_update, (ct, 0, *arrays), params))
+    if part is not None:
+        deposit(sweep, parents[-1], part)
+
+
+def _last(part: Any, shape: Any, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
+    """`part` with zeros for what was overwritten by a later entry for the same place."""
+    if not all(type(n) is int for n in shape):
+        return part  # an abstract evaluation: there are no entries
+    taken = shape_of(part)
+    order = np.arange(math.prod(taken)).reshape(taken)
+    written = bind(index_update, (np.zeros(shape, int), order, *arrays), params)
+    return np.where(_entries(written, arrays, params) == order, part, 0)
+
+
+def _plain(*values: Any) -> bool:
+    return not any(isinstance(v, Box) for v in values)
+
+
+def deposit(sweep: Sweep, slot: int, ct: Any) -> None:
+    """Adds `ct` to the cotangent of a slot."""
+    if sweep.cts[slot] is None:
+        sweep.cts[slot] = ct
+    else:
+        accumulate(sweep.cts, slot, ct)
+
+
+INTO_BUFFER.update((_add_back, _add_basic, _clear))
+
+
+# -- the primitives ---------------------------------------------------------------------------------------
+def _write_back(base: Any, new: Any, key: Key) -> Any:
+    params = {"key": key, "in_place": True} if exclusive(base) else {"key": key}
+    return bind(index_update, (base, new), params)
+
+
+index = Read("index", _take, view=_write_back)
+gather = Read("gather", _take, cost="memory")
+scatter = Scatter("scatter", _scatter, cost="memory")
+index_add = IndexAdd("index_add", _index_add, cost="memory")
+index_update = IndexUpdate("index_update", _index_update, cost="memory")
+
+
+# -- what users write -------------------------------------------------------------------------------------
+def _tuple(key: Any) -> Key:
+    return key if type(key) is tuple else (key,)
+
+
+def getitem(x: Any, key: Any) -> Any:
+    """`x[key]`."""
+    if type(x) is Var and type(x.trace) is elementwise._hot and type(x.value) is _ndarray:
+        kind = type(key)
+        if kind is int or kind is slice or (kind is tuple and _BASIC.issuperset(map(type, key))):
+            value, tape = x.value, x.trace
+            ans = value[key]
+            steps = tape.steps
+            steps.append((_add_basic, [x.slot], (key, value.shape)))
+            out: Var = _new(Var)
+            out.value, out.trace, out.slot = ans, tape, len(steps) - 1
+            if type(ans) is _ndarray:
+                link(x, out, index, (x,), {"key": _tuple(key)})
+            return out
+    return read(x, key)
+
+
+def read(x: Any, key: Any) -> Any:
+    """`x[key]` where `x` is a box, or a plain array and there are boxes in `key`."""
+    shape = shape_of(x)
+    key, arrays, unique = parse(key, shape)
+    if arrays:
+        params = {"key": key, "unique": True} if unique else {"key": key}
+        return bind(gather, (x, *arrays), params)
+    out = bind(index, (x,), {"key": key})
+    if len(key) == len(shape) and isinstance(out, Box) and all(type(e) is int for e in key):
+        own(out)  # a scalar, not a view
+    return out

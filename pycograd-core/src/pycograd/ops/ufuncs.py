@@ -1,0 +1,272 @@
+"""What NEP 13 asks beyond a plain call: keywords of ufuncs and their methods.
+
+`np.add(x, y, out=..., where=..., dtype=...)`, `ufunc.reduce`, `accumulate`, `reduceat`, `outer` and
+`at` on boxes arrive here, and so does `plain += box`, which cannot be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.aval import aval_of, dtype_of, shape_of
+from pycograd.core.box import Box, unsupported
+from pycograd.core.errors import ShapeError, UnsupportedOperationError
+from pycograd.core.fit import cast
+from pycograd.core.spelling import UFUNC_METHODS, UFUNCS, claim
+from pycograd.ops.axes import axis_of
+from pycograd.ops.cumulative import accumulate
+from pycograd.ops.index import index_add, index_update, take_index
+from pycograd.ops.operators import update
+from pycograd.ops.out import deliver, plain_buffer
+from pycograd.ops.reduce import REDUCERS, array, reduce
+
+
+# -- calls with keywords -------------------------------------------------------------------------------
+def call(
+    ufunc: np.ufunc,
+    operands: Sequence[Any],
+    *,
+    out: Any = None,
+    where: Any = True,
+    casting: Any = "same_kind",
+    order: Any = "K",
+    subok: bool = True,
+    dtype: Any = None,
+    signature: Any = None,
+    sig: Any = None,
+    **axes: Any,
+) -> Any:
+    """`ufunc(*operands, ...)`; `order` and `subok` say nothing about values."""
+    run = UFUNCS.get(ufunc)
+    if run is None:
+        raise unsupported(ufunc)
+    operands = [array(x) for x in operands]
+    signature = signature or sig or (dtype and (None,) * ufunc.nin + (dtype,) * ufunc.nout)
+    if signature or casting != "same_kind":
+        operands = _for_loop(ufunc, operands, signature, casting)
+    if axes:
+        run = _along(ufunc, run, **axes)
+    outs = out if isinstance(out, tuple) else (out,) * ufunc.nout
+    if where is not True:
+        return _masked_call(ufunc, run, operands, where, outs, casting)
+    ans = run(*operands)
+    if ufunc.nout == 1:
+        return deliver(_castable(ans, outs[0], casting), outs[0])
+    return tuple([deliver(_castable(a, o, casting), o) for a, o in zip(ans, outs)])
+
+
+def _castable(ans: Any, out: Any, casting: str) -> Any:
+    """`ans` in the dtype of `out` where `casting` allows more than `deliver` does."""
+    return cast(ans, out.dtype) if casting == "unsafe" and out is not None else ans
+
+
+def _for_loop(ufunc: np.ufunc, operands: list[Any], signature: Any, casting: Any) -> list[Any]:
+    """The operands in the dtypes of the inner loop that NumPy would choose."""
+    avals = [aval_of(x) for x in operands]
+    kinds = {"f": float, "c": complex, "i": int}
+    given = [kinds.get(a.dtype.kind, a.dtype) if a.weak else a.dtype for a in avals]
+    loop = ufunc.resolve_dtypes(
+        (*given, *[None] * ufunc.nout), signature=signature or None, casting=casting
+    )
+    return [
+        x if a.weak and d.kind == a.dtype.kind and signature is None else cast(x, d)
+        for x, a, d in zip(operands, avals, loop)
+    ]
+
+
+def _masked_call(
+    ufunc: np.ufunc, run: Callable[..., Any], operands: list[Any], where: Any, outs: Any, casting: Any
+) -> Any:
+    """`where=`: entries left out keep what `out` has, and have no part in the derivative.
+
+    They are computed at a point where every function here is smooth, so that no nan arises which
+    the zero cotangent would not cancel.
+    """
+    if any(o is None for o in outs):
+        raise UnsupportedOperationError(
+            f"np.{ufunc.__name__}(where=...) without out= leaves entries uninitialised. Write"
+            f" out=np.zeros(n, like=x), or np.where(mask, np.{ufunc.__name__}(x), 0)"
+        )
+    for o in outs:
+        if isinstance(where, Box) and not isinstance(o, Box):
+            raise plain_buffer(f"np.{ufunc.__name__}(out=..., where=...)")
+    inside = 2 if ufunc is np.arccosh else 0.5
+    safe = [
+        np.where(where, x, cast(inside if dtype_of(x).kind in "fcV" else 1, dtype_of(x)))
+        for x in operands
+    ]
+    results = run(*safe)
+    done = []
+    for ans, o in zip(results if ufunc.nout > 1 else (results,), outs):
+        if not np.can_cast(dtype_of(ans), o.dtype, casting):
+            raise TypeError(
+                f"np.{ufunc.__name__}: cannot write a {dtype_of(ans)} result into a {o.dtype} array"
+                f" with casting={casting!r}"
+            )
+        done.append(deliver(np.where(where, cast(ans, o.dtype), o), o))
+    return done[0] if ufunc.nout == 1 else tuple(done)
+
+
+def _along(
+    ufunc: np.ufunc,
+    run: Callable[..., Any],
+    axes: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
+) -> Callable[..., Any]:
+    """A generalised ufunc on core dimensions that are not the last ones."""
+    if ufunc.signature is None:
+        raise TypeError(f"np.{ufunc.__name__} is elementwise: it takes no axes=, axis=, keepdims=")
+    if axis is not None:
+        axes = [(axis,)] * ufunc.nin
+    elif axes is None:
+        axes = [(-1,)] * ufunc.nin
+    places = [a if isinstance(a, tuple) else (a,) for a in axes]
+
+    def moved(*operands: Any) -> Any:
+        ans = run(
+            *[np.moveaxis(x, a, tuple(range(-len(a), 0))) for x, a in zip(operands, places)]
+        )
+        if keepdims:
+            return np.expand_dims(ans, places[0])
+        for place in places[ufunc.nin :]:
+            ans = np.moveaxis(ans, tuple(range(-len(place), 0)), place)
+        return ans
+
+    return moved
+
+
+# -- methods --------------------------------------------------------------------------------------------
+def outer(ufunc: np.ufunc, operands: Sequence[Any], **kwargs: Any) -> Any:
+    """`ufunc` of every entry of one operand with every entry of the other."""
+    a, b = (array(x) for x in operands)
+    a = np.reshape(a, shape_of(a) + (1,) * len(shape_of(b)))
+    return call(ufunc, (a, b), **kwargs)
+
+
+def at(ufunc: np.ufunc, operands: Sequence[Any]) -> None:
+    """`a[index] = ufunc(a[index], b)`, an entry that is named twice being changed twice."""
+    name = f"np.{ufunc.__name__}.at"
+    a, index, *rest = operands
+    if not isinstance(a, Box):
+        raise plain_buffer(name)
+    if ufunc not in UFUNCS or ufunc.nout > 1:
+        raise unsupported(ufunc)
+    rest = [array(b) for b in rest]
+    if ufunc in (np.add, np.subtract):
+        new = index_add(a, _same_kind(name, rest[0] if ufunc is np.add else -rest[0], a), index)
+    else:
+        new = _in_turn(name, UFUNCS[ufunc], a, index, rest)
+    update(a, new)
+
+
+def _in_turn(
+    name: str, run: Callable[..., Any], a: Any, index: Any, rest: Sequence[Any]
+) -> Any:
+    """Applies `run` in rounds, none of which names an entry twice."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(part, Box) for part in parts):
+        raise UnsupportedOperationError(
+            f"{name}: indices that a transform maps have no rule, since which entries are named twice"
+            " differs between rows; np.add.at takes them"
+        )
+    numbers = np.arange(int(np.prod(a.shape))).reshape(a.shape)[index]
+    others = [np.reshape(np.broadcast_to(b, numbers.shape), -1) for b in rest]
+    numbers = numbers.reshape(-1)
+    flat = np.reshape(a, -1)
+    rounds = _occurrence(numbers)
+    for turn in range(int(rounds.max(initial=-1)) + 1):
+        chosen = np.flatnonzero(rounds == turn)
+        where = numbers[chosen]
+        new = run(take_index(flat, where), *[b[chosen] for b in others])
+        flat = index_update(flat, _same_kind(name, new, a), where)
+    return np.reshape(flat, a.shape)
+
+
+def _occurrence(numbers: Any) -> Any:
+    """How often the number at each position has occurred before it."""
+    order = np.argsort(numbers, kind="stable")
+    ordered = numbers[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)])
+    lengths = np.diff(np.append(starts, len(ordered)))
+    before = np.empty(len(numbers), np.intp)
+    before[order] = np.arange(len(ordered)) - np.repeat(starts, lengths)
+    return before
+
+
+def _same_kind(name: str, new: Any, a: Any) -> Any:
+    have = dtype_of(new)
+    if not np.can_cast(have, a.dtype, "same_kind") and not aval_of(new).weak:
+        raise TypeError(f"{name}: cannot write a {have} result into a {a.dtype} array")
+    return cast(new, a.dtype)
+
+
+def reduceat(
+    ufunc: np.ufunc,
+    operands: Sequence[Any],
+    *,
+    axis: Any = 0,
+    dtype: Any = None,
+    out: Any = None,
+) -> Any:
+    """Reductions over the segments between consecutive indices.
+
+    Segments of one length are gathered into one array and reduced together.
+    """
+    name = f"{ufunc.__name__}.reduceat"
+    if ufunc not in REDUCERS:
+        raise UnsupportedOperationError(
+            f"np.{name} has no rule for differentiated values; those that have are"
+            f" {', '.join(sorted(f.__name__ for f in REDUCERS))}"
+        )
+    a, starts = operands
+    if isinstance(starts, Box):
+        raise UnsupportedOperationError(
+            f"np.{name}: the lengths of segments must be known; its indices cannot be differentiated"
+            " or mapped values"
+        )
+    a, starts = array(a), np.asarray(starts, np.intp)
+    axis = axis_of(axis, len(shape_of(a)), name)
+    n = int(shape_of(a)[axis])
+    if starts.size and (starts.min() < 0 or starts.max() >= n):
+        raise ShapeError(f"{name}: indices lie outside of axis {axis} of shape {shape_of(a)}")
+    # An index that is not below the next one stands for its entry alone.
+    lengths = np.maximum(np.append(starts[1:], n) - starts, 1)
+    found, place = [], np.empty(len(starts), np.intp)
+    filled = 0
+    for length in np.unique(lengths):
+        chosen = np.flatnonzero(lengths == length)
+        entries = np.take(a, starts[chosen, None] + np.arange(length), axis=axis)
+        found.append(reduce(ufunc, entries, axis + 1, dtype, name=name))
+        place[chosen] = np.arange(filled, filled + len(chosen))
+        filled += len(chosen)
+    if not found:
+        return deliver(np.take(a, starts, axis=axis), out)
+    return deliver(np.take(np.concatenate(found, axis), place, axis=axis), out)
+
+
+def _method(run: Callable[..., Any]) -> Callable[..., Any]:
+    """`run(ufunc, operands, **kwargs)` in the form that boxes call."""
+    return lambda ufunc, operands, kwargs: run(ufunc, operands, **kwargs)
+
+
+def _reduce(ufunc: np.ufunc, operands: Sequence[Any], **kwargs: Any) -> Any:
+    return reduce(ufunc, *operands, **kwargs)
+
+
+def _accumulate(ufunc: np.ufunc, operands: Sequence[Any], **kwargs: Any) -> Any:
+    return accumulate(ufunc, *operands, **kwargs)
+
+
+for _name, _run in (
+    ("__call__", call),
+    ("reduce", _reduce),
+    ("accumulate", _accumulate),
+    ("reduceat", reduceat),
+    ("outer", outer),
+    ("at", at),
+):
+    claim(UFUNC_METHODS, _name, _method(_run))
