@@ -118,13 +118,6 @@ def test_the_hessian_of_cumprod_at_zero():
     np.testing.assert_allclose(hessian, [[0, 0, 2], [0, 0, 0], [2, 0, 0]])
 
 
-def test_gradient_of_cumprod_does_not_overflow_where_the_product_does():
-    x = np.full(500, 10.0)
-    with np.errstate(over="ignore"):
-        g = grad(lambda x: np.cumprod(x)[3])(x)[0]
-    np.testing.assert_allclose(g, [1000] * 4 + [0] * 496)
-
-
 @pytest.mark.parametrize("name", ["cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"])
 def test_gradients_are_torchs(name):
     torch = pytest.importorskip("torch")
@@ -181,7 +174,7 @@ def test_recurrence_is_its_loop(shape, reverse, dtype, rng):
 def test_diff(options):
     f = lambda x: np.diff(x, **options)
     same(value_of(f, X), f(X))
-    through_every_mode(f, X)
+    through_every_mode(f, X, symbolic=np.ndim(options.get("append", 0)) == 0)
 
 
 def test_diff_of_booleans_and_of_ends():

@@ -45,10 +45,23 @@ def test_sort_and_argsort(axis, options):
 @pytest.mark.parametrize("axis", [None, 0, -1])
 @pytest.mark.parametrize("kth", [0, 1, -1, (0, 2), [1, 2]])
 def test_partition(axis, kth):
-    f = lambda x: np.partition(x, kth, axis=axis)
-    same(value_of(f, X), f(X))
-    same(value_of(lambda x: np.argpartition(x, kth, axis=axis), X), np.argpartition(X, kth, axis=axis))
-    through_every_mode(f, X)
+    """The order on either side of an entry is NumPy's own business; what is on which side is not."""
+    found = value_of(lambda x: np.partition(x, kth, axis=axis), X)
+    places = np.take_along_axis(X if axis is not None else X.ravel(), _permutation(kth, axis), 0 if axis is None else axis)
+    for entries in (found, places):
+        same(np.sort(entries, axis=-1 if axis is None else axis), np.sort(X, axis=axis))
+        at = -1 if axis is None else axis
+        for k in np.atleast_1d(kth):
+            entry = np.take(entries, [k], at)
+            same(entry, np.take(np.sort(X, axis=axis), [k], at))
+            n = entries.shape[at]
+            assert (np.take(entries, np.arange(k % n), at) <= entry).all()
+            assert (np.take(entries, np.arange(k % n, n), at) >= entry).all()
+    through_every_mode(lambda x: np.sort(np.partition(x, kth, axis=axis), axis=axis or 0), X)
+
+
+def _permutation(kth, axis):
+    return value_of(lambda x: np.argpartition(x, kth, axis=axis), X)
 
 
 def test_the_order_of_nans_and_of_complex_numbers():

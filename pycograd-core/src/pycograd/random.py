@@ -23,10 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from pycograd.core.aval import make_aval
 from pycograd.core.box import Box
 from pycograd.core.dims import broadcast_shapes
 from pycograd.core.dtypes import DType, current_dtype, resolve_dtype
 from pycograd.core.errors import ShapeError
+from pycograd.core.linear import ZeroDerivative
 
 _FLOAT64: DType = np.dtype(np.float64)
 _UINT32: DType = np.dtype(np.uint32)
@@ -56,7 +58,7 @@ def key(seed: int) -> np.ndarray[Any, Any]:
 
 
 # -- the draw: all the work on plain keys, one function ----------------------------------------
-def draw(
+def _draw(
     key: Any, *, shape: tuple[int, ...], kind: str, dtype: DType, params: tuple[Any, ...] = ()
 ) -> Any:
     """Draws an array from each key of a stack.
@@ -71,8 +73,6 @@ def draw(
     Returns:
         An array of shape `key.shape[:-1] + shape`.
 
-    >>> draw(key(0), shape=(2, 3), kind="uniform", dtype=np.dtype("float64")).shape
-    (2, 3)
     """
     sampler = _SAMPLERS[kind]
     if key.ndim == 1:
@@ -82,6 +82,15 @@ def draw(
     for i, one in enumerate(stack):
         result[i] = sampler(one, shape, dtype, *params)
     return result.reshape(*key.shape[:-1], *shape)
+
+
+# A stack of keys draws for each key, so a batch axis in front is one more axis of the stack.
+draw = ZeroDerivative(
+    "random_draw",
+    _draw,
+    shape=lambda key, shape, kind, dtype, params=(): make_aval((*key.shape[:-1], *shape), dtype),
+    batch=lambda size, values, mapped, **params: draw(values[0], **params),
+)
 
 
 def _philox(key: Any, purpose: int = 0, index: int = 0) -> np.random.Philox:

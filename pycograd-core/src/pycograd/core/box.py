@@ -15,6 +15,7 @@ import numpy as np
 
 from pycograd.core.errors import ConversionError, UnsupportedOperationError
 from pycograd.core.spelling import CREATORS, FUNCTIONS, UFUNC_METHODS, UFUNCS
+from pycograd.core.tree import register_leaf
 
 INSTEAD: dict[str, str] = {}  # an attribute of arrays that boxes do not have -> what to write
 
@@ -36,6 +37,9 @@ class Box:
 
     # Ordinary code branches on isinstance(x, np.ndarray); type(x) stays ours.
     __class__ = property(lambda self: np.ndarray)  # type: ignore[assignment]
+
+    def __init_subclass__(cls) -> None:
+        register_leaf(cls)  # of trees; the quickest kind to flatten
 
     # -- what a kind of box must say ----------------------------------------------------------
     @property

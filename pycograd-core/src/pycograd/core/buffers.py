@@ -31,11 +31,7 @@ def alone(x: Any, holders: int = 0) -> bool:
 
 def owned(array: Any, holders: int = 0) -> bool:
     """True if `array` is a buffer of its own that, as in `alone`, nobody else sees."""
-    return (
-        type(array) is _ndarray
-        and array.base is None
-        and getrefcount(array) <= _ALONE + holders
-        and array.flags.writeable
-        and array.flags.owndata
-        and _COUNTS
-    )
+    if type(array) is not _ndarray or getrefcount(array) > _ALONE + holders:
+        return False
+    flags = array.flags
+    return array.base is None and flags.writeable and flags.owndata and _COUNTS

@@ -26,17 +26,18 @@ if TYPE_CHECKING:
     from pycograd.core.primitive import Primitive
 
 _FIRST_PRUNE = 16  # dead views are swept away whenever their list has doubled since the last time
-_ndarray = np.ndarray
+_ndarray, _ref = np.ndarray, weakref.ref
 
 
 class Links:
-    """What a box knows of its aliases."""
+    """What a box knows of its aliases. A box that is a view and has none has only its `origin`."""
 
-    __slots__ = ("base", "remake", "views", "limit")
+    __slots__ = ("origin", "views", "limit")
 
-    def __init__(self, base: Box | None = None, remake: Any = None) -> None:
-        self.base = base
-        self.remake = remake  # (primitive, operands after the base, params); None: see `doubt`
+    def __init__(self, origin: Any) -> None:
+        # (base, primitive, operands after the base, params), for a view. The primitive is None
+        # where it is not known whether it is one (`doubt`).
+        self.origin: tuple[Box, Any, Any, Any] | None = origin
         self.views: list[weakref.ref[Any]] = []
         self.limit = _FIRST_PRUNE
 
@@ -46,10 +47,20 @@ _links_of = Box.links.__get__  # the slot itself: a miss does not go through __g
 
 def _links(box: Box) -> Links:
     try:
-        return _links_of(box)  # type: ignore[no-any-return]
+        links = _links_of(box)
     except AttributeError:
-        box.links = links = Links()
-        return links
+        links = None
+    if type(links) is not Links:
+        box.links = links = Links(links)
+    return links
+
+
+def _origin(box: Box) -> Any:
+    try:
+        links = _links_of(box)
+    except AttributeError:
+        return None
+    return links.origin if type(links) is Links else links
 
 
 def link(
@@ -62,30 +73,30 @@ def link(
     if len(above.views) >= above.limit:
         above.views = [v for v in above.views if v() is not None]
         above.limit = max(_FIRST_PRUNE, 2 * len(above.views))
-    above.views.append(weakref.ref(view))
-    view.links = Links(base, (primitive, operands[1:], params))
+    above.views.append(_ref(view))
+    view.links = (base, primitive, operands[1:], params)
 
 
 def own(copy: Box) -> Any:
     """`copy`, just made by a view operation where NumPy makes a copy: it forgets its base."""
-    links = _links(copy)
-    if links.base is not None:
-        _links(links.base).views.pop()
-        links.base = links.remake = None
+    if (origin := _origin(copy)) is not None:
+        _links(origin[0]).views.pop()
+        copy.links = None
     return copy
 
 
 def doubt(view: Box) -> None:
     """Notes that `view` is a view or a copy, as a memory layout decides that is not known."""
-    _links(view).remake = None
+    if (origin := _origin(view)) is not None:
+        view.links = (origin[0], None, (), {})
 
 
 def made_by(view: Any, base: Box, primitive: Primitive) -> Any:
     """The params by which `primitive` made the view `view` of `base`; None if it did not."""
-    links = _links(view)
-    if links.base is not base or links.remake is None or links.remake[0] is not primitive:
+    origin = _origin(view)
+    if origin is None or origin[0] is not base or origin[1] is not primitive:
         return None
-    return links.remake[2]
+    return origin[3]
 
 
 def exclusive(box: Box) -> bool:
@@ -98,7 +109,7 @@ def exclusive(box: Box) -> bool:
         elif content is not None:
             if not isinstance(content, Box) or not alone(content, 1):
                 return False
-            if _links(content).base is not None or not exclusive(content):
+            if _origin(content) is not None or not exclusive(content):
                 return False
     return bool(box.contents)
 
@@ -110,7 +121,7 @@ def spent(box: Any, holders: int = 1) -> bool:
     return (
         isinstance(box, Box)
         and alone(box, holders + FRAME)
-        and _links(box).base is None
+        and _origin(box) is None
         and exclusive(box)
     )
 
@@ -127,9 +138,9 @@ def change(box: Box, update: Callable[[bool], Any]) -> None:
     that can refuse the write is asked before anything is changed.
     """
     chain = [box]  # from the written view up to the box that owns the memory
-    while (base := _links(chain[-1]).base) is not None:
-        _known(chain[-1])
-        chain.append(base)
+    while (origin := _origin(chain[-1])) is not None:
+        _known(origin)
+        chain.append(origin[0])
     stale: list[tuple[Box, Box]] = []  # the other live views, each with what it is a view of
     for member, below in zip(chain, (None, *chain)):
         member.rebind(member)  # what it may refuse does not depend on the value
@@ -141,8 +152,8 @@ def change(box: Box, update: Callable[[bool], Any]) -> None:
             " the inner function instead"
         )
     pending = [(box, new)]
-    for view, base in zip(chain, chain[1:]):
-        primitive, rest, params = view.links.remake
+    for view in chain[:-1]:
+        base, primitive, rest, params = _origin(view)
         if base is chain[-1] and getattr(primitive, "writes_part", False):
             # The last step, which cannot refuse, may change the base in place once the views of
             # it have let go.
@@ -151,7 +162,7 @@ def change(box: Box, update: Callable[[bool], Any]) -> None:
         pending.append((base, new))
     _settle(pending)
     for view, base in stale:
-        primitive, rest, params = view.links.remake
+        _, primitive, rest, params = _origin(view)
         # impl through the trace, not bind: the fresh value must not be linked as a new view
         made = base._trace.process(primitive, (base, *rest), params)
         ours = isinstance(made, Box) and made._trace is base._trace
@@ -164,8 +175,8 @@ def _settle(pending: list[tuple[Box, Any]]) -> list[tuple[Box, Any]]:
     return []
 
 
-def _known(view: Box) -> None:
-    if view.links.remake is None:
+def _known(origin: Any) -> None:
+    if origin[1] is None:
         raise AmbiguousAliasError(
             "whether a reshaped value is a view or a copy, and so whether this write changes both,"
             " depends on a memory layout that is not known. Reshape a .copy() of the value, or"
@@ -175,9 +186,10 @@ def _known(view: Box) -> None:
 
 def _collect(base: Box, below: Box | None, stale: list[tuple[Box, Box]]) -> None:
     """Adds the live views of `base`, apart from `below`, and their views."""
-    for ref in _links(base).views:
+    links = _links(base)
+    for ref in links.views:
         view = ref()
         if view is not None and view is not below:
-            _known(view)
+            _known(_origin(view))
             stale.append((view, base))
             _collect(view, None, stale)

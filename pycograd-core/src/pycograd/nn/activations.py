@@ -157,7 +157,7 @@ _elu = Elementwise(
     cost="transcendental",
 )
 _softsign = _fused(
-    "softsign", lambda x: x / (1 + np.abs(x)), lambda t, x: t / np.square(1 + np.abs(x)), "cheap"
+    "softsign", lambda x: x / (1 + np.abs(x)), lambda t, x: t * np.square(1 / (1 + np.abs(x))), "cheap"
 )
 
 
@@ -306,20 +306,23 @@ def _gelu_rule(t: Any, x: Any) -> Any:
 
 
 def _normal_cdf_value(x: Any) -> Any:
+    x = np.asarray(x)
+    double = x if x.dtype.itemsize <= 8 else x.astype(np.float64)  # no longer one has an erfc
     try:
         from scipy.special import ndtr
     except ImportError:
         erfc = np.frompyfunc(math.erfc, 1, 1)
-        return np.multiply(0.5, erfc(np.asarray(x) * -math.sqrt(0.5)).astype(x.dtype))
-    return np.asarray(ndtr(x), x.dtype)
+        return np.asarray(np.multiply(0.5, erfc(double * -math.sqrt(0.5))), _floating(aval_of(x)))
+    return np.asarray(ndtr(double), _floating(aval_of(x)))
+
+
+def _normal_density(x: Any) -> Any:
+    x = np.clip(x, -200, 200)  # where it is 0, in every dtype
+    return math.sqrt(0.5 / math.pi) * np.exp(-0.5 * (x * x))
 
 
 _gelu = _fused("gelu", _gelu_value, _gelu_rule)
-_normal_cdf = _fused(
-    "normal_cdf",
-    _normal_cdf_value,
-    lambda t, x: t * (math.sqrt(0.5 / math.pi) * np.exp(-0.5 * (x * x))),
-)
+_normal_cdf = _fused("normal_cdf", _normal_cdf_value, lambda t, x: t * _normal_density(x))
 
 
 def gelu(x: Any, approximate: str = "tanh") -> Any:

@@ -120,7 +120,7 @@ def dropout(x: Any, p: float, training: bool = True, key: Any = None) -> Any:
     if key is None:
         raise ValueError("dropout: training needs key=, such as pycograd.random.key(0)")
     if p == 1:
-        return x * 0
+        return np.zeros_like(x)
     keep = random.bernoulli(key, 1 - p, shape_of(x), bool)
     return np.where(keep, x * (1 / (1 - p)), 0)
 

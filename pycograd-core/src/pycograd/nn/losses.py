@@ -153,18 +153,21 @@ def bce_with_logits(logits: Any, targets: Any, reduction: str = "mean") -> Any:
     """
     logits, targets = floating(logits, "bce_with_logits"), _array(targets)
     _same_shape("bce_with_logits", logits, targets)
-    if dtype_of(targets).kind in "biu":  # labels adapt to the precision of the logits
-        targets = np.astype(targets, dtype_of(logits))
+    if dtype_of(targets).kind in "biu" and hasattr(targets, "astype"):
+        targets = targets.astype(dtype_of(logits))  # labels adapt to the precision of the logits
     return _reduced("bce_with_logits", _bce_with_logits(logits, targets), reduction)
 
 
 # -- parts ------------------------------------------------------------------------------------------------
 def _array(x: Any) -> Any:
-    return x if hasattr(x, "shape") else np.asarray(x)
+    """Lists as arrays; a Python number stays one, which adapts to the dtype it meets."""
+    return np.asarray(x) if isinstance(x, (list, tuple)) else x
 
 
 def _reduced(name: str, loss: Any, reduction: str, counts: Any = None) -> Any:
     """`loss` reduced over all positions, or those that count."""
+    if counts is not None:
+        loss = np.where(counts, loss, 0)
     if reduction == "none":
         return loss
     if reduction == "sum":
@@ -198,7 +201,7 @@ def _mismatch(name: str, a: Any, b: Any) -> ShapeError:
 def _picked(
     name: str, values: Any, labels: Any, axis: int, ignore_index: int | None
 ) -> tuple[Any, Any]:
-    """The values at the labels, 0 where ignored, and which positions count (None: all)."""
+    """The values at the labels, and which positions count (None: all)."""
     shape = shape_of(values)
     expected, have = shape[:axis] + shape[axis + 1 :], shape_of(labels)
     if len(expected) != len(have):
@@ -210,8 +213,7 @@ def _picked(
     if counts is not None:
         labels = np.where(counts, labels, 0)
     picked = np.take_along_axis(values, np.expand_dims(labels, axis), axis)
-    picked = np.squeeze(picked, axis)
-    return (picked if counts is None else np.where(counts, picked, 0)), counts
+    return np.squeeze(picked, axis), counts
 
 
 def _check_labels(name: str, labels: Any, classes: Any, ignore_index: int | None) -> None:

@@ -1,6 +1,7 @@
 """Every operation, one definition each. Importing this package defines them all."""
 
 from pycograd.ops import (
+    assign,
     astype,
     complex,
     contract,
@@ -9,21 +10,26 @@ from pycograd.ops import (
     diagonal,
     einsum,
     elementwise,
+    gather,
+    index,
     join,
     methods,
     operators,
     pad,
+    positions,
     rearrange,
     reduce,
     shape,
     sort,
     statistics,
+    ufuncs,
 )
 
 operators.install()
 methods.install()
 
 __all__ = [
+    "assign",
     "astype",
     "complex",
     "contract",
@@ -32,13 +38,17 @@ __all__ = [
     "diagonal",
     "einsum",
     "elementwise",
+    "gather",
+    "index",
     "join",
     "methods",
     "operators",
     "pad",
+    "positions",
     "rearrange",
     "reduce",
     "shape",
     "sort",
     "statistics",
+    "ufuncs",
 ]

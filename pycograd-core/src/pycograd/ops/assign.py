@@ -35,7 +35,7 @@ def setitem(x: Any, key: Any, value: Any) -> None:
         # The same number for each true entry: where() needs no positions.
         trailing = len(x.shape) - len(mask.shape)
         mask = np.reshape(mask, (*mask.shape, *[1] * trailing)) if trailing else mask
-        return _replace(x, np.where(mask, _converted(value, x.dtype), x))
+        return _replace(x, np.where(mask, converted(value, x.dtype), x))
     key, arrays, unique = parse(key, x.shape)
     if not arrays and isinstance(value, Box) and made_by(value, x, index) == {"key": key}:
         return None  # the second half of `x[key] += 1`: the view has been written through already
@@ -46,7 +46,7 @@ def setitem(x: Any, key: Any, value: Any) -> None:
 def assign(x: Any, value: Any, arrays: Sequence[Any], key: Key, unique: bool = False) -> None:
     """`x[key] = value` for a box `x`, the index being parsed and `value` of a dtype that fits."""
     for operand in (value, *arrays):
-        if isinstance(operand, Box) and operand.trace.level > x.trace.level:
+        if isinstance(operand, Box) and operand._trace.level > x._trace.level:
             raise EscapedTracerError(
                 "item assignment: a value of an inner transform was written into one made outside"
                 " it. Return it from the inner function instead"
@@ -92,7 +92,7 @@ def _fitting(x: Any, value: Any) -> Any:
     return value
 
 
-def _converted(value: Any, dtype: np.dtype[Any]) -> Any:
+def converted(value: Any, dtype: np.dtype[Any]) -> Any:
     """`value` in `dtype`, as storing it in an array converts it."""
     if isinstance(value, Box):
         return value if value.dtype == dtype else np.astype(value, dtype)
@@ -106,7 +106,7 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
     _refuse_plain(dst, "np.copyto")
     if not np.can_cast(getattr(src, "dtype", type(src)), dst.dtype, casting):
         raise TypeError(f"copyto: cannot cast {dtype_of(src)} to {dst.dtype} by {casting!r}")
-    src = _converted(_fitting(dst, src), dst.dtype)
+    src = converted(_fitting(dst, src), dst.dtype)
     if where is not True:
         _replace(dst, np.where(where, src, dst))
     else:
@@ -145,7 +145,7 @@ def putmask(a: Any, mask: Any, values: Any) -> None:
     values = _repeated(values, math.prod(a.shape))
     if values is not None:
         values = np.reshape(values, a.shape) if shape_of(values) else values
-        values = _converted(_fitting(a, values), a.dtype)
+        values = converted(_fitting(a, values), a.dtype)
         _replace(a, np.where(np.reshape(mask, a.shape), values, a))
 
 
@@ -197,3 +197,7 @@ def _repeated(values: Any, n: Any) -> Any:
     if have == n or have == 0:
         return flat if have else None
     return flat[0] if have == 1 else np.take(flat, np.arange(as_int(n)) % have)
+
+
+box: Any = Box
+box.__setitem__ = setitem

@@ -191,7 +191,8 @@ def result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
 @spells(np.can_cast)
 def can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
     """True if the conversion is allowed under the rule `casting`."""
-    return np.can_cast(getattr(from_, "dtype", from_), getattr(to, "dtype", to), casting)
+    from_, to = [x.dtype if isinstance(x, Box) else x for x in (from_, to)]
+    return np.can_cast(from_, to, casting)
 
 
 @spells(np.min_scalar_type)

@@ -40,11 +40,18 @@ def _dense(ct: Any) -> Any:
     return ct
 
 
+def _outer(x: Any, y: Any) -> Any:
+    """Column times row; over a batch einsum is quicker than the broadcast product."""
+    if type(x) is _ndarray and type(y) is _ndarray:
+        return x[:, None] * y
+    return np.einsum("i,j->ij", x, y)
+
+
 # -- matmul -------------------------------------------------------------------------------------------
 # The cotangents of x (from y) and of y (from x) by their ranks. BLAS reads transposed views in place.
 _PULLS: dict[tuple[int, int], tuple[Callable[..., Any], Callable[..., Any]]] = {
     (1, 1): (lambda ct, y: ct * y, lambda ct, x: ct * x),
-    (1, 2): (lambda ct, y: y @ _dense(ct), lambda ct, x: x[:, None] * ct),
+    (1, 2): (lambda ct, y: y @ _dense(ct), lambda ct, x: _outer(x, ct)),
     (2, 1): (lambda ct, y: ct[:, None] * y, lambda ct, x: _dense(ct) @ x),
     (2, 2): (lambda ct, y: _dense(ct) @ y.T, lambda ct, x: x.T @ _dense(ct)),
 }
@@ -370,7 +377,7 @@ def vecdot(x1: Any, x2: Any) -> Any:
     """The sum over the last axis of `conj(x1) * x2`."""
     x1, x2 = _array(x1), _array(x2)
     _agree("vecdot", x1.shape[-1], x2.shape[-1], x1, x2)
-    return np.einsum("...i,...i->...", _conjugate(x1), x2)
+    return matmul(_conjugate(x1)[..., None, :], x2[..., None])[..., 0, 0]
 
 
 def matvec(x1: Any, x2: Any) -> Any:

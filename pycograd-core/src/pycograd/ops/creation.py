@@ -265,7 +265,8 @@ def geomspace(
         bottom = raw(x)
         if not isinstance(bottom, ShapeDtypeStruct) and np.any(np.equal(bottom, 0)):
             raise ValueError("geomspace: a geometric sequence cannot include zero")
-    kind = np.result_type(start, stop, 0.0)
+    # As NumPy: without dtype= the result is float64 at least.
+    kind = np.result_type(start, stop, float(num), np.zeros((), dtype))
     start, stop = (converted(x, kind) for x in (start, stop))
     turn = np.sign(start)  # negative and complex sequences start on the positive axis, then turn
     start, stop = start / turn, stop / turn

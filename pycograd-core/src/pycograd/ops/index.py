@@ -174,10 +174,8 @@ class IndexAdd(Write):
     """`x[key] += y`."""
 
     def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
-        part = _read_back, (aval_of(values[1]), values[2:], params)
-        if len(live) == 2:
-            return _pull_both, part
-        return (_pass_on, None) if live[0] == 0 else part
+        rule = _pull_both if len(live) == 2 else _pass_on if live[0] == 0 else _read_back
+        return rule, (aval_of(values[1]), values[2:], params)
 
 
 class IndexUpdate(Write):
@@ -315,15 +313,15 @@ def _tuple(key: Any) -> Key:
 
 def getitem(x: Any, key: Any) -> Any:
     """`x[key]`."""
-    if type(x) is Var and type(x.trace) is elementwise._hot and type(x.value) is _ndarray:
+    if type(x) is Var and type(x._trace) is elementwise._hot and type(x.value) is _ndarray:
         kind = type(key)
         if kind is int or kind is slice or (kind is tuple and _BASIC.issuperset(map(type, key))):
-            value, tape = x.value, x.trace
+            value, tape = x.value, x._trace
             ans = value[key]
             steps = tape.steps
             steps.append((_add_basic, [x.slot], (key, value.shape)))
             out: Var = _new(Var)
-            out.value, out.trace, out.slot = ans, tape, len(steps) - 1
+            out.value, out._trace, out.slot = ans, tape, len(steps) - 1
             if type(ans) is _ndarray:
                 link(x, out, index, (x,), {"key": _tuple(key)})
             return out
@@ -341,3 +339,7 @@ def read(x: Any, key: Any) -> Any:
     if len(key) == len(shape) and isinstance(out, Box) and all(type(e) is int for e in key):
         own(out)  # a scalar, not a view
     return out
+
+
+box: Any = Box
+box.__getitem__ = getitem

@@ -35,9 +35,24 @@ def as_arrays(values: Any) -> list[Any]:
 class _Join(Variadic):
     """A join, whose transpose takes the cotangent apart once for all operands."""
 
+    def __init__(self, name: str, impl: Any, *, transpose: Any, shape: Any) -> None:
+        super().__init__(name, impl, transpose=transpose, shape=shape, batch=self.batch)
+
     def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
         shapes, dtypes = [shape_of(v) for v in values], [dtype_of(v) for v in values]
         return _pull, (self.transpose, live, shapes, dtypes, params)
+
+    def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
+        rows = [
+            make_aval(shape_of(v)[1:] if m else shape_of(v), dtype_of(v))
+            for v, m in zip(values, mapped)
+        ]
+        self.shape_rule(*rows, **params)  # the error is about one row
+        full = [
+            v if m else np.broadcast_to(v, (size, *row.shape))
+            for v, m, row in zip(values, mapped, rows)
+        ]
+        return bind(self, full, {"axis": params["axis"] + 1})
 
 
 def _pull(ct: Any, residual: Any) -> Any:
@@ -45,10 +60,6 @@ def _pull(ct: Any, residual: Any) -> Any:
     parts = transpose(ct, shapes, **params)
     cts = tuple([fit(parts[i], shapes[i], dtypes[i]) for i in live])
     return cts if len(cts) > 1 else cts[0]
-
-
-def _mapped_all(size: int, values: Any, mapped: Any) -> list[Any]:
-    return [v if m else np.broadcast_to(v, (size, *shape_of(v))) for v, m in zip(values, mapped)]
 
 
 # -- concatenate and split -----------------------------------------------------------------------
@@ -87,9 +98,6 @@ _concatenate = _Join(
         split_, (ct,), {"axis": axis, "sizes": tuple([shape[axis] for shape in shapes])}
     ),
     shape=_concatenate_shape,
-    batch=lambda size, values, mapped, axis: np.concatenate(
-        _mapped_all(size, values, mapped), axis + 1
-    ),
 )
 split_: Linear = Linear(
     "split",
@@ -168,7 +176,6 @@ _stack = _Join(
     lambda *xs, axis: np.stack(xs, axis),
     transpose=lambda ct, shapes, axis: bind(unstack_, (ct,), {"axis": axis}),
     shape=_stack_shape,
-    batch=lambda size, values, mapped, axis: np.stack(_mapped_all(size, values, mapped), axis + 1),
 )
 unstack_: Linear = Linear(
     "unstack",

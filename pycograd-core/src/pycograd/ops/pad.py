@@ -102,7 +102,7 @@ def _pairs(values: Any, ndim: int) -> list[tuple[Any, Any]]:
     entries: list[Any] = []
 
     def place(value: Any) -> Any:
-        if np.ndim(value) or isinstance(value, (list, tuple)):
+        if isinstance(value, (list, tuple)) or np.ndim(value):
             return [place(v) for v in value]
         entries.append(value)
         return len(entries) - 1

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from operator import index as as_int
+from typing import Any, NoReturn
 
 import numpy as np
 
-from pycograd.core.aval import shape_of
+from pycograd.core import sizes
+from pycograd.core.aval import make_aval, shape_of
 from pycograd.core.box import Box
-from pycograd.core.errors import ShapeError
+from pycograd.core.errors import ControlFlowError, ShapeError
+from pycograd.core.linear import ZeroDerivative
+from pycograd.core.primitive import bind
+from pycograd.core.spelling import spells
 from pycograd.ops.axes import axis_of
 from pycograd.ops.pattern import count
 
@@ -17,6 +22,7 @@ from pycograd.ops.pattern import count
 def in_bounds(at: Any, n: Any, mode: str, operation: str) -> Any:
     """Positions on an axis of size `n` as indices from 0 to n - 1."""
     at = at if isinstance(at, Box) else np.asarray(at, np.intp if np.size(at) == 0 else None)
+    n = as_int(n)
     if mode == "wrap":
         return at % n
     if mode == "clip":
@@ -53,3 +59,100 @@ def along_axis(arr: Any, indices: Any, axis: int, operation: str) -> list[Any]:
     ]
     arrays[axis] = indices
     return arrays
+
+
+# -- of true entries ------------------------------------------------------------------------------------
+def _nonzero_shape(x: Any) -> Any:
+    n = sizes.fresh_size("nonzero")
+    return tuple([make_aval((n,), np.dtype(np.intp)) for _ in x.shape])
+
+
+def no_rows(operation: str) -> Callable[..., NoReturn]:
+    """The batching rule of an operation whose result has another size in each row."""
+
+    def batch(size: int, values: Any, mapped: Any, **params: Any) -> NoReturn:
+        raise ControlFlowError(
+            f"{operation} under vmap: how many entries there are differs between rows. Write"
+            " np.where(mask, x, 0), or np.sum(x, where=mask), in its place"
+        )
+
+    return batch
+
+
+nonzero = ZeroDerivative(
+    "nonzero",
+    lambda x: np.asarray(x).nonzero(),
+    shape=_nonzero_shape,
+    batch=no_rows("nonzero"),
+    multi=True,
+)
+
+
+@spells(np.nonzero)
+def _nonzero(a: Any) -> Any:
+    """The index arrays of the entries that are not zero, which are constants."""
+    if a.shape == ():
+        raise ValueError("nonzero of a 0-d value: write np.atleast_1d(x).nonzero()")
+    return bind(nonzero, (a,), {})
+
+
+@spells(np.flatnonzero)
+def flatnonzero(a: Any) -> Any:
+    """The positions of the entries that are not zero in the flattened array."""
+    return np.nonzero(np.ravel(a))[0]
+
+
+@spells(np.argwhere)
+def argwhere(a: Any) -> Any:
+    """The coordinates of each entry that is not zero, one a row."""
+    if a.shape == ():
+        return argwhere(np.reshape(a, (1,)))[:, :0]
+    return np.stack(np.nonzero(a), axis=1)
+
+
+# -- positions asked of a box, whose shape or integers are constants --------------------------------------
+@spells(np.diag_indices_from)
+def diag_indices_from(arr: Any) -> Any:
+    """The index arrays of the main diagonal."""
+    if len(arr.shape) < 2 or len(set(arr.shape)) > 1:
+        raise ValueError("diag_indices_from: all dimensions must be of equal length, two at least")
+    return np.diag_indices(as_int(arr.shape[0]), len(arr.shape))
+
+
+@spells(np.tril_indices_from)
+def tril_indices_from(arr: Any, k: int = 0) -> Any:
+    """The index arrays of the entries on and below a diagonal."""
+    return np.tril_indices(*_matrix(arr, k))
+
+
+@spells(np.triu_indices_from)
+def triu_indices_from(arr: Any, k: int = 0) -> Any:
+    """The index arrays of the entries on and above a diagonal."""
+    return np.triu_indices(*_matrix(arr, k))
+
+
+def _matrix(arr: Any, k: int) -> tuple[int, int, int]:
+    if len(arr.shape) != 2:
+        raise ValueError("input array must be 2-d")
+    return as_int(arr.shape[0]), k, as_int(arr.shape[1])
+
+
+@spells(np.unravel_index)
+def unravel_index(indices: Any, shape: Any, order: str = "C") -> Any:
+    """The coordinates of positions in the flattened array."""
+    sizes_ = shape if isinstance(shape, (tuple, list)) else (shape,)
+    found = coordinates(indices, sizes_ if order == "C" else sizes_[::-1])
+    return tuple(found if order == "C" else found[::-1])
+
+
+@spells(np.ravel_multi_index)
+def ravel_multi_index(
+    multi_index: Any, dims: Any, mode: Any = "raise", order: str = "C"
+) -> Any:
+    """The positions in the flattened array of coordinates."""
+    modes = mode if isinstance(mode, (tuple, list)) else [mode] * len(dims)
+    flat: Any = 0
+    places = list(zip(multi_index, dims, modes))
+    for at, n, how in places if order == "C" else places[::-1]:
+        flat = flat * n + in_bounds(at, n, how, "ravel_multi_index")
+    return flat

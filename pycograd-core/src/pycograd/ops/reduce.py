@@ -213,8 +213,13 @@ def reduce(
                 f"{name}: where= needs initial=, since the reduction of no entries has no value"
             )
         a = masked(a, where, _typed(fill, dtype_of(a)), name)
-    ans = primitive(a, axis=axes, keepdims=keepdims is not UNSET and bool(keepdims))
-    if initial is not UNSET:
+    kept = keepdims is not UNSET and bool(keepdims)
+    if initial is UNSET:
+        ans = primitive(a, axis=axes, keepdims=kept)
+    elif ufunc.identity is None and 0 in [shape_of(a)[i] for i in axes]:
+        ans = np.sum(a, axis=axes, dtype=dtype_of(a), keepdims=kept) + _typed(initial, dtype_of(a))
+    else:
+        ans = primitive(a, axis=axes, keepdims=kept)
         ans = ufunc(ans, _typed(initial, dtype_of(ans)))
     return deliver(ans if dtype is None else cast(ans, dtype), out)
 

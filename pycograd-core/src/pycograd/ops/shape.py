@@ -121,12 +121,18 @@ def _reshape_shape(x: Any, shape: Any) -> Any:
     return make_aval(shape, x.dtype)
 
 
+def _reshape_batch(size: int, values: Any, mapped: Any, shape: Any) -> Any:
+    (x,) = values
+    _reshape_shape(make_aval(x.shape[1:], x.dtype), shape)  # the error is about one row
+    return x.reshape((size, *shape))
+
+
 _reshape = View(
     "reshape",
     lambda x, shape: x.reshape(shape),
     lambda y, before, shape: y.reshape(before),
     shape=_reshape_shape,
-    batch=lambda size, values, mapped, shape: values[0].reshape((size, *shape)),
+    batch=_reshape_batch,
 )
 
 
@@ -327,6 +333,7 @@ def _broadcast_shape(x: Any, shape: Any) -> Any:
 
 def _broadcast_batch(size: int, values: Any, mapped: Any, shape: Any) -> Any:
     (x,) = values
+    _broadcast_shape(make_aval(x.shape[1:], x.dtype), shape)  # the error is about one row
     new = tuple(range(1, len(shape) - len(x.shape) + 2))
     return np.broadcast_to(np.expand_dims(x, new) if new else x, (size, *shape))
 

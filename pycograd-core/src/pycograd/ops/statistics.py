@@ -7,6 +7,7 @@ out before anything is computed, so a nan there reaches neither the result nor a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -104,8 +105,11 @@ def var(
     if mean is UNSET:
         total = sum_(a, axes, keepdims=True, where=where)
         mean = total / _number(a, axes, True, where, working)
-    off = a - cast(mean, working)
-    if working.kind == "c":
+        off = a - mean
+    else:
+        off = a - mean
+        final = dtype_of(off)  # a mean of a wider dtype widens the result
+    if dtype_of(off).kind == "c":
         square = np.square(np.real(off)) + np.square(np.imag(off))
         final = _real_of(final)
     else:
@@ -119,9 +123,9 @@ def var(
 # The root of a variance, whose derivative at 0 is the subgradient 0.
 _root = Elementwise(
     "deviation",
-    np.sqrt,
+    lambda x: np.sqrt(x),
     [lambda t, ans: np.where(ans == 0, 0, t) / np.where(ans == 0, 1, 2 * ans)],
-    spellings=(),
+    dtype=lambda x: x.dtype,
 )
 
 
@@ -281,6 +285,8 @@ def nanvar(
 ) -> Any:
     """Variances over the entries that are not nan."""
     a = array(a)
+    if mean is not UNSET and is_inexact(dtype_of(a)):
+        mean, dtype = cast(mean, dtype_of(a)), dtype or dtype_of(a)
     options: dict[str, Any] = {"mean": mean, "correction": correction}
     ans = var(a, axis, dtype, None, ddof, keepdims, where=_present(a, where), **options)
     if is_inexact(dtype_of(a)):
@@ -413,8 +419,17 @@ _DISCRETE = ("inverted_cdf", "closest_observation", "lower", "higher", "nearest"
 
 
 def _quantile(
-    name: str, a: Any, q: Any, axis: Any, out: Any, method: str, keepdims: Any, skip_nan: bool
+    name: str,
+    a: Any,
+    q: Any,
+    weak: bool,
+    axis: Any,
+    out: Any,
+    method: str,
+    keepdims: Any,
+    skip_nan: bool,
 ) -> Any:
+    """`weak`: q is a Python number, which leaves the dtype of the data."""
     if dtype_of(a).kind == "c":
         raise TypeError(f"{name}: complex numbers have no order; take the real part")
     inside = np.all((q >= 0) & (q <= 1))
@@ -425,13 +440,15 @@ def _quantile(
     if skip_nan:
         n = _valid(ordered)
     at = _positions(name, n, flat, method, skip_nan)
-    low = np.clip(np.astype(np.floor(at), np.intp), 0, None)
+    floor = np.floor(at)
+    low = np.clip(np.astype(floor, np.intp), 0, None)
     below = _entries(ordered, low)
     if method in _DISCRETE:
         ans = below
     else:
         above = _entries(ordered, np.minimum(low + 1, n - 1))
-        ans = _between(below, above, at - low)
+        part = at - floor
+        ans = _between(below, above, cast(part, dtype_of(ordered)) if weak else part)
     if not skip_nan:
         last = np.take(ordered, [-1], axis=-1)  # sorting puts a nan last
         ans = np.where(np.isnan(last), last, ans)
@@ -448,7 +465,7 @@ def _quantile(
 def _positions(name: str, n: Any, q: Any, method: str, skip_nan: bool) -> Any:
     """Where among `n` sorted entries the quantiles lie, as fractional indices."""
     if method == "linear":
-        return (n - 1) * q
+        return (cast(n - 1, dtype_of(q)) if skip_nan and is_inexact(dtype_of(q)) else n - 1) * q
     if skip_nan or isinstance(n, Box) or isinstance(q, Box):
         raise UnsupportedOperationError(
             f"{name}: method={method!r} has no rule for a differentiated q, for symbolic sizes and"
@@ -470,13 +487,14 @@ def _between(below: Any, above: Any, part: Any) -> Any:
     return np.where(part >= 0.5, above - step * (1 - part), below + step * part)
 
 
-def _probabilities(a: Any, q: Any, scale: float = 1) -> Any:
-    """`q / scale` as floats; a Python number adapts to the dtype of the data."""
-    kind = dtype_of(a).kind
-    if isinstance(q, (int, float)) and kind == "f":
-        q = np.asarray(q, dtype_of(a))
-    q = array(q)
-    return q / (dtype_of(a).type(scale) if kind == "f" else scale) if scale != 1 else q
+@cache
+def _float64_is_weak() -> bool:
+    """Whether this NumPy lets a `np.float64` quantile adapt to the data, as it lets a Python one."""
+    return np.quantile(np.ones(1, np.float32), np.float64(0.5)).dtype == FLOAT32  # type: ignore[no-any-return]
+
+
+def _adapts(q: Any) -> bool:
+    return type(q) in (int, float) or (isinstance(q, float) and _float64_is_weak())
 
 
 def _no_weights(name: str, weights: Any) -> None:
@@ -502,9 +520,10 @@ def _spell(function: Any, scale: float, skip_nan: bool) -> None:
         interpolation: Any = None,
     ) -> Any:
         _no_weights(name, weights)
-        a = array(a)
-        q = _probabilities(a, q, scale)
-        return _quantile(name, a, q, axis, out, interpolation or method, keepdims, skip_nan)
+        weak = _adapts(q)
+        q = array(q) / scale if scale != 1 else array(q)
+        method = interpolation or method
+        return _quantile(name, array(a), q, weak, axis, out, method, keepdims, skip_nan)
 
     order_statistic.__name__ = name
     order_statistic.__doc__ = f"{name}: differentiable in `a` and, with method linear, in `q`."

@@ -18,9 +18,10 @@ from pycograd.core.fit import cast
 from pycograd.core.spelling import UFUNC_METHODS, UFUNCS, claim
 from pycograd.ops.axes import axis_of
 from pycograd.ops.cumulative import accumulate
-from pycograd.ops.index import index_add, index_update, take_index
+from pycograd.ops.index import index_add, index_update
 from pycograd.ops.operators import update
 from pycograd.ops.out import deliver, plain_buffer
+from pycograd.ops.pattern import ARRAY, parse
 from pycograd.ops.reduce import REDUCERS, array, reduce
 
 
@@ -68,9 +69,8 @@ def _for_loop(ufunc: np.ufunc, operands: list[Any], signature: Any, casting: Any
     avals = [aval_of(x) for x in operands]
     kinds = {"f": float, "c": complex, "i": int}
     given = [kinds.get(a.dtype.kind, a.dtype) if a.weak else a.dtype for a in avals]
-    loop = ufunc.resolve_dtypes(
-        (*given, *[None] * ufunc.nout), signature=signature or None, casting=casting
-    )
+    wanted = {"signature": signature} if signature else {}
+    loop = ufunc.resolve_dtypes((*given, *[None] * ufunc.nout), casting=casting, **wanted)
     return [
         x if a.weak and d.kind == a.dtype.kind and signature is None else cast(x, d)
         for x, a, d in zip(operands, avals, loop)
@@ -118,8 +118,6 @@ def _along(
     keepdims: bool = False,
 ) -> Callable[..., Any]:
     """A generalised ufunc on core dimensions that are not the last ones."""
-    if ufunc.signature is None:
-        raise TypeError(f"np.{ufunc.__name__} is elementwise: it takes no axes=, axis=, keepdims=")
     if axis is not None:
         axes = [(axis,)] * ufunc.nin
     elif axes is None:
@@ -157,7 +155,9 @@ def at(ufunc: np.ufunc, operands: Sequence[Any]) -> None:
         raise unsupported(ufunc)
     rest = [array(b) for b in rest]
     if ufunc in (np.add, np.subtract):
-        new = index_add(a, _same_kind(name, rest[0] if ufunc is np.add else -rest[0], a), index)
+        part = _same_kind(name, rest[0] if ufunc is np.add else -rest[0], a)
+        key, arrays, unique = parse(index, a.shape)
+        new = index_add(a, part, *arrays, key=key, unique=unique)
     else:
         new = _in_turn(name, UFUNCS[ufunc], a, index, rest)
     update(a, new)
@@ -175,14 +175,16 @@ def _in_turn(
         )
     numbers = np.arange(int(np.prod(a.shape))).reshape(a.shape)[index]
     others = [np.reshape(np.broadcast_to(b, numbers.shape), -1) for b in rest]
+    if numbers.size == 0:
+        return a
     numbers = numbers.reshape(-1)
     flat = np.reshape(a, -1)
     rounds = _occurrence(numbers)
-    for turn in range(int(rounds.max(initial=-1)) + 1):
+    for turn in range(int(rounds.max()) + 1):
         chosen = np.flatnonzero(rounds == turn)
         where = numbers[chosen]
-        new = run(take_index(flat, where), *[b[chosen] for b in others])
-        flat = index_update(flat, _same_kind(name, new, a), where)
+        new = _same_kind(name, run(flat[where], *[b[chosen] for b in others]), a)
+        flat = index_update(flat, new, where, key=(ARRAY,), unique=True)
     return np.reshape(flat, a.shape)
 
 
@@ -190,7 +192,7 @@ def _occurrence(numbers: Any) -> Any:
     """How often the number at each position has occurred before it."""
     order = np.argsort(numbers, kind="stable")
     ordered = numbers[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)])
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     lengths = np.diff(np.append(starts, len(ordered)))
     before = np.empty(len(numbers), np.intp)
     before[order] = np.arange(len(ordered)) - np.repeat(starts, lengths)
@@ -199,7 +201,8 @@ def _occurrence(numbers: Any) -> Any:
 
 def _same_kind(name: str, new: Any, a: Any) -> Any:
     have = dtype_of(new)
-    if not np.can_cast(have, a.dtype, "same_kind") and not aval_of(new).weak:
+    number = aval_of(new).weak and have.kind == "i" and a.dtype.kind == "u"
+    if not number and not np.can_cast(have, a.dtype, "same_kind"):
         raise TypeError(f"{name}: cannot write a {have} result into a {a.dtype} array")
     return cast(new, a.dtype)
 

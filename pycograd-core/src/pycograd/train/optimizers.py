@@ -340,8 +340,8 @@ def clip_grad_norm(grads: Tree, max_norm: float) -> Tree:
     Raises:
         ValueError: `max_norm` is not positive.
 
-    >>> clip_grad_norm((3.0, 4.0, None), 1.0)
-    (0.6..., 0.8, None)
+    >>> clip_grad_norm((3.0, 4.0, None), 2.5)
+    (1.5, 2.0, None)
     """
     _check(max_norm > 0, f"clip_grad_norm: max_norm={max_norm} must be positive")
     leaves, treedef = tree_flatten(grads)

@@ -43,14 +43,18 @@ class BatchTrace(Trace):
     def process(
         self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
     ) -> Any:
-        values, mapped = [], []
-        for x in operands:
-            if isinstance(x, Batched) and x._trace is self:
-                values.append(x.value)
-                mapped.append(x.mapped)
-            else:
-                values.append(x)
-                mapped.append(False)
+        if len(operands) == 1:
+            x = operands[0]
+            values, mapped = [x.value], [x.mapped]
+        else:
+            values, mapped = [], []
+            for x in operands:
+                if isinstance(x, Batched) and x._trace is self:
+                    values.append(x.value)
+                    mapped.append(x.mapped)
+                else:
+                    values.append(x)
+                    mapped.append(False)
         any_mapped = True in mapped
         if any_mapped:
             out = primitive.batch(self.size, values, tuple(mapped), params)
@@ -176,8 +180,11 @@ def vmap(
     }
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        axes = _axes(f, in_axes, args, kwargs)
-        leaves, treedef = tree_flatten((args, kwargs))
+        if kwargs or not _LEAVES.issuperset(map(type, args)):
+            leaves, treedef = tree_flatten((args, kwargs))
+        else:
+            leaves, treedef = list(args), None  # the common case: arrays by position
+        axes = _axes(f, in_axes, args, kwargs, treedef)
         size = _size(f, leaves, axes, axis_size, lambda: tree_paths((args, kwargs)))
         moved = [
             x if axis is None else x if axis == 0 else np.moveaxis(x, axis, 0)
@@ -212,15 +219,26 @@ def per_example_grad(f: Callable[..., Any], in_axes: Any = 0, **options: Any) ->
 
 
 # -- the steps of a call ------------------------------------------------------------------------------
-def _axes(f: Any, in_axes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-    """The axis of every leaf of `(args, kwargs)`."""
+_AXES = frozenset({int, type(None)})
+_LEAVES = frozenset({np.ndarray, float, Batched})
+
+
+def _axes(
+    f: Any, in_axes: Any, args: tuple[Any, ...], kwargs: dict[str, Any], treedef: Any
+) -> list[Any]:
+    """The axis of every leaf of `(args, kwargs)`; a treedef of None: each argument is a leaf."""
     if isinstance(in_axes, tuple) and len(in_axes) != len(args):
         raise BatchError(
             f"vmap of {name_of(f)}: in_axes has {len(in_axes)} entries for {len(args)} positional"
             " arguments"
         )
     try:
-        axes = broadcast_prefix((in_axes, 0), (args, kwargs))
+        if treedef is None and not isinstance(in_axes, tuple):
+            axes = [in_axes] * len(args)
+        elif treedef is None and _AXES.issuperset(map(type, in_axes)):
+            axes = list(in_axes)
+        else:
+            axes = broadcast_prefix((in_axes, 0), (args, kwargs))
     except ValueError as error:
         raise BatchError(f"vmap of {name_of(f)}: in_axes does not fit: {error}") from error
     for axis in axes:
@@ -280,8 +298,11 @@ def _run(
             trace.box(x, m) if m or isinstance(x, (np.ndarray, np.generic)) else x
             for x, m in zip(leaves, mapped)
         ]
-        args, kwargs = tree_unflatten(treedef, boxed)
-        out = f(*args, **kwargs)
+        if treedef is None:
+            out = f(*boxed)
+        else:
+            args, kwargs = tree_unflatten(treedef, boxed)
+            out = f(*args, **kwargs)
         check_result(out, f, "vmap")
         outs, out_tree = tree_flatten(out)
         return [
@@ -312,9 +333,11 @@ def _in_chunks(
 
 def _placed(f: Any, outs: Any, out_tree: Any, out_axes: Any, size: int) -> Any:
     """The outputs with the axis of rows where `out_axes` says."""
-    template = tree_unflatten(out_tree, list(range(len(outs))))
     try:
-        axes = broadcast_prefix(out_axes, template)
+        if type(out_axes) is int:
+            axes = [out_axes] * len(outs)
+        else:
+            axes = broadcast_prefix(out_axes, tree_unflatten(out_tree, list(range(len(outs)))))
     except ValueError as error:
         raise BatchError(f"vmap of {name_of(f)}: out_axes does not fit: {error}") from error
     placed = []

@@ -22,6 +22,7 @@ from pycograd.transforms.wrap import (
     Selection,
     Transformed,
     check_callable,
+    leaves_like,
     name_of,
     normalize_argnums,
 )
@@ -342,14 +343,15 @@ def _by_columns(f: Any, leaves: Sequence[Any], chunk_size: int | None, name: str
 
         def column(unit: Any, i: int = i) -> Any:
             moves = [unit if j == i else None for j in range(len(leaves))]
-            outs, treedef = tree_flatten(jvp(f, leaves, moves)[1])
+            out, moved = jvp(f, leaves, moves)
+            outs, treedef = tree_flatten(out)
+            for leaf in outs:
+                _check_output(aval_of(leaf), name)
             structure.append(treedef)
-            return outs
+            return leaves_like(out, moved)
 
         found = vmap(column, out_axes=-1, chunk_size=chunk_size)(_units(aval))
         columns.append([np.reshape(c, (*shape_of(c)[:-1], *aval.shape)) for c in found])
-    for block in columns[0]:
-        _check_output(aval_of(block), name)
     return structure[0], [list(row) for row in zip(*columns)]
 
 

@@ -55,10 +55,10 @@ SAMPLES = [
     _einsum("i,i->i", (3,), (1,)),
     _einsum("i,i->", (1,), (3,), symbolic=False),
     _einsum("...ij,...j", (4, 2, 3), (1, 3)),
-    _einsum("iij,j->i", (2, 2, 3), (3,)),
+    _einsum("iij,j->i", (2, 2, 3), (3,), symbolic=False),
     _einsum("ij,jk,kl->li", (2, 3), (3, 4), (4, 2)),
     _einsum("ij,ij,jk->ik", (2, 3), (2, 3), (3, 2)),
     _einsum("ij->j", (2, 3), of="sum"),
     _einsum("ij->ji", (2, 3), of="transpose"),
-    _product(np.vecdot, (2, 3), (4, 1, 3), of="einsum", name="vecdot"),
+    _product(np.vecdot, (2, 3), (4, 1, 3), name="vecdot"),
 ]

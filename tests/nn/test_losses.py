@@ -1,0 +1,185 @@
+"""Losses against PyTorch, with every keyword, at the extremes, and under vmap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pycograd import nn
+from pycograd.core.aval import ShapeDtypeStruct
+from pycograd.core.errors import ShapeError
+from pycograd.transforms.batch import vmap
+from pycograd.transforms.forward import jvp
+from pycograd.transforms.reverse import grad
+from pycograd.transforms.shapes import eval_shape
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+
+REDUCTIONS = ["mean", "sum", "none"]
+
+
+def compare(ours, theirs, x):
+    """Values, gradients and Hessian products of a function of one array."""
+    t = torch.tensor(x, requires_grad=True)
+    y = theirs(t)
+    weights = np.cos(np.arange(y.numel())).reshape(y.shape)
+    (slope,) = torch.autograd.grad((y * torch.tensor(weights)).sum(), t, create_graph=True)
+    (bend,) = torch.autograd.grad(slope.square().sum(), t)
+    loss = lambda x: np.sum(ours(x) * weights)
+    np.testing.assert_allclose(ours(x), y.detach().numpy(), rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(grad(loss)(x)[0], slope.detach().numpy(), rtol=1e-10, atol=1e-13)
+    squares = lambda x: np.sum(np.square(grad(loss)(x)[0]))
+    np.testing.assert_allclose(grad(squares)(x)[0], bend.numpy(), rtol=1e-9, atol=1e-13)
+    np.testing.assert_allclose(
+        jvp(squares, (x,), (weights.sum() + x,))[1], np.sum(bend.numpy() * (weights.sum() + x))
+    )
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("ignore_index", [None, -100, 2])
+def test_cross_entropy_of_labels(reduction, smoothing, ignore_index, rng):
+    x, labels = rng.standard_normal((6, 4)) * 3, rng.integers(0, 4, 6)
+    labels[0] = 2 if ignore_index is None else ignore_index
+    ours = lambda x: nn.cross_entropy(
+        x, labels, reduction=reduction, label_smoothing=smoothing, ignore_index=ignore_index
+    )
+    index = -100 if ignore_index is None else ignore_index
+    theirs = lambda t: F.cross_entropy(
+        t, torch.tensor(labels), reduction=reduction, label_smoothing=smoothing, ignore_index=index
+    )
+    compare(ours, theirs, x)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_of_probabilities(reduction, smoothing, rng):
+    x, p = rng.standard_normal((6, 4)) * 3, rng.dirichlet(np.ones(4), 6)
+    p[0] = [0, 1, 0, 0]
+    options = {"reduction": reduction, "label_smoothing": smoothing}
+    compare(
+        lambda x: nn.cross_entropy(x, p, **options),
+        lambda t: F.cross_entropy(t, torch.tensor(p), **options),
+        x,
+    )
+    compare(
+        lambda p: nn.cross_entropy(x, p, **options),
+        lambda p: F.cross_entropy(torch.tensor(x), p, **options) + 0 * p.square().sum(),
+        p,
+    )
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_classes_along_another_axis(reduction, rng):
+    x, labels = rng.standard_normal((2, 4, 3, 5)), rng.integers(0, 4, (2, 3, 5))
+    p = np.moveaxis(rng.dirichlet(np.ones(4), (2, 3, 5)), -1, 1)
+    for targets in (labels, p):
+        compare(
+            lambda x, y=targets: nn.cross_entropy(x, y, axis=1, reduction=reduction),
+            lambda t, y=targets: F.cross_entropy(t, torch.tensor(y), reduction=reduction),
+            x,
+        )
+    compare(
+        lambda x: nn.nll_loss(x, labels, axis=-3, reduction=reduction, ignore_index=1),
+        lambda t: F.nll_loss(t, torch.tensor(labels), reduction=reduction, ignore_index=1)
+        + 0 * t.square().sum(),
+        x,
+    )
+
+
+def test_one_position(rng):
+    x = rng.standard_normal(4)
+    compare(lambda x: nn.cross_entropy(x, 2), lambda t: F.cross_entropy(t, torch.tensor(2)), x)
+    rows, labels = rng.standard_normal((5, 4)), rng.integers(0, 4, 5)
+    expected = nn.cross_entropy(rows, labels, reduction="none")
+    np.testing.assert_allclose(vmap(nn.cross_entropy)(rows, labels), expected)
+    per_row = vmap(grad(nn.cross_entropy, argnums=0))(rows, labels)
+    np.testing.assert_allclose(per_row, nn.softmax(rows) - nn.one_hot(labels, 4))
+
+
+def test_extreme_logits():
+    x = np.array([[1000.0, -1000.0], [-np.inf, 3.0]])
+    with np.errstate(all="raise", under="ignore"):
+        for targets in (np.array([1, 1]), np.array([[0.0, 1.0], [0.0, 1.0]])):
+            loss = nn.cross_entropy(x, targets, reduction="none")
+            np.testing.assert_array_equal(loss, [2000.0, 0.0])
+            (g,) = grad(lambda x, y=targets: nn.cross_entropy(x, y))(x)
+            np.testing.assert_array_equal(g, [[0.5, -0.5], [0.0, 0.0]])
+        big = np.array([-1e4, -30.0, 30.0, 1e4])
+        ones, zeros = np.ones(4), np.zeros(4)
+        exact = [np.log1p(np.exp(-30.0))]
+        assert nn.bce_with_logits(big, ones, "none").tolist() == [1e4, 30 + exact[0], *exact, 0]
+        assert nn.bce_with_logits(big, zeros, "none").tolist() == [0, *exact, 30 + exact[0], 1e4]
+        assert np.isfinite(grad(nn.bce_with_logits, argnums=0)(big, ones)).all()
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_regression_and_binary_losses(reduction, rng):
+    x, y = rng.standard_normal((3, 4)) * 3, rng.uniform(0, 1, (3, 4))
+    for ours, theirs in (
+        (nn.mse_loss, F.mse_loss),
+        (nn.bce_with_logits, F.binary_cross_entropy_with_logits),
+    ):
+        compare(
+            lambda x, f=ours: f(x, y, reduction=reduction),
+            lambda t, f=theirs: f(t, torch.tensor(y), reduction=reduction),
+            x,
+        )
+        f = lambda y, f=ours: f(x, y, reduction="sum")
+        t = torch.tensor(y, requires_grad=True)
+        theirs(torch.tensor(x), t, reduction="sum").backward()
+        np.testing.assert_allclose(grad(f)(y)[0], t.grad.numpy(), rtol=1e-11, atol=1e-13)
+    assert nn.mse_loss(x, 0.0) == pytest.approx(np.mean(x * x))
+    assert nn.mse_loss([1.0, 2.0], [1.0, 4.0]) == 2.0
+
+
+def test_float32_is_kept(rng):
+    x = rng.standard_normal((5, 3)).astype(np.float32)
+    labels, p = rng.integers(0, 3, 5), nn.softmax(x)
+    binary = labels[:, None] == np.arange(3)
+    for f in (
+        lambda x: nn.cross_entropy(x, labels),
+        lambda x: nn.cross_entropy(x, labels, label_smoothing=0.1, ignore_index=0),
+        lambda x: nn.cross_entropy(x, p, label_smoothing=0.1),
+        lambda x: nn.nll_loss(x, labels),
+        lambda x: nn.mse_loss(x, x * 2),
+        lambda x: nn.bce_with_logits(x, binary),
+        lambda x: nn.bce_with_logits(x, binary.astype(int)),
+        lambda x: nn.bce_with_logits(x, 0.5),
+    ):
+        assert f(x).dtype == np.float32
+        assert grad(f)(x)[0].dtype == np.float32
+        assert eval_shape(f, x) == ShapeDtypeStruct((), "f32")
+
+
+def test_shapes_without_data():
+    logits, labels = ShapeDtypeStruct(("B", 10)), ShapeDtypeStruct(("B",), np.int64)
+    for reduction, shape in (("mean", "f64[]"), ("none", "f64[B]")):
+        f = lambda x, y, r=reduction: nn.cross_entropy(x, y, reduction=r)
+        assert str(eval_shape(f, logits, labels)) == shape
+    with pytest.raises(ShapeError, match="must be equal"):
+        eval_shape(nn.mse_loss, ShapeDtypeStruct((3, 4)), ShapeDtypeStruct((3, 5)))
+
+
+def test_mistakes_are_named(rng):
+    x = rng.standard_normal((3, 4))
+    with pytest.raises(ValueError, match="cross_entropy: label -1 is not one of the 4 classes"):
+        nn.cross_entropy(x, np.array([0, -1, 2]))
+    with pytest.raises(ValueError, match="nll_loss: label 4 is not one"):
+        nn.nll_loss(x, np.array([0, 4, 2]))
+    with pytest.raises(ValueError, match="label 7"):
+        vmap(nn.cross_entropy)(x, np.array([0, 7, 2]))
+    with pytest.raises(ShapeError, match=r"labels of shape \(3, 1\) for values of shape \(3, 4\)"):
+        nn.cross_entropy(x, np.zeros((3, 1), int))
+    with pytest.raises(ShapeError, match=r"shapes \(3,\) and \(2,\) must be equal"):
+        nn.cross_entropy(x, np.zeros(2, int))
+    with pytest.raises(ShapeError, match=r"mse_loss: shapes \(3, 1\) and \(3,\)"):
+        nn.mse_loss(x[:, :1], x[:, 0])
+    with pytest.raises(ShapeError, match="bce_with_logits: shapes"):
+        nn.bce_with_logits(x, x[0])
+    with pytest.raises(TypeError, match="nll_loss: labels are integers, not float64"):
+        nn.nll_loss(x, np.zeros(3))
+    with pytest.raises(TypeError, match="ignore_index is for integer labels"):
+        nn.cross_entropy(x, x, ignore_index=0)
+    with pytest.raises(ValueError, match="reduction must be 'mean', 'sum' or 'none', not 'avg'"):
+        nn.mse_loss(x, x, reduction="avg")
