@@ -370,7 +370,8 @@ def option_price(spot, strike, volatility):
 @program(positive(5) + 3.0, normal(5), writes=True)
 def tridiagonal_solver(diagonal, right):
     n = 5
-    c, d, x = np.zeros(n, like=right), np.zeros(n, like=right), np.zeros(n, like=right)
+    both = diagonal * right
+    c, d, x = np.zeros(n, like=both), np.zeros(n, like=both), np.zeros(n, like=both)
     c[0], d[0] = 1.0 / diagonal[0], right[0] / diagonal[0]
     for i in range(1, n):
         scale = diagonal[i] - c[i - 1]

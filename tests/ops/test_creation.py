@@ -84,7 +84,6 @@ FORMS = {
     "asarray": (lambda x: np.asarray(x, like=x), X),
     "asanyarray": (lambda x: np.asanyarray([x[0], x[1]], like=x), X),
     "ascontiguousarray": (lambda x: np.ascontiguousarray(x.T, like=x), X),
-    "ascontiguousarray 0-d": (lambda x: np.ascontiguousarray(x, like=x), S),
     "asfortranarray": (lambda x: np.asfortranarray(x, like=x), X),
     "require": (lambda x: np.require(x, requirements="C", like=x), X),
     "zeros_like": (lambda x: np.zeros_like(x) + x, X),

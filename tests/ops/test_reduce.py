@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from pycograd.core import modes
 from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.errors import PlainBufferError, ShapeError, UnsupportedOperationError
@@ -38,7 +39,7 @@ def through_every_mode(f, *operands, **options):
             check(sample)
 
 
-# -- the value is NumPy's -------------------------------------------------------------------------
+# -- the value is NumPy's --------------------------------------------------------------------------
 @pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("keepdims", [False, True])
 @pytest.mark.parametrize("function", [np.sum, np.prod, np.max, np.min, np.amax, np.amin, np.ptp])
@@ -60,10 +61,15 @@ def test_where_and_initial(function, where, initial):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.longdouble, np.complex64, int, bool])
 def test_dtype(function, dtype):
     for x in (X * 3, (X * 3).astype(np.float32)):
-        same(value_of(lambda x: function(x, axis=1, dtype=dtype), x), function(x, axis=1, dtype=dtype))
+        same(
+            value_of(lambda x: function(x, axis=1, dtype=dtype), x),
+            function(x, axis=1, dtype=dtype),
+        )
 
 
-@pytest.mark.parametrize("kind", ["?", "b", "B", "h", "H", "i", "I", "q", "Q", "e", "f", "d", "g", "F", "D"])
+@pytest.mark.parametrize(
+    "kind", ["?", "b", "B", "h", "H", "i", "I", "q", "Q", "e", "f", "d", "g", "F", "D"]
+)
 @pytest.mark.parametrize("function", [np.sum, np.prod, np.max, np.min, np.any, np.all, np.argmax])
 def test_result_dtypes_are_numpys(function, kind):
     x = np.ones((2, 3), kind)
@@ -106,14 +112,16 @@ def test_sum_of_a_scalar():
     same(value_of(lambda x: np.sum(x, axis=-1), np.array(3.0)), np.float64(3.0))
 
 
-# -- out ----------------------------------------------------------------------------------------------
+# -- out -------------------------------------------------------------------------------------------
 def test_out_into_a_differentiated_buffer():
     def f(x):
         total = np.zeros(3, like=x)
         assert np.sum(x, axis=(1, 2), out=total) is total
         return np.sum(total * total)
 
-    np.testing.assert_allclose(grad(f)(X)[0], grad(lambda x: np.sum(np.sum(x, axis=(1, 2)) ** 2))(X)[0])
+    np.testing.assert_allclose(
+        grad(f)(X)[0], grad(lambda x: np.sum(np.sum(x, axis=(1, 2)) ** 2))(X)[0]
+    )
 
 
 def test_out_into_a_plain_array():
@@ -129,7 +137,7 @@ def test_out_into_a_plain_array():
     np.testing.assert_array_equal(found, np.argmax(X[:, 0], axis=1))
 
 
-# -- derivatives ----------------------------------------------------------------------------------------
+# -- derivatives -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("function", [np.sum, np.prod])
 @pytest.mark.parametrize("where", [MASK, MASK[:, :, :1]])
 def test_where_in_every_mode(function, where):
@@ -150,7 +158,9 @@ def test_masked_out_nans_do_not_reach_the_gradient():
     np.testing.assert_array_equal(
         grad(lambda x: np.sum(x * x, where=mask))(np.where(mask, x, 7.0))[0], [2, 0, -4, 0]
     )
-    np.testing.assert_array_equal(grad(lambda x: np.max(x, where=mask, initial=-9.0))(x)[0], [1, 0, 0, 0])
+    np.testing.assert_array_equal(
+        grad(lambda x: np.max(x, where=mask, initial=-9.0))(x)[0], [1, 0, 0, 0]
+    )
 
 
 @pytest.mark.parametrize("zeros", [(), (0,), (2,), (0, 3), (0, 1, 2, 3)])
@@ -246,13 +256,15 @@ def test_cotangents_have_their_primals_dtype(dtype):
         assert out.dtype == dtype and pullback(np.ones_like(out))[0].dtype == dtype
 
 
-# -- shapes ------------------------------------------------------------------------------------------------
+# -- shapes ----------------------------------------------------------------------------------------
 def test_symbolic_shapes():
     x = ShapeDtypeStruct(("B", 3))
     assert str(eval_shape(np.sum, x)) == "f64[]"
     assert str(eval_shape(lambda x: np.sum(x, axis=1), x)) == "f64[B]"
     assert str(eval_shape(lambda x: np.max(x, axis=0, keepdims=True), x)) == "f64[1,3]"
-    assert str(eval_shape(lambda x: grad(lambda x: np.sum(np.prod(x, axis=0)))(x)[0], x)) == "f64[B,3]"
+    assert (
+        str(eval_shape(lambda x: grad(lambda x: np.sum(np.prod(x, axis=0)))(x)[0], x)) == "f64[B,3]"
+    )
 
 
 def test_bad_input():
@@ -270,7 +282,7 @@ def test_bad_input():
         grad(lambda x: np.max(x, where=x > 0))(X)
     with pytest.raises(UnsupportedOperationError, match=r"divide\.reduce"):
         grad(lambda x: np.divide.reduce(x))(np.ones(3))
-    with pytest.raises(ShapeError, match="test_reduce.py"):
+    with pytest.raises(ShapeError, match=r"test_reduce\.py"):
         grad(lambda x: np.sum(x, axis=3))(X)
 
 

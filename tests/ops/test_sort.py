@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.errors import ControlFlowError, ShapeError, UnsupportedOperationError
 from pycograd.testing.check import checks_of
@@ -32,7 +33,9 @@ def through_every_mode(f, *operands, **options):
 
 
 @pytest.mark.parametrize("axis", [None, 0, 1, -1])
-@pytest.mark.parametrize("options", [{}, {"kind": "stable"}, {"kind": "heapsort"}, {"stable": True}, {"stable": False}])
+@pytest.mark.parametrize(
+    "options", [{}, {"kind": "stable"}, {"kind": "heapsort"}, {"stable": True}, {"stable": False}]
+)
 def test_sort_and_argsort(axis, options):
     rows = np.stack([X, -X, np.round(X)])
     for function in (np.sort, np.argsort):
@@ -45,9 +48,11 @@ def test_sort_and_argsort(axis, options):
 @pytest.mark.parametrize("axis", [None, 0, -1])
 @pytest.mark.parametrize("kth", [0, 1, -1, (0, 2), [1, 2]])
 def test_partition(axis, kth):
-    """The order on either side of an entry is NumPy's own business; what is on which side is not."""
+    """The order on either side of an entry is NumPy's own business; what is there is not."""
     found = value_of(lambda x: np.partition(x, kth, axis=axis), X)
-    places = np.take_along_axis(X if axis is not None else X.ravel(), _permutation(kth, axis), 0 if axis is None else axis)
+    places = np.take_along_axis(
+        X if axis is not None else X.ravel(), _permutation(kth, axis), 0 if axis is None else axis
+    )
     for entries in (found, places):
         same(np.sort(entries, axis=-1 if axis is None else axis), np.sort(X, axis=axis))
         at = -1 if axis is None else axis
@@ -71,7 +76,9 @@ def test_the_order_of_nans_and_of_complex_numbers():
     same(value_of(np.sort, z), np.sort(z))
     same(value_of(np.sort_complex, x), np.sort_complex(x))
     weights = np.array([1.0, 2.0, 3.0])
-    np.testing.assert_array_equal(grad(lambda z: np.real(np.sum(np.sort(z) * weights)))(z[:3])[0], [3, 2, 1])
+    np.testing.assert_array_equal(
+        grad(lambda z: np.real(np.sum(np.sort(z) * weights)))(z[:3])[0], [3, 2, 1]
+    )
 
 
 def test_gradients_and_hessians_go_where_the_entries_went():
@@ -134,7 +141,9 @@ def test_interpolation_by_searchsorted(rng):
     v = np.array([xs[2] + 0.01, xs[5] + 0.01])
     np.testing.assert_allclose(value_of(lambda v: f(v, ys), v), np.interp(v, xs, ys))
     found = grad(lambda v: np.sum(f(v, ys)))(v)[0]
-    np.testing.assert_allclose(found, (np.interp(v + 1e-6, xs, ys) - np.interp(v, xs, ys)) / 1e-6, rtol=1e-4)
+    np.testing.assert_allclose(
+        found, (np.interp(v + 1e-6, xs, ys) - np.interp(v, xs, ys)) / 1e-6, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("right", [False, True])

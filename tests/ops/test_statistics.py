@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+
 from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.testing.check import checks_of
@@ -22,10 +23,21 @@ MASK = RNG.random((3, 2, 4)) > 0.4
 MASK[:, :, 1:3] = True
 WEIGHTS = RNG.uniform(0.5, 2.0, (3, 2, 4))
 AXES = [None, 0, -1, (0, 2), (2, 0)]
-METHODS = (
-    "inverted_cdf averaged_inverted_cdf closest_observation interpolated_inverted_cdf hazen weibull"
-    " linear median_unbiased normal_unbiased lower higher midpoint nearest"
-).split()
+METHODS = [
+    "inverted_cdf",
+    "averaged_inverted_cdf",
+    "closest_observation",
+    "interpolated_inverted_cdf",
+    "hazen",
+    "weibull",
+    "linear",
+    "median_unbiased",
+    "normal_unbiased",
+    "lower",
+    "higher",
+    "midpoint",
+    "nearest",
+]
 
 
 def value_of(f, *xs):
@@ -48,7 +60,7 @@ def through_every_mode(f, *operands, **options):
             check(sample)
 
 
-# -- moments --------------------------------------------------------------------------------------
+# -- moments ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize("function", [np.mean, np.var, np.std, np.nanmean, np.nanvar, np.nanstd])
 @pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("keepdims", [False, True])
@@ -107,7 +119,10 @@ def test_masked_out_nans_do_not_reach_gradients():
         assert not holes[~MASK].any()
 
 
-@pytest.mark.parametrize("function", [np.nanmean, np.nanvar, np.nanstd, np.nansum, np.nanprod, np.nanmax, np.nanmin, np.nanmedian])
+@pytest.mark.parametrize(
+    "function",
+    [np.nanmean, np.nanvar, np.nanstd, np.nansum, np.nanprod, np.nanmax, np.nanmin, np.nanmedian],
+)
 @pytest.mark.parametrize("axis", [None, 0, (0, 2)])
 def test_nans_are_left_out(function, axis):
     f = lambda x: function(x, axis=axis)
@@ -163,7 +178,7 @@ def test_moments_of_complex_numbers_against_torch():
     np.testing.assert_allclose(found, t.grad.numpy())
 
 
-# -- average --------------------------------------------------------------------------------------
+# -- average ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "options",
     [
@@ -200,7 +215,7 @@ def test_average_of_bad_weights():
         value_of(lambda x: np.average(x, weights=np.ones(4)), X)
 
 
-# -- order statistics -------------------------------------------------------------------------------
+# -- order statistics ------------------------------------------------------------------------------
 @pytest.mark.parametrize("function", [np.median, np.nanmedian])
 @pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("keepdims", [False, True])
@@ -217,17 +232,24 @@ def test_median(function, axis, keepdims):
 def test_derivatives_of_medians():
     through_every_mode(lambda x: np.median(x, axis=2), X)
     through_every_mode(lambda x: np.nanmedian(x, axis=0), X)
-    np.testing.assert_array_equal(grad(np.median)(np.array([3.0, 1.0, 2.0, 9.0]))[0], [0.5, 0, 0.5, 0])
+    np.testing.assert_array_equal(
+        grad(np.median)(np.array([3.0, 1.0, 2.0, 9.0]))[0], [0.5, 0, 0.5, 0]
+    )
 
 
 def test_a_nan_is_the_median():
     x = np.array([[1.0, np.nan, 2.0], [3.0, 2.0, 1.0]])
     same(value_of(lambda x: np.median(x, axis=1), x), np.median(x, axis=1))
-    same(value_of(lambda x: np.quantile(x, [0.1, 0.5], axis=1), x), np.quantile(x, [0.1, 0.5], axis=1))
+    same(
+        value_of(lambda x: np.quantile(x, [0.1, 0.5], axis=1), x),
+        np.quantile(x, [0.1, 0.5], axis=1),
+    )
 
 
 @pytest.mark.parametrize("function", [np.quantile, np.nanquantile, np.percentile, np.nanpercentile])
-@pytest.mark.parametrize("q", [0.3, 0, 1.0, np.float64(0.4), [0.1, 0.8], np.array([[0.1, 0.2], [0.3, 0.99]])])
+@pytest.mark.parametrize(
+    "q", [0.3, 0, 1.0, np.float64(0.4), [0.1, 0.8], np.array([[0.1, 0.2], [0.3, 0.99]])]
+)
 @pytest.mark.parametrize("axis", [None, 1, (0, 2)])
 def test_quantiles(function, q, axis):
     if "percentile" in function.__name__:
@@ -258,7 +280,9 @@ def test_nanquantile_leaves_nans_out_row_by_row():
 
 
 def test_quantile_in_q():
-    through_every_mode(lambda x, q: np.quantile(x, q, axis=2), X, np.array([0.21, 0.55]), complex=False)
+    through_every_mode(
+        lambda x, q: np.quantile(x, q, axis=2), X, np.array([0.21, 0.55]), complex=False
+    )
     torch = pytest.importorskip("torch")
     found = grad(lambda x, q: np.sum(np.quantile(x, q) ** 2))(X, np.array([0.21, 0.55]))
     t, p = (torch.tensor(v, requires_grad=True) for v in (X, np.array([0.21, 0.55])))
@@ -280,7 +304,7 @@ def test_bad_quantiles():
         value_of(lambda x: np.quantile(x, 0.5, method="nonsense"), X)
 
 
-# -- shapes ---------------------------------------------------------------------------------------
+# -- shapes ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("function", [np.mean, np.var, np.std, np.median, np.nanmean, np.nanmedian])
 def test_symbolic_shapes(function):
     x = ShapeDtypeStruct(("B", 3), np.float32)

@@ -40,12 +40,18 @@ class Box:
 
     def __init_subclass__(cls) -> None:
         register_leaf(cls)  # of trees; the quickest kind to flatten
+        if isinstance(own := cls.__dict__.get("shape"), property):
+            cls.shape = own.setter(Box.shape.fset)  # type: ignore[attr-defined, method-assign]
 
     # -- what a kind of box must say ----------------------------------------------------------
     @property
     def shape(self) -> tuple[Any, ...]:
         """The sizes of the axes, as the user's function sees them."""
         return self.value.shape  # type: ignore[no-any-return]
+
+    @shape.setter
+    def shape(self, new: Any) -> None:
+        self.set_shape(new)  # of pycograd.ops
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -139,9 +139,10 @@ class Elementwise(Primitive):
 
     def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
         if len(values) > 1:
-            ranks = [getattr(v, "ndim", 0) - m for v, m in zip(values, mapped)]
+            # Aligned at the right, so that the batch axis stays in front of every operand's axes.
+            ranks = [(v.ndim if hasattr(v, "ndim") else 0) - m for v, m in zip(values, mapped)]
             rank = max(ranks)
-            if ranks[0] != ranks[-1] or min(ranks) != rank:
+            if min(ranks) < rank:
                 values = [
                     np.reshape(v, (size,) + (1,) * (rank - r) + v.shape[1:]) if m and r < rank else v
                     for v, m, r in zip(values, mapped, ranks)

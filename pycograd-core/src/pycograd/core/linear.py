@@ -7,12 +7,14 @@ fitted to its operand's shape and dtype, so batch axes that were broadcast need 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from pycograd.core.aval import aval_of, dtype_of, make_aval, shape_of
+from pycograd.core.box import raw
 from pycograd.core.errors import DefinitionError
 from pycograd.core.fit import fit
 from pycograd.core.primitive import Primitive, bind
@@ -332,13 +334,19 @@ def _count(chosen: Any, axis: Any, keepdims: bool, dtype: np.dtype[Any]) -> Any:
 
 def _to_chosen(ct: Any, chosen: Any, axis: Any) -> Any:
     """`ct`, its reduced axes kept as size 1, in equal shares to the chosen entries."""
-    if type(ct) is np.ndarray and type(chosen) is np.ndarray:
-        if np.count_nonzero(chosen) != ct.size:  # some tie (or no winner at all)
-            ct = ct / _count(chosen, axis, True, ct.dtype)
-        out = np.zeros(chosen.shape, ct.dtype)
-        np.copyto(out, ct, where=chosen)
-        return out
-    return np.where(chosen, ct / _count(chosen, axis, True, dtype_of(ct)), 0)
+    known = raw(chosen)
+    if type(known) is np.ndarray:
+        results = known.size // max(math.prod([chosen.shape[i] for i in axis]), 1)
+        shared = np.count_nonzero(known) != results  # some tie, or a result without a winner
+    else:
+        shared = True
+    if shared:
+        ct = ct / _count(chosen, axis, True, dtype_of(ct))
+    if type(ct) is not np.ndarray or type(chosen) is not np.ndarray:
+        return np.where(chosen, ct, 0)
+    out = np.zeros(chosen.shape, ct.dtype)
+    np.copyto(out, ct, where=chosen)
+    return out
 
 
 class General(Primitive):

@@ -19,6 +19,7 @@ from pycograd.core.errors import DefinitionError, PycogradError, ShapeError
 from pycograd.core.views import link
 
 REGISTRY: dict[str, Primitive] = {}
+_PLAIN = frozenset({np.ndarray, float, int, np.float64})  # seen at a glance to be no box
 _levels = itertools.count(1)  # process-wide: a later trace is an inner one, in threads too
 
 
@@ -37,6 +38,16 @@ class Trace:
     ) -> Any:
         """Runs `primitive` under this transform; some operand is a box of this trace."""
         raise NotImplementedError
+
+    def constant(self, value: Any) -> Any:
+        """A box for a value that does not depend on the inputs, which a later write may change."""
+        raise NotImplementedError
+
+    def settled(self, primitive: Primitive, ans: Any) -> Any:
+        """A result that is constant: plain, unless it is a view, through which can be written."""
+        if primitive.view is None or not isinstance(ans, (np.ndarray, Box)):
+            return ans
+        return self.constant(ans)
 
 
 class Primitive:
@@ -108,7 +119,7 @@ def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) 
     """Runs `primitive` on arrays and boxes."""
     top: Any = None
     for x in operands:
-        if isinstance(x, Box):
+        if type(x) not in _PLAIN and isinstance(x, Box):
             trace = x._trace
             if top is None or (trace is not top and trace.level > top.level):
                 top = trace
@@ -122,7 +133,11 @@ def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) 
     if primitive.special:
         return primitive.under(top, operands)
     out = top.process(primitive, operands, params)
-    if primitive.view is not None and isinstance(out, Box):
+    if primitive.view is not None and (isinstance(out, Box) or type(out) is np.ndarray):
+        if not isinstance(out, Box) or out._trace is not top:
+            # A constant of this transform (no tangent, no_grad): as a plain view it would write
+            # into the memory of the box, and not see what is written to the box.
+            out = top.constant(out)
         link(operands[0], out, primitive, operands, params)
     return out
 

@@ -6,7 +6,8 @@ A step is `(rule, parents, residual)`; the slot of a value is the index of the s
 - an int: `rule(ct, residual)` is the cotangent of that slot;
 - a tuple: `rule(ct, residual)` gives one cotangent per parent (None: a symbolic zero);
 - a list: `rule(ct, residual, parents, sweep)` adds to `sweep.cts` itself (indexing, projections of
-  operations with several results, checkpoints).
+  operations with several results, checkpoints). For one parent `~slot` says the same and, being no
+  container, spares the garbage collector a look at it: a loop over `x[i]` makes many.
 
 The sweep is one reverse loop; nothing points forward, so a value is freed by reference counting as
 soon as the last step that kept it is gone.
@@ -75,18 +76,18 @@ class Tape(Trace):
             values: Any = [operands[0].value]
             ans = bind(primitive, values, params)
             if modes.active and modes.watch(primitive, values, ans):
-                return ans
+                return self.settled(primitive, ans)
             return ans if primitive.zero else self.push(primitive, operands, values, _ONE, ans, params)
         values, live = [], []
         for i, x in enumerate(operands):
-            if isinstance(x, Var) and x._trace is self:
+            if (type(x) is Var or type(x) is WeakVar) and x._trace is self:
                 values.append(x.value)
                 live.append(i)
             else:
                 values.append(x)
         ans = bind(primitive, values, params)
         if modes.active and modes.watch(primitive, values, ans):
-            return ans
+            return self.settled(primitive, ans)
         if primitive.zero:
             return ans
         return self.push(primitive, operands, values, tuple(live), ans, params)
@@ -252,6 +253,9 @@ class Sweep:
             if ct is None:
                 continue
             if type(parents) is int:
+                if parents < 0:
+                    rule(ct, residual, (~parents,), self)
+                    continue
                 ct = rule(ct, residual)
                 if cts[parents] is None:
                     cts[parents] = ct

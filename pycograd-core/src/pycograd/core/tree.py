@@ -427,7 +427,6 @@ def flatten_like(treedef: TreeDef, tree: Tree, asked: str) -> list[Any]:
     leaves, found = tree_flatten(tree)
     if found is treedef or found == treedef:
         return leaves
-    aligned: list[Any] = []
 
     def differ(path: str, expected: str, got: str) -> NoReturn:
         where = f"at {path}" if path else "at the root"
@@ -436,20 +435,23 @@ def flatten_like(treedef: TreeDef, tree: Tree, asked: str) -> list[Any]:
             f" First structure: {treedef!r}; the other: {found!r}"
         )
 
-    def align(treedef: TreeDef, tree: Tree, path: str) -> None:
-        if treedef is LEAF:
-            if tree is not None and (got := tree_structure(tree)) is not LEAF:
-                differ(path, "a leaf", repr(got))
-            aligned.append(tree)
-            return
-        children = _match(treedef, tree)
-        if children is None:
-            differ(path, repr(treedef), repr(tree_structure(tree)))
-        for name, child, part in zip(treedef.names(), treedef.children, children):
-            align(child, part, _join(path, name))
+    return list(_aligned(treedef, tree, "", differ))
 
-    align(treedef, tree, "")
-    return aligned
+
+def _aligned(
+    treedef: TreeDef, tree: Tree, path: str, differ: Callable[[str, str, str], NoReturn]
+) -> Iterator[Any]:
+    """The leaves of `tree` in the order of `treedef`."""
+    if treedef is LEAF:
+        if tree is not None and (got := tree_structure(tree)) is not LEAF:
+            differ(path, "a leaf", repr(got))
+        yield tree
+        return
+    children = _match(treedef, tree)
+    if children is None:
+        differ(path, repr(treedef), repr(tree_structure(tree)))
+    for name, child, part in zip(treedef.names(), treedef.children, children):
+        yield from _aligned(child, part, _join(path, name), differ)
 
 
 def _match(treedef: TreeDef, tree: Tree) -> list[Any] | None:
@@ -514,21 +516,21 @@ def broadcast_prefix(prefix: Tree, tree: Tree, what: str = "prefix") -> list[Any
     >>> broadcast_prefix((0, None), ({"w": 1.0, "b": 2.0}, 3.0))
     [0, 0, None]
     """
-    entries: list[Any] = []
+    treedef = tree if type(tree) is TreeDef else tree_structure(tree)
+    return list(_expanded(prefix, treedef, "", what))
 
-    def expand(prefix: Tree, treedef: TreeDef, path: str) -> None:
-        if prefix is None or type(prefix) in _LEAVES or _find(type(prefix)) is None:
-            entries.extend([prefix] * treedef.num_leaves)
-            return
-        children = _match(treedef, prefix)
-        if children is None:
-            where = f" at {path}" if path else ""
-            raise TreeMismatchError(
-                f"{what}{where} is {tree_structure(prefix)!r}, which does not fit the structure"
-                f" {treedef!r}; write one entry for each child, or a single one for all of them"
-            )
-        for name, child, part in zip(treedef.names(), treedef.children, children):
-            expand(part, child, _join(path, name))
 
-    expand(prefix, tree if type(tree) is TreeDef else tree_structure(tree), "")
-    return entries
+def _expanded(prefix: Tree, treedef: TreeDef, path: str, what: str) -> Iterator[Any]:
+    """An entry of `prefix` for every leaf of `treedef`."""
+    if prefix is None or type(prefix) in _LEAVES or _find(type(prefix)) is None:
+        yield from [prefix] * treedef.num_leaves
+        return
+    children = _match(treedef, prefix)
+    if children is None:
+        where = f" at {path}" if path else ""
+        raise TreeMismatchError(
+            f"{what}{where} is {tree_structure(prefix)!r}, which does not fit the structure"
+            f" {treedef!r}; write one entry for each child, or a single one for all of them"
+        )
+    for name, child, part in zip(treedef.names(), treedef.children, children):
+        yield from _expanded(part, child, _join(path, name), what)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pycograd.core.box import Box
+from pycograd.core.box import Box, raw
 from pycograd.core.buffers import FRAME, alone, owned
 from pycograd.core.errors import AmbiguousAliasError, EscapedTracerError
 
@@ -32,7 +32,7 @@ _ndarray, _ref = np.ndarray, weakref.ref
 class Links:
     """What a box knows of its aliases. A box that is a view and has none has only its `origin`."""
 
-    __slots__ = ("origin", "views", "limit")
+    __slots__ = ("origin", "views", "limit", "moved", "reads")
 
     def __init__(self, origin: Any) -> None:
         # (base, primitive, operands after the base, params), for a view. The primitive is None
@@ -40,14 +40,17 @@ class Links:
         self.origin: tuple[Box, Any, Any, Any] | None = origin
         self.views: list[weakref.ref[Any]] = []
         self.limit = _FIRST_PRUNE
+        self.moved = False  # a write has changed the layout in memory
+        self.reads: Any = None  # what the steps that read parts of the box share (ops.index)
 
 
-_links_of = Box.links.__get__  # the slot itself: a miss does not go through __getattr__
+_slot = Box.links.__get__  # the slot itself: a miss does not go through __getattr__
 
 
-def _links(box: Box) -> Links:
+def links_of(box: Box) -> Links:
+    """The links of a box, made when first asked for."""
     try:
-        links = _links_of(box)
+        links = _slot(box)
     except AttributeError:
         links = None
     if type(links) is not Links:
@@ -57,7 +60,7 @@ def _links(box: Box) -> Links:
 
 def _origin(box: Box) -> Any:
     try:
-        links = _links_of(box)
+        links = _slot(box)
     except AttributeError:
         return None
     return links.origin if type(links) is Links else links
@@ -69,7 +72,7 @@ def link(
     """Notes that `view`, just made, was made from `base` by a view operation."""
     if not isinstance(base, Box) or base._trace is not view._trace or view is base:
         return
-    above = _links(base)
+    above = links_of(base)
     if len(above.views) >= above.limit:
         above.views = [v for v in above.views if v() is not None]
         above.limit = max(_FIRST_PRUNE, 2 * len(above.views))
@@ -80,7 +83,7 @@ def link(
 def own(copy: Box) -> Any:
     """`copy`, just made by a view operation where NumPy makes a copy: it forgets its base."""
     if (origin := _origin(copy)) is not None:
-        _links(origin[0]).views.pop()
+        links_of(origin[0]).views.pop()
         copy.links = None
     return copy
 
@@ -141,11 +144,12 @@ def change(box: Box, update: Callable[[bool], Any]) -> None:
     while (origin := _origin(chain[-1])) is not None:
         _known(origin)
         chain.append(origin[0])
-    stale: list[tuple[Box, Box]] = []  # the other live views, each with what it is a view of
-    for member, below in zip(chain, (None, *chain)):
+    root = chain[-1]
+    views: list[Box] = []
+    _collect(root, views)
+    for member in chain:
         member.rebind(member)  # what it may refuse does not depend on the value
-        _collect(member, below, stale)
-    new = update(len(chain) == 1 and not stale and exclusive(box))
+    new = update(not views and exclusive(box))
     if not isinstance(new, Box) or new._trace is not box._trace:
         raise EscapedTracerError(
             "a value of an inner transform was written into a value made outside it. Return it from"
@@ -154,25 +158,55 @@ def change(box: Box, update: Callable[[bool], Any]) -> None:
     pending = [(box, new)]
     for view in chain[:-1]:
         base, primitive, rest, params = _origin(view)
-        if base is chain[-1] and getattr(primitive, "writes_part", False):
-            # The last step, which cannot refuse, may change the base in place once the views of
+        if base is root and getattr(primitive, "writes_part", False):
+            # The last step, which cannot refuse, may change the root in place once the views of
             # it have let go.
             pending = _settle(pending)
-        new = primitive.view(base, new, *rest, **params)
+        new = _ours(base, primitive.view(base, new, *rest, **params))
         pending.append((base, new))
+    before = raw(root)
     _settle(pending)
-    for view, base in stale:
-        _, primitive, rest, params = _origin(view)
+    if not _same_layout(before, raw(root)):
+        links_of(root).moved = True
+    for view in views:  # what was written through included, so that it lies where NumPy has it
+        base, primitive, rest, params = _origin(view)
         # impl through the trace, not bind: the fresh value must not be linked as a new view
-        made = base._trace.process(primitive, (base, *rest), params)
-        ours = isinstance(made, Box) and made._trace is base._trace
-        view.rebind(made if ours else base._trace.constant(made))
+        view.rebind(_ours(base, base._trace.process(primitive, (base, *rest), params)))
 
 
 def _settle(pending: list[tuple[Box, Any]]) -> list[tuple[Box, Any]]:
     for box, new in pending:
         box.rebind(new)
     return []
+
+
+def _ours(base: Box, made: Any) -> Any:
+    """`made` as a box of the transform of `base`, to which it may be a constant."""
+    ours = isinstance(made, Box) and made._trace is base._trace
+    return made if ours else base._trace.constant(made)
+
+
+def _same_layout(before: Any, after: Any) -> bool:
+    if type(before) is not _ndarray or type(after) is not _ndarray:
+        return True
+    return before.strides == after.strides or (
+        before.flags.c_contiguous and after.flags.c_contiguous
+    )
+
+
+def in_place_layout(box: Any) -> bool:
+    """True if the value of `box` lies in memory as NumPy's would, for all that was written to it."""
+    while isinstance(box, Box):
+        try:
+            links = _slot(box)
+        except AttributeError:
+            return True
+        if type(links) is Links:
+            if links.moved:
+                return False
+            links = links.origin
+        box = links and links[0]
+    return True
 
 
 def _known(origin: Any) -> None:
@@ -184,12 +218,11 @@ def _known(origin: Any) -> None:
         )
 
 
-def _collect(base: Box, below: Box | None, stale: list[tuple[Box, Box]]) -> None:
-    """Adds the live views of `base`, apart from `below`, and their views."""
-    links = _links(base)
-    for ref in links.views:
+def _collect(base: Box, views: list[Box]) -> None:
+    """Adds the live views of `base` and theirs, each after what it is a view of."""
+    for ref in links_of(base).views:
         view = ref()
-        if view is not None and view is not below:
+        if view is not None:
             _known(_origin(view))
-            stale.append((view, base))
-            _collect(view, None, stale)
+            views.append(view)
+            _collect(view, views)

@@ -45,7 +45,7 @@ def _fused(name: str, value: Any, rule: Any, cost: str = "transcendental") -> El
     return Elementwise(name, value, [rule], dtype=_floating, cost=cost)
 
 
-# -- piecewise linear ---------------------------------------------------------------------------------
+# -- piecewise linear ------------------------------------------------------------------------------
 _relu = Elementwise(
     "relu",
     lambda x: np.maximum(x, 0),
@@ -128,7 +128,7 @@ def hardswish(x: Any) -> Any:
     return x * hardsigmoid(x)
 
 
-# -- with exponentials ----------------------------------------------------------------------------------
+# -- with exponentials -----------------------------------------------------------------------------
 def _sigmoid_value(x: Any) -> Any:
     with np.errstate(over="ignore"):  # exp(1000) is inf, the reciprocal of which is right
         return 1 / (1 + np.exp(-x))
@@ -157,7 +157,10 @@ _elu = Elementwise(
     cost="transcendental",
 )
 _softsign = _fused(
-    "softsign", lambda x: x / (1 + np.abs(x)), lambda t, x: t * np.square(1 / (1 + np.abs(x))), "cheap"
+    "softsign",
+    lambda x: x / (1 + np.abs(x)),
+    lambda t, x: t * np.square(1 / (1 + np.abs(x))),
+    "cheap",
 )
 
 
@@ -286,9 +289,9 @@ def tanh(x: Any) -> Any:
     return np.tanh(x)
 
 
-# -- gelu -----------------------------------------------------------------------------------------------
-# By tanh (Hendrycks and Gimpel 2016): x (1 + tanh(a (x + b x^3))) / 2. Beyond |x| = 10 the tanh is 1
-# to the last bit, so x is cut there and its cube cannot overflow.
+# -- gelu ------------------------------------------------------------------------------------------
+# By tanh (Hendrycks and Gimpel 2016): x (1 + tanh(a (x + b x^3))) / 2. Beyond |x| = 10 the tanh is
+# 1 to the last bit, so x is cut there and its cube cannot overflow.
 _A, _B, _CUT = math.sqrt(2 / math.pi), 0.044715, 10
 
 

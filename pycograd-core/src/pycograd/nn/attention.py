@@ -47,7 +47,7 @@ def scaled_dot_product_attention(
             f" {shape_of(q)}, {shape_of(k)} and {shape_of(v)}"
         )
     scores = (q * (1 / math.sqrt(q.shape[-1]))) @ np.matrix_transpose(k)
-    keep = np.tri(*scores.shape[-2:], dtype=bool) if causal else None
+    keep: Any = np.tri(*scores.shape[-2:], dtype=np.bool_) if causal else None
     if mask is not None:
         if dtype_of(mask).kind == "b":
             keep = mask if keep is None else keep & mask

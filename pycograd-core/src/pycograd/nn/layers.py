@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from pycograd import random
-from pycograd.core.aval import dtype_of, shape_of
-from pycograd.core.box import Box, raw
+from pycograd.core.aval import shape_of
 from pycograd.core.dtypes import current_dtype, resolve_dtype
+from pycograd.nn.arguments import integers, known
 from pycograd.transforms.custom import stop_gradient
 
 __all__ = ["dropout", "embedding", "linear", "one_hot"]
@@ -56,10 +56,10 @@ def one_hot(indices: Any, n: int, dtype: Any = None) -> Any:
     array([[0., 1., 0.],
            [1., 0., 0.]])
     """
-    indices = _indices("one_hot", indices)
-    known = raw(indices)
-    if isinstance(known, (np.ndarray, np.generic)) and np.any((known < 0) | (known >= n)):
-        raise ValueError(f"one_hot: indices from {known.min()} to {known.max()} in rows of {n}")
+    indices = integers(indices, "one_hot")
+    numbers = known(indices)
+    if numbers is not None and np.any((numbers < 0) | (numbers >= n)):
+        raise ValueError(f"one_hot: indices from {numbers.min()} to {numbers.max()}, rows of {n}")
     dtype = current_dtype() if dtype is None else resolve_dtype(dtype)
     return np.astype(np.expand_dims(indices, -1) == np.arange(n), dtype)
 
@@ -84,7 +84,7 @@ def embedding(table: Any, indices: Any, padding_idx: int | None = None) -> Any:
            [3., 4.],
            [1., 2.]])
     """
-    indices = _indices("embedding", indices)
+    indices = integers(indices, "embedding")
     rows = np.take(table, indices, axis=0)
     if padding_idx is None:
         return rows
@@ -123,10 +123,3 @@ def dropout(x: Any, p: float, training: bool = True, key: Any = None) -> Any:
         return np.zeros_like(x)
     keep = random.bernoulli(key, 1 - p, shape_of(x), bool)
     return np.where(keep, x * (1 / (1 - p)), 0)
-
-
-def _indices(name: str, indices: Any) -> Any:
-    indices = indices if isinstance(indices, Box) else np.asarray(indices)
-    if dtype_of(indices).kind not in "iu":
-        raise TypeError(f"{name}: indices are integers, not {dtype_of(indices)}")
-    return indices

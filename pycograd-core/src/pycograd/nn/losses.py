@@ -8,11 +8,11 @@ import numpy as np
 
 from pycograd.core import sizes
 from pycograd.core.aval import dtype_of, shape_of, ufunc_dtype
-from pycograd.core.box import Box, raw
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.errors import ShapeError
 from pycograd.nn.activations import sigmoid
-from pycograd.nn.softmax import floating, log_softmax, logsumexp
+from pycograd.nn.arguments import floating, integers, known
+from pycograd.nn.softmax import log_softmax, logsumexp
 from pycograd.ops.axes import axis_of
 
 __all__ = ["bce_with_logits", "cross_entropy", "mse_loss", "nll_loss"]
@@ -30,8 +30,8 @@ def cross_entropy(
 
     Arguments:
         logits: real, any shape, the classes along `axis`.
-        targets: integer labels, of the shape of `logits` without `axis`; or probabilities, floats of
-            the shape of `logits`.
+        targets: integer labels, of the shape of `logits` without `axis`; or probabilities, floats
+            of the shape of `logits`.
         axis: the axis of the classes.
         reduction: "mean" over all positions (with `ignore_index`, those that count), "sum", "none".
         label_smoothing: the share of every target that is spread over all classes.
@@ -63,8 +63,8 @@ def cross_entropy(
     if label_smoothing:
         targets = (1 - label_smoothing) * targets + label_smoothing / classes
     logs = log_softmax(logits, axis)
-    impossible = (targets == 0) & (logs == -np.inf)  # 0 log 0 = 0
-    return _reduced("cross_entropy", -np.sum(targets * np.where(impossible, 0, logs), axis), reduction)
+    logs = np.where((targets == 0) & (logs == -np.inf), 0, logs)  # 0 log 0 = 0
+    return _reduced("cross_entropy", -np.sum(targets * logs, axis), reduction)
 
 
 def nll_loss(
@@ -93,10 +93,8 @@ def nll_loss(
     >>> nll_loss(np.log(np.array([[0.25, 0.75]])), np.array([1]))
     np.float64(0.2876820724517809)
     """
-    values, targets = floating(log_probabilities, "nll_loss"), _array(targets)
+    values, targets = floating(log_probabilities, "nll_loss"), integers(targets, "nll_loss")
     axis = axis_of(axis, len(shape_of(values)), "nll_loss")
-    if dtype_of(targets).kind not in "iu":
-        raise TypeError(f"nll_loss: labels are integers, not {dtype_of(targets)}")
     picked, counts = _picked("nll_loss", values, targets, axis, ignore_index)
     return _reduced("nll_loss", -picked, reduction, counts)
 
@@ -158,7 +156,7 @@ def bce_with_logits(logits: Any, targets: Any, reduction: str = "mean") -> Any:
     return _reduced("bce_with_logits", _bce_with_logits(logits, targets), reduction)
 
 
-# -- parts ------------------------------------------------------------------------------------------------
+# -- parts -----------------------------------------------------------------------------------------
 def _array(x: Any) -> Any:
     """Lists as arrays; a Python number stays one, which adapts to the dtype it meets."""
     return np.asarray(x) if isinstance(x, (list, tuple)) else x
@@ -195,7 +193,7 @@ def _same_size(name: str, m: Any, n: Any, a: Any, b: Any) -> None:
 
 
 def _mismatch(name: str, a: Any, b: Any) -> ShapeError:
-    return ShapeError(f"{name}: shapes {a} and {b} must be equal; reshape one, nothing is broadcast")
+    return ShapeError(f"{name}: shapes {a} and {b} must be equal; nothing is broadcast")
 
 
 def _picked(
@@ -205,7 +203,7 @@ def _picked(
     shape = shape_of(values)
     expected, have = shape[:axis] + shape[axis + 1 :], shape_of(labels)
     if len(expected) != len(have):
-        raise ShapeError(f"{name}: labels of shape {have} for values of shape {shape} along {axis=}")
+        raise ShapeError(f"{name}: labels of shape {have} for values of shape {shape}, {axis=}")
     for m, n in zip(expected, have):
         _same_size(name, m, n, expected, have)
     _check_labels(name, labels, shape[axis], ignore_index)
@@ -218,14 +216,14 @@ def _picked(
 
 def _check_labels(name: str, labels: Any, classes: Any, ignore_index: int | None) -> None:
     """Refuses labels that are no class; a negative one would quietly count from the end."""
-    known = raw(labels) if isinstance(labels, Box) else labels
-    if not isinstance(known, (np.ndarray, np.generic)) or not isinstance(classes, int):
+    numbers = known(labels)
+    if numbers is None or not isinstance(classes, int):
         return
-    wrong = (known < 0) | (known >= classes)
+    wrong = (numbers < 0) | (numbers >= classes)
     if ignore_index is not None:
-        wrong &= known != ignore_index
+        wrong &= numbers != ignore_index
     if np.any(wrong):
-        label = np.asarray(known)[wrong].flat[0]
+        label = numbers[wrong].flat[0]
         raise ValueError(
             f"{name}: label {label} is not one of the {classes} classes 0 to {classes - 1};"
             " ignore_index marks positions that do not count"

@@ -8,7 +8,7 @@ import numpy as np
 
 from pycograd.core.aval import make_aval, shape_of
 from pycograd.core.linear import General
-from pycograd.nn.softmax import floating
+from pycograd.nn.arguments import floating
 from pycograd.ops.axes import axes_of
 
 __all__ = ["layer_norm"]

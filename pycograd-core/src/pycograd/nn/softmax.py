@@ -1,4 +1,4 @@
-"""`softmax`, `log_softmax` and `logsumexp`: exponentials shifted by their maximum, so none overflows."""
+"""`softmax`, `log_softmax`, `logsumexp`: exponentials less their maximum, so none overflows."""
 
 from __future__ import annotations
 
@@ -6,28 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import dtype_of, is_inexact, make_aval, shape_of
+from pycograd.core.aval import make_aval, shape_of
 from pycograd.core.linear import General, Reduction
+from pycograd.nn.arguments import floating
 from pycograd.ops.axes import axes_of
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
-
-
-def floating(x: Any, operation: str) -> Any:
-    """`x` as a real array of a floating dtype, integers as float64."""
-    if not hasattr(x, "shape"):
-        x = np.asarray(x)
-    dtype = dtype_of(x)
-    if dtype.kind == "c":
-        raise TypeError(f"{operation}: complex numbers have no order, and so no maximum")
-    return x if is_inexact(dtype) else np.astype(x, np.float64)
 
 
 def _shifted(x: Any, axis: tuple[int, ...]) -> Any:
     return x - np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)
 
 
-# -- on plain arrays ------------------------------------------------------------------------------------
+# -- on plain arrays -------------------------------------------------------------------------------
 def _softmax_value(x: Any, *, axis: tuple[int, ...]) -> Any:
     out = _shifted(x, axis)
     np.exp(out, out)
@@ -45,10 +36,10 @@ def _logsumexp_value(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     total = np.add.reduce(np.exp(x - top), axis, keepdims=True)
     with np.errstate(divide="ignore"):
         out = np.log(total) + top
-    return out if keepdims else np.squeeze(out, axis)
+    return out if keepdims else np.squeeze(out, axis)[()]
 
 
-# -- the primitives -------------------------------------------------------------------------------------
+# -- the primitives --------------------------------------------------------------------------------
 def _along(name: str, value: Any, jvp: Any, vjp: Any) -> General:
     """An operation on slices along `axis` that keeps the shape."""
 
@@ -83,7 +74,7 @@ _logsumexp = Reduction(
 )
 
 
-# -- the functions --------------------------------------------------------------------------------------
+# -- the functions ---------------------------------------------------------------------------------
 def softmax(x: Any, axis: Any = -1) -> Any:
     """`exp(x)`, divided by its sum along an axis.
 
@@ -92,8 +83,8 @@ def softmax(x: Any, axis: Any = -1) -> Any:
         axis: an int, a tuple of them, or None for all axes.
 
     Returns:
-        An array like `x` whose slices along `axis` sum to 1. An entry of -inf gets exactly 0; a slice
-        of nothing but -inf has no softmax and is nan.
+        An array like `x` whose slices along `axis` sum to 1. An entry of -inf gets exactly 0; a
+        slice of nothing but -inf has no softmax and is nan.
 
     >>> softmax(np.array([1000.0, 1000.0, -np.inf]))
     array([0.5, 0.5, 0. ])

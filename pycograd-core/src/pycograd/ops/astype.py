@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import is_inexact, shape_of
+from pycograd.core.aval import is_inexact, make_aval, shape_of
 from pycograd.core.box import Box, raw
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.errors import UnsupportedOperationError
+from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
 from pycograd.ops.complex import complex_of
@@ -28,12 +29,13 @@ _astype = Elementwise("astype", _convert, [lambda t: t], spellings=(), dtype=lam
 _to_integer = Elementwise(
     "to_integer", _convert, [None], spellings=(), dtype=lambda x, dtype: dtype
 )
-_copy = Elementwise(
+# Linear, so that a tangent is copied too: whoever copies means to write into what he copied from.
+_copy: Linear = Linear(
     "copy",
     lambda x, order: np.array(x, order=order),
-    [lambda t: t],
-    spellings=(),
-    dtype=lambda x, order: x.dtype,
+    transposes={"x": lambda ct: ct},
+    shape=lambda x, order: make_aval(x.shape, x.dtype),
+    batch=lambda size, values, mapped, order: bind(_copy, values, {"order": order}),
 )
 
 

@@ -1,7 +1,7 @@
 """Products of arrays: `matmul`, one primitive for every rank regime, and its relatives over it.
 
-The others (`dot`, `inner`, `tensordot`, `kron`, `cross`...) are written in NumPy over `matmul`,
-`multiply` and `einsum`, so they differentiate by being run.
+The others (`dot`, `inner`, `tensordot`, `kron`, `cross`...) are written in NumPy over `matmul`
+and `multiply`, so they differentiate by being run.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def _outer(x: Any, y: Any) -> Any:
     return np.einsum("i,j->ij", x, y)
 
 
-# -- matmul -------------------------------------------------------------------------------------------
-# The cotangents of x (from y) and of y (from x) by their ranks. BLAS reads transposed views in place.
+# -- matmul ----------------------------------------------------------------------------------------
+# The cotangents of x (from y) and of y (from x) by their ranks. BLAS reads transposes in place.
 _PULLS: dict[tuple[int, int], tuple[Callable[..., Any], Callable[..., Any]]] = {
     (1, 1): (lambda ct, y: ct * y, lambda ct, x: ct * x),
     (1, 2): (lambda ct, y: y @ _dense(ct), lambda ct, x: _outer(x, ct)),
@@ -208,7 +208,7 @@ def _agree(name: str, m: Any, n: Any, a: Any, b: Any) -> None:
             raise mismatch(name, a, b) from error
 
 
-# -- products of two arrays ---------------------------------------------------------------------------
+# -- products of two arrays ------------------------------------------------------------------------
 def _dot(x: Any, y: Any) -> Any:
     """`matmul` with the dtype that NumPy's `dot` family gives, which keeps bfloat16."""
     out = matmul(x, y)
@@ -278,7 +278,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
         axes_a = _axes(range(-axes, 0), rank_a, a)
         axes_b = _axes(range(axes), rank_b, b)
     if len(axes_a) != len(axes_b):
-        raise ShapeError(f"tensordot: {len(axes_a)} axes of a but {len(axes_b)} of b in axes={axes}")
+        raise ShapeError(f"tensordot: {len(axes_a)} axes of a but {len(axes_b)} of b, {axes=}")
     for i, j in zip(axes_a, axes_b):
         _agree("tensordot", a.shape[i], b.shape[j], a, b)
     free_a = [i for i in range(rank_a) if i not in axes_a]
@@ -329,18 +329,23 @@ def kron(a: Any, b: Any) -> Any:
     return np.reshape(blocks * within, [m * n for m, n in zip(shape_a, shape_b)])
 
 
-# -- vectors along an axis ----------------------------------------------------------------------------
+# -- vectors along an axis -------------------------------------------------------------------------
+_CROSSED = (2, 3) if np.lib.NumpyVersion(np.__version__) < "2.5.0" else (3,)  # lengths NumPy takes
+
+
 @spells(np.cross)
 def cross(
     a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
 ) -> Any:
-    """The cross product of 3-vectors; that of 2-vectors, deprecated in NumPy, is the z component."""
+    """The cross product of 3-vectors; of 2-vectors, gone from NumPy 2.5, its z component."""
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = np.moveaxis(_array(a), axisa, -1), np.moveaxis(_array(b), axisb, -1)
     m, n = a.shape[-1], b.shape[-1]
-    if m not in (2, 3) or n not in (2, 3):
-        raise ShapeError(f"cross: vectors of length {m} and {n}; it is defined for 3 (and 2)")
+    if m not in _CROSSED or n not in _CROSSED:
+        raise ShapeError(
+            f"cross: vectors of length {m} and {n}, not 3: pad those in a plane with 0"
+        )
     a0, a1, b0, b1 = a[..., 0], a[..., 1], b[..., 0], b[..., 1]
     z = a0 * b1 - a1 * b0
     if m == 2 or n == 2:
@@ -348,7 +353,7 @@ def cross(
             "Arrays of 2-dimensional vectors are deprecated. Use arrays of 3-dimensional vectors"
             " instead. (deprecated in NumPy 2.0)",
             DeprecationWarning,
-            stacklevel=5,
+            stacklevel=3,
         )
     if m == n == 2:
         return z
@@ -404,7 +409,7 @@ def linalg_vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     return vecdot(np.moveaxis(_array(x1), axis, -1), np.moveaxis(_array(x2), axis, -1))
 
 
-# -- np.linalg's names for functions of the last two axes ---------------------------------------------
+# -- np.linalg's names for functions of the last two axes ------------------------------------------
 @spells(np.linalg.trace)
 def linalg_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     """The sum of each matrix's diagonal."""

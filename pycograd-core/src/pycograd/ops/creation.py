@@ -194,6 +194,10 @@ def full_like(
     return full(a, a.shape if shape is None else shape, fill_value, dtype or a.dtype)
 
 
+def _listed(x: Any) -> Any:
+    return np.asarray(x) if isinstance(x, (list, tuple)) else x
+
+
 # -- evenly spaced -------------------------------------------------------------------------------
 @spells(np.linspace)
 def linspace(
@@ -211,6 +215,7 @@ def linspace(
     num = index(num)
     if num < 0:
         raise ValueError(f"linspace: the number of samples, {num}, must not be negative")
+    start, stop = _listed(start), _listed(stop)
     kind = np.result_type(start, stop)
     if not is_inexact(kind):
         kind = np.result_type(kind, 0.0)
@@ -265,6 +270,7 @@ def geomspace(
         bottom = raw(x)
         if not isinstance(bottom, ShapeDtypeStruct) and np.any(np.equal(bottom, 0)):
             raise ValueError("geomspace: a geometric sequence cannot include zero")
+    start, stop = _listed(start), _listed(stop)
     # As NumPy: without dtype= the result is float64 at least.
     kind = np.result_type(start, stop, float(num), np.zeros((), dtype))
     start, stop = (converted(x, kind) for x in (start, stop))

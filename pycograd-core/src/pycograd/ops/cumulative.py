@@ -62,8 +62,8 @@ def _next_axis(primitive: Callable[..., Any]) -> Callable[..., Any]:
     return batch
 
 
-# -- sums -----------------------------------------------------------------------------------------------
-cumsum_of = Linear(
+# -- sums ------------------------------------------------------------------------------------------
+cumsum_of: Linear = Linear(
     "cumsum",
     lambda x, axis, reverse: _run(np.add, x, axis, reverse),
     transposes={"x": lambda ct, axis, reverse: cumsum_of(ct, axis=axis, reverse=not reverse)},
@@ -72,7 +72,7 @@ cumsum_of = Linear(
 )
 
 
-# -- recurrences ------------------------------------------------------------------------------------------
+# -- recurrences -----------------------------------------------------------------------------------
 def _shift(x: Any, first: Any, axis: int, reverse: bool) -> Any:
     out = np.empty_like(x)
     ahead, behind = slice(1, None), slice(None, -1)
@@ -85,34 +85,31 @@ def _shift(x: Any, first: Any, axis: int, reverse: bool) -> Any:
 
 
 # y[k] = x[k - 1] with y[0] = first; the other way round if `reverse`.
-shift = Linear(
+shift: Linear = Linear(
     "shift",
     _shift,
     operands=("x", "first"),
     transposes={
         "x": lambda ct, axis, reverse: shift(ct, 0.0, axis=axis, reverse=not reverse),
-        "first": lambda ct, axis, reverse: np.sum(
-            np.take(ct, [-1 if reverse else 0], axis=axis)
-        ),
+        "first": lambda ct, axis, reverse: np.sum(np.take(ct, [-1 if reverse else 0], axis=axis)),
     },
     shape=_like,
     batch=lambda size, values, mapped, axis, reverse: _shift_rows(
-        size, *values, *mapped, axis=axis, reverse=reverse
+        size, values, mapped, axis, reverse
     ),
 )
 
 
-def _shift_rows(
-    size: int, x: Any, first: Any, x_mapped: bool, first_mapped: bool, axis: int, reverse: bool
-) -> Any:
-    if not x_mapped:
+def _shift_rows(size: int, values: Any, mapped: Any, axis: int, reverse: bool) -> Any:
+    x, first = values
+    if not mapped[0]:
         x = np.broadcast_to(x, (size, *shape_of(x)))
-    if not first_mapped:
+    if not mapped[1]:
         return shift(x, first, axis=axis + 1, reverse=reverse)
-    first = np.reshape(first, (size,) + (1,) * (len(shape_of(x)) - 1))
-    empty = shift(x, 0.0, axis=axis + 1, reverse=reverse)
-    unit = shift(np.zeros_like(x), 1.0, axis=axis + 1, reverse=reverse)
-    return empty + unit * cast(first, dtype_of(x))
+    # A number for each row: zeros there, and the number times an indicator of the place.
+    there = shift(np.zeros_like(x), 1.0, axis=axis + 1, reverse=reverse)
+    first = np.reshape(cast(first, dtype_of(x)), (size,) + (1,) * (len(shape_of(x)) - 1))
+    return shift(x, 0.0, axis=axis + 1, reverse=reverse) + first * there
 
 
 _FEW_ROWS = 16
@@ -183,7 +180,7 @@ def _conj(x: Any) -> Any:
     return np.conj(x) if dtype_of(x).kind == "c" else x
 
 
-# -- products -----------------------------------------------------------------------------------------------
+# -- products --------------------------------------------------------------------------------------
 def _after(x: Any, axis: int, reverse: bool) -> Any:
     return shift(x, 0.0, axis=axis, reverse=not reverse)
 
@@ -193,14 +190,16 @@ def _before(ans: Any, axis: int, reverse: bool) -> Any:
     return shift(ans, 1.0, axis=axis, reverse=reverse)
 
 
-cumprod_of = General(
+cumprod_of: General = General(
     "cumprod",
     lambda x, axis, reverse: _run(np.multiply, x, axis, reverse),
     jvp=lambda t, ans, x, axis, reverse: recurrence(
         x, t * _before(ans, axis, reverse), axis=axis, reverse=reverse
     ),
-    vjp=lambda ct, ans, x, axis, reverse: _conj(_before(ans, axis, reverse))
-    * recurrence(_conj(_after(x, axis, reverse)), ct, axis=axis, reverse=not reverse),
+    vjp=lambda ct, ans, x, axis, reverse: (
+        _conj(_before(ans, axis, reverse))
+        * recurrence(_conj(_after(x, axis, reverse)), ct, axis=axis, reverse=not reverse)
+    ),
     shape=lambda x, axis, reverse: make_aval(x.shape, _accumulated_dtype(np.multiply, x.dtype)),
     batch=_next_axis(lambda: cumprod_of),
 )
@@ -211,31 +210,31 @@ def others(x: Any, axis: tuple[int, ...]) -> Any:
     if not axis:
         return np.ones_like(x)
     first, rest = axis[0], axis[1:]
-    before, after = (
-        _before(cumprod_of(x, axis=first, reverse=r), first, r) for r in (False, True)
-    )
+    before, after = (_before(cumprod_of(x, axis=first, reverse=r), first, r) for r in (False, True))
     here = before * after
     return here * others(np.prod(x, axis=first, keepdims=True), rest) if rest else here
 
 
-# -- logarithms of sums -------------------------------------------------------------------------------------
-def _log_weights(ufunc: np.ufunc, exp: Any, ans: Any, x: Any, axis: int) -> tuple[Any, Any]:
+# -- logarithms of sums ----------------------------------------------------------------------------
+def gap(part: Any, whole: Any) -> Any:
+    """part - whole, where two equal infinities differ by 0: the logarithm of a share."""
+    same = part == whole
+    return np.where(same, 0, part) - np.where(same, 0, whole)
+
+
+def _log_weights(exp: np.ufunc, ans: Any, x: Any, axis: int) -> tuple[Any, Any]:
     """What entry k adds to the running sum k, and what remains there of the sum before it."""
     before = shift(ans, -np.inf, axis=axis, reverse=False)
-    return exp(_gap(x, ans)), exp(_gap(before, ans))
-
-
-def _gap(part: Any, whole: Any) -> Any:
-    return np.where(part == whole, 0, part - whole)  # two equal infinities differ by 0
+    return exp(gap(x, ans)), exp(gap(before, ans))
 
 
 def _log_accumulation(ufunc: np.ufunc, exp: np.ufunc) -> General:
     def jvp(t: Any, ans: Any, x: Any, axis: int) -> Any:
-        new, old = _log_weights(ufunc, exp, ans, x, axis)
+        new, old = _log_weights(exp, ans, x, axis)
         return recurrence(old, t * new, axis=axis, reverse=False)
 
     def vjp(ct: Any, ans: Any, x: Any, axis: int) -> Any:
-        new, old = _log_weights(ufunc, exp, ans, x, axis)
+        new, old = _log_weights(exp, ans, x, axis)
         return new * recurrence(_after(old, axis, False), ct, axis=axis, reverse=True)
 
     primitive = General(
@@ -249,7 +248,7 @@ def _log_accumulation(ufunc: np.ufunc, exp: np.ufunc) -> General:
     return primitive
 
 
-# -- extrema ---------------------------------------------------------------------------------------------------
+# -- extrema ---------------------------------------------------------------------------------------
 def _running_index(x: Any, axis: int, ufunc: str) -> Any:
     """Where the running extremum was first met."""
     best = getattr(np, ufunc).accumulate(x, axis)
@@ -264,7 +263,7 @@ def _running_index(x: Any, axis: int, ufunc: str) -> Any:
     return np.maximum.accumulate(np.where(fresh, count, 0), axis)
 
 
-running_index = ZeroDerivative(
+running_index: ZeroDerivative = ZeroDerivative(
     "running_index",
     _running_index,
     shape=lambda x, axis, ufunc: make_aval(x.shape, np.dtype(np.intp)),
@@ -280,7 +279,7 @@ def _extremum(ufunc: np.ufunc) -> Callable[..., Any]:
     return run
 
 
-constant_accumulation = ZeroDerivative(
+constant_accumulation: ZeroDerivative = ZeroDerivative(
     "accumulate",
     lambda x, axis, ufunc: getattr(np, ufunc).accumulate(x, axis),
     shape=lambda x, axis, ufunc: make_aval(
@@ -330,7 +329,7 @@ def accumulate(ufunc: np.ufunc, a: Any, axis: Any = 0, dtype: Any = None, out: A
     return deliver(ans if dtype is None else cast(ans, dtype), out)
 
 
-# -- NumPy's names ------------------------------------------------------------------------------------------------
+# -- NumPy's names ---------------------------------------------------------------------------------
 def _flat(a: Any, axis: Any) -> tuple[Any, Any]:
     """`a` and the axis to run along, which without an axis is that of the raveled array."""
     if isinstance(a, (list, tuple)):

@@ -26,7 +26,7 @@ from pycograd.ops.out import deliver
 _LETTERS = string.ascii_letters
 
 
-# -- the primitive ------------------------------------------------------------------------------------
+# -- the primitive ---------------------------------------------------------------------------------
 def _impl(*operands: Any, spec: str, optimize: Any) -> Any:
     return np.einsum(spec, *operands, optimize=optimize)
 
@@ -91,7 +91,7 @@ einsum_p = Variadic(
 )
 
 
-# -- the spelling -------------------------------------------------------------------------------------
+# -- the spelling ----------------------------------------------------------------------------------
 @spells(np.einsum)
 def einsum(
     *operands: Any,
@@ -127,7 +127,8 @@ def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = Fa
     def blank(x: Any) -> Any:
         return np.broadcast_to(np.zeros((), x.dtype), x.shape) if isinstance(x, np.ndarray) else x
 
-    return np.einsum_path(*map(blank, operands), optimize=optimize, einsum_call=einsum_call)  # type: ignore[call-overload]
+    path: Any = np.einsum_path
+    return path(*map(blank, operands), optimize=optimize, einsum_call=einsum_call)
 
 
 def _arguments(operands: Any) -> tuple[Any, list[Any]]:
@@ -136,9 +137,9 @@ def _arguments(operands: Any) -> tuple[Any, list[Any]]:
         raise ShapeError("einsum: no subscripts and no operands")
     if isinstance(operands[0], str):
         text = operands[0].replace(" ", "")
-        inputs, arrow, output = text.partition("->")
+        inputs, arrow, last = text.partition("->")
         terms = [_letters(term, text) for term in inputs.split(",")]
-        return (tuple(terms), _letters(output, text) if arrow else None), list(operands[1:])
+        return (tuple(terms), _letters(last, text) if arrow else None), list(operands[1:])
     pairs = len(operands) // 2
     sublists = [_integers(operands[2 * i + 1]) for i in range(pairs)]
     output = _integers(operands[-1]) if len(operands) % 2 else None
@@ -211,7 +212,8 @@ def _expanded(term: Any, rank: int, i: int, text: str) -> list[Any]:
 def _text(key: Any) -> str:
     """The subscripts as in a string, for messages."""
     inputs, output = key
-    terms = ["".join("..." if x is ... else str(x) for x in term) for term in (*inputs, output or ())]
+    words = (*inputs, output or ())
+    terms = ["".join("..." if x is ... else str(x) for x in word) for word in words]
     return ",".join(terms[:-1]) + ("" if output is None else "->" + terms[-1])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import promote
+from pycograd.core.aval import dtype_of, is_inexact, promote
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.spelling import UFUNCS, claim, spells
 from pycograd.ops.out import deliver
@@ -186,7 +186,11 @@ def clip(
     if kwargs:  # where=, dtype=, casting=: the ufuncs that clip is made of have them
         limited = a if low is None else np.maximum(a, low, **kwargs)
         return np.minimum(limited, a if high is None else high, out=out, **kwargs)
-    return deliver(_clip(a, a if low is None else low, a if high is None else high), out)
+    if is_inexact(dtype_of(a)):
+        low, high = -math.inf if low is None else low, math.inf if high is None else high
+        return deliver(_clip(a, low, high), out)
+    limited = a if low is None else np.maximum(a, low)
+    return deliver(limited if high is None else np.minimum(limited, high), out)
 
 
 # -- magnitude, sign and the parts of complex numbers ------------------------------------------------------

@@ -223,11 +223,11 @@ def unique(
 
 def _like_unique(function: Callable[..., Any], *options: bool) -> None:
     """Claims one of the functions of the array API standard, with its own type of result."""
-    result = type(function(np.zeros(1)))
 
     def found(x: Any, /) -> Any:
         parts = unique(x, *options, equal_nan=False)
-        return result(*parts) if options else parts
+        # Asked here: at import it would load numpy.ma.
+        return type(function(np.zeros(1)))(*parts) if options else parts
 
     spells(function)(found)
 

@@ -24,7 +24,7 @@ from pycograd.core.fit import fit
 from pycograd.core.linear import zeros_like
 from pycograd.core.primitive import Primitive, bind
 from pycograd.core.tape import INTO_BUFFER, Sweep, Var, accumulate
-from pycograd.core.views import exclusive, link, own, spent
+from pycograd.core.views import exclusive, link, links_of, own, spent
 from pycograd.ops.pattern import (
     ARRAY,
     Key,
@@ -228,11 +228,15 @@ def _add_back(ct: Any, residual: Any, parents: Any, sweep: Sweep) -> None:
         cts[slot] = bind(index_add, (total, ct, *arrays), params)
 
 
-def _add_basic(ct: Any, residual: Any, parents: Any, sweep: Sweep) -> None:
-    """As `_add_back` for an index without arrays: what the fast path of `getitem` records."""
-    key, shape = residual
+def _add_basic(ct: Any, key: Any, parents: Any, sweep: Sweep) -> None:
+    """As `_add_back` for an index without arrays: what the fast path of `getitem` records.
+
+    All reads of one value share `parents`, which has its shape besides its slot: fewer objects for
+    the cyclic collector to go through while a tape grows.
+    """
+    slot, shape = parents
     if type(ct) is _ndarray or isinstance(ct, _generic):
-        cts, slot = sweep.cts, parents[0]
+        cts = sweep.cts
         total = cts[slot]
         if total is None:
             total = cts[slot] = np.zeros(shape, ct.dtype)
@@ -316,10 +320,13 @@ def getitem(x: Any, key: Any) -> Any:
     if type(x) is Var and type(x._trace) is elementwise._hot and type(x.value) is _ndarray:
         kind = type(key)
         if kind is int or kind is slice or (kind is tuple and _BASIC.issuperset(map(type, key))):
-            value, tape = x.value, x._trace
+            value, tape, slot = x.value, x._trace, x.slot
             ans = value[key]
+            shared = links_of(x)
+            if shared.reads is None or shared.reads[0] != slot:
+                shared.reads = [slot, value.shape]
             steps = tape.steps
-            steps.append((_add_basic, [x.slot], (key, value.shape)))
+            steps.append((_add_basic, shared.reads, key))
             out: Var = _new(Var)
             out.value, out._trace, out.slot = ans, tape, len(steps) - 1
             if type(ans) is _ndarray:

@@ -13,18 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core import sizes
+from pycograd.core import elementwise, sizes
 from pycograd.core.aval import dtype_of, make_aval, shape_of
 from pycograd.core.box import Box
 from pycograd.core.dims import Dim
 from pycograd.core.errors import ShapeError
 from pycograd.core.fit import fit
 from pycograd.core.linear import Linear, Variadic, zeros_like
-from pycograd.core.primitive import bind
+from pycograd.core.primitive import bind, shape_error
 from pycograd.core.spelling import spells
+from pycograd.core.tape import Var
 from pycograd.ops.astype import converted
 from pycograd.ops.axes import axis_of
 from pycograd.ops.out import deliver
+
+
+_ndarray = np.ndarray
 
 
 def as_arrays(values: Any) -> list[Any]:
@@ -41,6 +45,34 @@ class _Join(Variadic):
     def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
         shapes, dtypes = [shape_of(v) for v in values], [dtype_of(v) for v in values]
         return _pull, (self.transpose, live, shapes, dtypes, params)
+
+    def of(self, parts: Sequence[Any], params: dict[str, Any]) -> Any:
+        """The joined parts; of arrays and `Var`s of one live tape recorded inline."""
+        tape: Any = None
+        values, slots, live = [], [], []
+        for i, x in enumerate(parts):
+            if type(x) is Var:
+                if tape is None:
+                    tape = x._trace
+                elif tape is not x._trace:
+                    break
+                slots.append(x.slot)
+                live.append(i)
+                x = x.value
+            if type(x) is not _ndarray:
+                break
+            values.append(x)
+        else:
+            if type(tape) is elementwise._hot:
+                try:
+                    ans = self.impl(*values, **params)
+                except ValueError:
+                    return bind(self, parts, params)  # which says what is wrong
+                rule, residual = self.vjp(values, live, ans, params)
+                return tape.record(
+                    rule, slots[0] if len(slots) == 1 else tuple(slots), residual, ans
+                )
+        return bind(self, parts, params)
 
     def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
         rows = [
@@ -64,16 +96,18 @@ def _pull(ct: Any, residual: Any) -> Any:
 
 # -- concatenate and split -----------------------------------------------------------------------
 def _concatenate_shape(*avals: Any, axis: int) -> Any:
-    first = list(avals[0].shape)
+    joined = list(avals[0].shape)
     for x in avals[1:]:
-        if len(x.shape) != len(first):
-            raise ShapeError(
-                f"concatenate: incompatible shapes {' and '.join(str(a.shape) for a in avals)}:"
-                " all must have the same number of axes"
-            )
-        for i, n in enumerate(x.shape):
-            first[i] = first[i] + n if i == axis else sizes.same_size(first[i], n, "concatenate")
-    return make_aval(tuple(first), np.result_type(*[a.dtype for a in avals]))
+        if len(x.shape) != len(joined):
+            raise shape_error("concatenate", avals, ValueError("their numbers of axes differ"))
+        try:
+            for i, n in enumerate(x.shape):
+                joined[i] = (
+                    joined[i] + n if i == axis else sizes.same_size(joined[i], n, "concatenate")
+                )
+        except ShapeError as error:
+            raise shape_error("concatenate", avals, error) from None
+    return make_aval(tuple(joined), np.result_type(*[a.dtype for a in avals]))
 
 
 def _split(x: Any, axis: int, sizes: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -132,7 +166,7 @@ def concatenate(
     ndim = len(parts[0].shape)
     if not ndim:
         raise ShapeError("concatenate: a value without axes cannot be concatenated; use np.stack")
-    return deliver(bind(_concatenate, parts, {"axis": axis_of(axis, ndim, "concatenate")}), out)
+    return deliver(_concatenate.of(parts, {"axis": axis_of(axis, ndim, "concatenate")}), out)
 
 
 def _converted(parts: list[Any], dtype: Any, casting: Any, operation: str) -> list[Any]:
@@ -171,9 +205,17 @@ def _restack(ct: Any, x: Any, axis: int) -> Any:
     return np.stack([zero if c is None else c for c in ct], axis)
 
 
+def _stack_arrays(*xs: Any, axis: int) -> Any:
+    shape = xs[0].shape
+    if any(x.shape != shape for x in xs):
+        return np.stack(xs, axis)  # which says what is wrong
+    row = (*shape[:axis], 1, *shape[axis:])
+    return np.concatenate([x.reshape(row) for x in xs], axis)  # a third of np.stack's time
+
+
 _stack = _Join(
     "stack",
-    lambda *xs, axis: np.stack(xs, axis),
+    _stack_arrays,
     transpose=lambda ct, shapes, axis: bind(unstack_, (ct,), {"axis": axis}),
     shape=_stack_shape,
 )
@@ -198,7 +240,7 @@ def stack(
     if not parts:
         raise ValueError("stack: need at least one value")
     place = axis_of(axis, len(parts[0].shape) + 1, "stack")
-    return deliver(bind(_stack, parts, {"axis": place}), out)
+    return deliver(_stack.of(parts, {"axis": place}), out)
 
 
 # -- in NumPy over these -------------------------------------------------------------------------

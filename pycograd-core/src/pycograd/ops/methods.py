@@ -13,6 +13,7 @@ import numpy as np
 from pycograd.core.box import INSTEAD, Box, raw
 from pycograd.core.errors import UnsupportedOperationError
 from pycograd.core.spelling import FUNCTIONS, UFUNCS
+from pycograd.core.views import links_of
 from pycograd.ops.astype import astype, duplicate
 from pycograd.ops.operators import update
 from pycograd.ops.shape import ravel, reshape, transpose
@@ -54,8 +55,8 @@ def _flatten(self: Box, order: str = "C") -> Any:
 
 
 def _set_shape(self: Box, shape: Any) -> None:
-    links = getattr(self, "links", None)
-    if links is not None and (links.base is not None or any(v() is not None for v in links.views)):
+    links = links_of(self)
+    if links.origin is not None or any(view() is not None for view in links.views):
         raise UnsupportedOperationError(
             "x.shape = ... of a value that is a view or has views; write y = np.reshape(x, ...)"
         )
@@ -203,6 +204,7 @@ _METHODS = {
     "flatten": _flatten,
     "item": _item,
     "tolist": _tolist,
+    "set_shape": _set_shape,
     "fill": _fill,
     "sort": _sort,
     "partition": _partition,
@@ -240,6 +242,5 @@ def install() -> None:
     for name, method in _METHODS.items():
         setattr(Box, name, method)
     for name in _NAMED_ALIKE:
-        if getattr(np, name) in FUNCTIONS:
-            setattr(Box, name, FUNCTIONS[getattr(np, name)])
+        setattr(Box, name, FUNCTIONS[getattr(np, name)])
     INSTEAD.update(_INSTEAD)

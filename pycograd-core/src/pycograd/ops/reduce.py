@@ -1,7 +1,7 @@
 """Reductions: every `ufunc.reduce` that has a meaning, and the NumPy names that are one.
 
 Each is a `Reduction`: the derivative is a weighted sum along the reduced axes, and one formula, the
-weight, is written for it. `sum` is on the hot path: a float `Var` of a live tape is recorded inline.
+weight, is written for it. `sum` is on the hot path: it records a float `Var` of a live tape inline.
 
 Conventions: ties of `max` and `min` share equally; where the result is nan the nan entries take the
 gradient; `prod` is exact with zeros (its weight is the product of the other entries).
@@ -18,7 +18,7 @@ import numpy as np
 
 from pycograd.core import modes
 from pycograd.core.aval import FLOAT32, FLOAT64, dtype_of, make_aval, shape_of
-from pycograd.core.box import Box
+from pycograd.core.box import Box, raw
 from pycograd.core.dims import Dim
 from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.core.fit import cast
@@ -26,12 +26,12 @@ from pycograd.core.linear import Reduction, ZeroDerivative
 from pycograd.core.spelling import spells
 from pycograd.core.tape import Tape, Var
 from pycograd.ops.axes import axes_of
-from pycograd.ops.cumulative import others
+from pycograd.ops.cumulative import gap, others
 from pycograd.ops.out import deliver
 
 UNSET: Any = np._NoValue  # NumPy's own default of keywords that were not given
 _new, _ndarray = object.__new__, np.ndarray
-_add_reduce = np.add.reduce
+_add_reduce: Any = np.add.reduce
 _hot: Any = Tape  # the trace type that the fast path serves; None while a mode watches operations
 
 
@@ -43,7 +43,7 @@ def _switch(on: bool) -> None:
 modes.switches.append(_switch)
 
 
-# -- the primitives -----------------------------------------------------------------------------------
+# -- the primitives --------------------------------------------------------------------------------
 @lru_cache(maxsize=1024)
 def _reduced_dtype(ufunc: np.ufunc, dtype: np.dtype[Any]) -> np.dtype[Any]:
     return ufunc.reduce(np.ones(1, dtype)).dtype  # type: ignore[no-any-return]
@@ -55,7 +55,7 @@ class _Reduction(Reduction):
     def __init__(
         self, name: str, ufunc: np.ufunc, weight: Callable[..., Any] | None, **options: Any
     ) -> None:
-        run = ufunc.reduce
+        run: Any = ufunc.reduce
         self.ufunc = ufunc
         super().__init__(
             name,
@@ -108,13 +108,10 @@ def spread(ct: Any, residual: Any) -> Any:
 def _winners(ans: Any, x: Any) -> Any:
     """The entries that made an extremum: ties share equally, a nan takes its own."""
     won = x == ans
-    if type(ans) is _ndarray and not np.isnan(ans).any():
+    known = raw(ans)
+    if isinstance(known, (_ndarray, np.generic)) and not np.isnan(known).any():
         return won  # the common case, seen on the small result
     return won | (x != x)
-
-
-def _gap(x: Any, ans: Any) -> Any:
-    return np.where(x == ans, 0, x - ans)  # two equal infinities differ by 0
 
 
 sum_of = _Sum("sum", np.add, None)
@@ -126,15 +123,11 @@ REDUCERS: dict[np.ufunc, Reduction] = {
     np.minimum: _Reduction("min", np.minimum, _winners),
     np.fmax: _Reduction("fmax_reduce", np.fmax, lambda ans, x: x == ans),
     np.fmin: _Reduction("fmin_reduce", np.fmin, lambda ans, x: x == ans),
-    np.logaddexp: _Reduction(
-        "logaddexp_reduce", np.logaddexp, lambda ans, x: np.exp(_gap(x, ans))
-    ),
+    np.logaddexp: _Reduction("logaddexp_reduce", np.logaddexp, lambda ans, x: np.exp(gap(x, ans))),
     np.logaddexp2: _Reduction(
-        "logaddexp2_reduce", np.logaddexp2, lambda ans, x: np.exp2(_gap(x, ans))
+        "logaddexp2_reduce", np.logaddexp2, lambda ans, x: np.exp2(gap(x, ans))
     ),
-    np.hypot: _Reduction(
-        "hypot_reduce", np.hypot, lambda ans, x: x / np.where(ans == 0, 1, ans)
-    ),
+    np.hypot: _Reduction("hypot_reduce", np.hypot, lambda ans, x: x / np.where(ans == 0, 1, ans)),
     np.logical_or: _Reduction("any", np.logical_or, None, zero=True),
     np.logical_and: _Reduction("all", np.logical_and, None, zero=True),
     **{
@@ -159,7 +152,7 @@ def _arg(method: str) -> Reduction:
 argmax_of, argmin_of = _arg("argmax"), _arg("argmin")
 
 # How many entries there are along some axes, where a symbolic shape leaves it open until it runs.
-axis_size = ZeroDerivative(
+axis_size: ZeroDerivative = ZeroDerivative(
     "axis_size",
     lambda x, axis, dtype: dtype.type(math.prod([shape_of(x)[i] for i in axis])),
     shape=lambda x, axis, dtype: make_aval((), dtype),
@@ -175,7 +168,7 @@ def count(x: Any, axis: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     return axis_size(x, axis=axis, dtype=dtype) if isinstance(n, Dim) else n
 
 
-# -- ufunc.reduce -----------------------------------------------------------------------------------------
+# -- ufunc.reduce ----------------------------------------------------------------------------------
 def reduce(
     ufunc: np.ufunc,
     a: Any,
@@ -239,7 +232,7 @@ def masked(a: Any, where: Any, fill: Any, name: str) -> Any:
     """`a` with `fill` in the place of the entries that a reduction leaves out."""
     if len(shape_of(where)) > len(shape_of(a)):
         raise ShapeError(
-            f"{name}: where= of shape {shape_of(where)} does not fit an array of shape {shape_of(a)}"
+            f"{name}: where= of shape {shape_of(where)} does not fit shape {shape_of(a)}"
         )
     return np.where(array(where), a, fill)
 
@@ -248,7 +241,7 @@ def _typed(value: Any, dtype: np.dtype[Any]) -> Any:
     return cast(value, dtype) if isinstance(value, Box) else np.asarray(value).astype(dtype)[()]
 
 
-# -- NumPy's names ------------------------------------------------------------------------------------------
+# -- NumPy's names ---------------------------------------------------------------------------------
 @spells(np.sum)
 def sum(
     a: Any,

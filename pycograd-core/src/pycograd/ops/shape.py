@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from pycograd.core import modes, sizes
+from pycograd.core import elementwise, sizes
 from pycograd.core.aval import ShapeDtypeStruct, make_aval, shape_of
 from pycograd.core.box import Box, raw
 from pycograd.core.dims import Dim
@@ -20,20 +20,11 @@ from pycograd.core.errors import AmbiguousAliasError, ShapeError, located
 from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
-from pycograd.core.tape import Tape, Var
-from pycograd.core.views import doubt, link
+from pycograd.core.tape import Var
+from pycograd.core.views import doubt, in_place_layout, link
 from pycograd.ops.axes import axes_of, axis_of
 
 _new, _ndarray = object.__new__, np.ndarray
-_hot: Any = Tape  # the trace type that the fast path serves; None while a mode watches operations
-
-
-def _switch(on: bool) -> None:
-    global _hot
-    _hot = Tape if on else None
-
-
-modes.switches.append(_switch)
 
 
 # -- what is known without the data --------------------------------------------------------------
@@ -57,11 +48,17 @@ def size(a: Any, axis: Any = None) -> Any:
 
 def is_contiguous(x: Any) -> bool:
     """True if the entries of `x` are known to lie in memory in C order, or if there are none."""
-    while type(x) is not _ndarray:
-        if not isinstance(x, Box):
-            return isinstance(x, ShapeDtypeStruct)
-        x = x.value
-    return x.flags.c_contiguous
+    if not in_place_layout(x):
+        return False
+    bottom = x
+    while type(bottom) is not _ndarray:
+        if not isinstance(bottom, Box):
+            return isinstance(bottom, ShapeDtypeStruct)
+        bottom = bottom.value
+    if bottom.flags.c_contiguous:
+        return True
+    rows = (0,) * (bottom.ndim - len(x.shape))  # the axes of vmap, one row of which counts
+    return bool(rows and bottom.size and bottom[rows].flags.c_contiguous)
 
 
 # -- changes of shape ------------------------------------------------------------------------------
@@ -98,7 +95,7 @@ class View(Linear):
         """The view of `x`; recorded inline for a `Var` of a live tape, as in `core.elementwise`."""
         if type(x) is Var:
             tape, value = x._trace, x.value
-            if type(tape) is _hot and type(value) is _ndarray:
+            if type(tape) is elementwise._hot and type(value) is _ndarray:
                 try:
                     ans = self.method(value, **params)
                 except ValueError:
@@ -189,7 +186,7 @@ def _memory_order(a: Any, order: str, operation: str) -> str:
         raise ValueError(f"{operation}: order must be one of 'C', 'F', 'A', 'K', not {order!r}")
     bottom = raw(a)
     flags = getattr(bottom, "flags", None)
-    if flags is not None and shape_of(bottom) == a.shape:
+    if flags is not None and in_place_layout(a) and shape_of(bottom) == a.shape:
         if flags.c_contiguous or (order == "A" and not flags.f_contiguous):
             return "C"
         if flags.f_contiguous:

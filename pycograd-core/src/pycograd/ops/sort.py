@@ -44,7 +44,7 @@ def _line(name: str, a: Any, axis: Any, order: Any) -> tuple[Any, int]:
     """`a` and the axis to sort along, which for None is that of the raveled array."""
     if order is not None:
         raise UnsupportedOperationError(
-            f"{name}: order= names fields of a structured array, which has no derivatives; leave it out"
+            f"{name}: order= names fields of a structured array; leave it out"
         )
     a = array(a)
     if axis is None:
@@ -70,9 +70,7 @@ def argsort(
 
 
 @spells(np.sort)
-def sort(
-    a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None
-) -> Any:
+def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     """The entries in ascending order along an axis."""
     a, axis = _line("sort", a, axis, order)
     return np.take_along_axis(a, argsort_of(a, axis=axis, kind=_kind("sort", kind, stable)), axis)
@@ -89,7 +87,9 @@ def _kth(name: str, kth: Any, a: Any, axis: int) -> tuple[int, ...]:
     given = [index(k) for k in (kth if isinstance(kth, (tuple, list, np.ndarray)) else [kth])]
     for k in given:
         if type(n) is int and not -n <= k < n:
-            raise ShapeError(f"{name}: kth={k} is out of bounds for shape {shape_of(a)}, axis {axis}")
+            raise ShapeError(
+                f"{name}: kth={k} is out of bounds for shape {shape_of(a)}, axis {axis}"
+            )
     return tuple(given)
 
 
@@ -128,7 +128,7 @@ def lexsort(keys: Any, axis: Any = -1) -> Any:
     return found
 
 
-# -- searching ------------------------------------------------------------------------------------------
+# -- searching -------------------------------------------------------------------------------------
 def _search_shape(a: Any, v: Any, side: str) -> Any:
     return make_aval(v.shape, _INTP)
 

@@ -1,7 +1,7 @@
 """Moments and order statistics, and the forms of every reduction that leave nans out.
 
-All of these are NumPy over the reductions and sorts. A moment under `where=` replaces what it leaves
-out before anything is computed, so a nan there reaches neither the result nor a gradient.
+All of these are NumPy over the reductions and sorts. A moment under `where=` replaces what it
+leaves out before anything is computed, so a nan there reaches neither the result nor a gradient.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pycograd.ops.reduce import sum as sum_
 _FLOAT16 = np.dtype(np.float16)
 
 
-# -- moments --------------------------------------------------------------------------------------------
+# -- moments ---------------------------------------------------------------------------------------
 def _working(a: Any, dtype: Any) -> tuple[Any, Any]:
     """The dtype to compute a mean in and that of the result: NumPy widens integers and float16."""
     have = dtype_of(a)
@@ -43,15 +43,12 @@ def _real_of(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.zeros((), dtype).real.dtype
 
 
-def _number(
-    a: Any, axes: tuple[int, ...], keepdims: Any, where: Any, dtype: np.dtype[Any]
-) -> Any:
+def _number(a: Any, axes: tuple[int, ...], keepdims: Any, where: Any, dtype: np.dtype[Any]) -> Any:
     """How many entries are reduced: a number, or one for each result under `where`."""
     dtype = _real_of(dtype)
     if where is UNSET or where is True:
         return count(a, axes, dtype)
-    mask = np.broadcast_to(where, shape_of(a))
-    return np.sum(mask, axis=axes, dtype=dtype, keepdims=keepdims)
+    return sum_(np.where(where, np.ones_like(a, dtype), 0), axes, keepdims=keepdims)
 
 
 @spells(np.mean)
@@ -99,22 +96,21 @@ def var(
     working, final = _working(a, dtype)
     axes = reduced_axes(axis, a, "var")
     keepdims = keepdims is not UNSET and bool(keepdims)
-    a = cast(a, working)
     if where is not UNSET and where is not True:
-        a = masked(a, where, cast(0.0, working), "var")
+        a = masked(a, where, cast(0.0, dtype_of(a)), "var")
     if mean is UNSET:
-        total = sum_(a, axes, keepdims=True, where=where)
-        mean = total / _number(a, axes, True, where, working)
-        off = a - mean
+        a = cast(a, working)
+        off = a - sum_(a, axes, keepdims=True, where=where) / _number(a, axes, True, where, working)
     else:
         off = a - mean
-        final = dtype_of(off)  # a mean of a wider dtype widens the result
+        if dtype is None and is_inexact(dtype_of(a)):
+            working = final = dtype_of(off)  # a mean of a wider dtype widens the result
     if dtype_of(off).kind == "c":
+        working, final = _real_of(working), _real_of(final)
         square = np.square(np.real(off)) + np.square(np.imag(off))
-        final = _real_of(final)
     else:
         square = np.square(off)
-    total = sum_(square, axes, keepdims=keepdims, where=where)
+    total = sum_(cast(square, working), axes, keepdims=keepdims, where=where)
     n = _number(square, axes, keepdims, where, working) - ddof
     free = max(n, 0) if isinstance(n, (int, float)) else np.maximum(n, 0)
     return deliver(cast(total / free, final), out)
@@ -163,8 +159,8 @@ def average(
         dtype = np.result_type(dtype_of(a), dtype_of(w))
         if not is_inexact(dtype):
             dtype = FLOAT64
-        scale = np.sum(np.broadcast_to(w, shape_of(a)), axis=axes, dtype=dtype, keepdims=keepdims)
-        zero = np.any(scale == 0)
+        scale = sum_(cast(w, dtype) * np.ones_like(a, dtype), axes, keepdims=keepdims)
+        zero: Any = np.any(scale == 0)
         if not isinstance(zero, Box) and zero:
             raise ZeroDivisionError("average: weights sum to zero, so they cannot be normalized")
         product = cast(a, dtype) * cast(w, dtype)
@@ -191,7 +187,7 @@ def _weights(w: Any, axis: Any, axes: tuple[int, ...], shape: Any) -> Any:
     return np.reshape(w, tuple([n if i in axes else 1 for i, n in enumerate(shape)]))
 
 
-# -- leaving nans out -----------------------------------------------------------------------------------------
+# -- leaving nans out ------------------------------------------------------------------------------
 @spells(np.nansum)
 def nansum(
     a: Any,
@@ -320,7 +316,7 @@ def nanstd(
 def _nan_index(find: Callable[..., Any], worst: float) -> Callable[..., Any]:
     def index(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = UNSET) -> Any:
         if is_inexact(dtype_of(a)):
-            nothing = np.any(np.all(np.isnan(a), axis=axis))
+            nothing: Any = np.any(np.all(np.isnan(a), axis=axis))
             if not isinstance(nothing, Box) and nothing:
                 raise ValueError("All-NaN slice encountered")
         return find(without_nan(a, worst), axis=axis, out=out, keepdims=keepdims)
@@ -334,7 +330,7 @@ nanargmax = spells(np.nanargmax)(_nan_index(np.argmax, -np.inf))
 nanargmin = spells(np.nanargmin)(_nan_index(np.argmin, np.inf))
 
 
-# -- order statistics -------------------------------------------------------------------------------------------
+# -- order statistics ------------------------------------------------------------------------------
 def _sorted(a: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], Any]:
     """`a` as floats with the reduced axes merged into a last one and sorted along it.
 
@@ -432,7 +428,7 @@ def _quantile(
     """`weak`: q is a Python number, which leaves the dtype of the data."""
     if dtype_of(a).kind == "c":
         raise TypeError(f"{name}: complex numbers have no order; take the real part")
-    inside = np.all((q >= 0) & (q <= 1))
+    inside: Any = np.all((q >= 0) & (q <= 1))
     if not isinstance(inside, Box) and not inside:
         raise ValueError(f"{name}: quantiles are between 0 and 1 (percentiles 0 and 100)")
     ordered, axes, n = _sorted(a, axis, name)
@@ -472,7 +468,8 @@ def _positions(name: str, n: Any, q: Any, method: str, skip_nan: bool) -> Any:
             " for rows that leave out their nans; use method='linear'"
         )
     # The quantiles of 0, 1, 2... are these indices, whatever the method.
-    return np.quantile(np.arange(float(n)), q, method=method)
+    positions: Any = np.arange(float(n))
+    return np.quantile(positions, q, method=method)  # type: ignore[call-overload]
 
 
 def _entries(ordered: Any, index: Any) -> Any:
@@ -489,8 +486,8 @@ def _between(below: Any, above: Any, part: Any) -> Any:
 
 @cache
 def _float64_is_weak() -> bool:
-    """Whether this NumPy lets a `np.float64` quantile adapt to the data, as it lets a Python one."""
-    return np.quantile(np.ones(1, np.float32), np.float64(0.5)).dtype == FLOAT32  # type: ignore[no-any-return]
+    """Whether this NumPy lets a `np.float64` adapt to the data, as it lets a Python number."""
+    return bool(np.quantile(np.ones(1, np.float32), np.float64(0.5)).dtype == FLOAT32)
 
 
 def _adapts(q: Any) -> bool:

@@ -25,7 +25,7 @@ from pycograd.ops.pattern import ARRAY, parse
 from pycograd.ops.reduce import REDUCERS, array, reduce
 
 
-# -- calls with keywords -------------------------------------------------------------------------------
+# -- calls with keywords ---------------------------------------------------------------------------
 def call(
     ufunc: np.ufunc,
     operands: Sequence[Any],
@@ -51,6 +51,8 @@ def call(
     if axes:
         run = _along(ufunc, run, **axes)
     outs = out if isinstance(out, tuple) else (out,) * ufunc.nout
+    if any(type(o) is np.ndarray and o.dtype.kind == "O" for o in outs):
+        raise plain_buffer(f"np.{ufunc.__name__}(out=...)")  # it could hold boxes, which would leak
     if where is not True:
         return _masked_call(ufunc, run, operands, where, outs, casting)
     ans = run(*operands)
@@ -78,7 +80,12 @@ def _for_loop(ufunc: np.ufunc, operands: list[Any], signature: Any, casting: Any
 
 
 def _masked_call(
-    ufunc: np.ufunc, run: Callable[..., Any], operands: list[Any], where: Any, outs: Any, casting: Any
+    ufunc: np.ufunc,
+    run: Callable[..., Any],
+    operands: list[Any],
+    where: Any,
+    outs: Any,
+    casting: Any,
 ) -> Any:
     """`where=`: entries left out keep what `out` has, and have no part in the derivative.
 
@@ -125,9 +132,7 @@ def _along(
     places = [a if isinstance(a, tuple) else (a,) for a in axes]
 
     def moved(*operands: Any) -> Any:
-        ans = run(
-            *[np.moveaxis(x, a, tuple(range(-len(a), 0))) for x, a in zip(operands, places)]
-        )
+        ans = run(*[np.moveaxis(x, a, tuple(range(-len(a), 0))) for x, a in zip(operands, places)])
         if keepdims:
             return np.expand_dims(ans, places[0])
         for place in places[ufunc.nin :]:
@@ -137,7 +142,7 @@ def _along(
     return moved
 
 
-# -- methods --------------------------------------------------------------------------------------------
+# -- methods ---------------------------------------------------------------------------------------
 def outer(ufunc: np.ufunc, operands: Sequence[Any], **kwargs: Any) -> Any:
     """`ufunc` of every entry of one operand with every entry of the other."""
     a, b = (array(x) for x in operands)
@@ -163,15 +168,13 @@ def at(ufunc: np.ufunc, operands: Sequence[Any]) -> None:
     update(a, new)
 
 
-def _in_turn(
-    name: str, run: Callable[..., Any], a: Any, index: Any, rest: Sequence[Any]
-) -> Any:
+def _in_turn(name: str, run: Callable[..., Any], a: Any, index: Any, rest: Sequence[Any]) -> Any:
     """Applies `run` in rounds, none of which names an entry twice."""
     parts = index if isinstance(index, tuple) else (index,)
     if any(isinstance(part, Box) for part in parts):
         raise UnsupportedOperationError(
-            f"{name}: indices that a transform maps have no rule, since which entries are named twice"
-            " differs between rows; np.add.at takes them"
+            f"{name}: mapped indices have no rule, since which entries are named twice differs"
+            " between rows; np.add.at takes them"
         )
     numbers = np.arange(int(np.prod(a.shape))).reshape(a.shape)[index]
     others = [np.reshape(np.broadcast_to(b, numbers.shape), -1) for b in rest]
@@ -228,8 +231,8 @@ def reduceat(
     a, starts = operands
     if isinstance(starts, Box):
         raise UnsupportedOperationError(
-            f"np.{name}: the lengths of segments must be known; its indices cannot be differentiated"
-            " or mapped values"
+            f"np.{name}: the lengths of segments must be known; its indices cannot be mapped or"
+            " differentiated values"
         )
     a, starts = array(a), np.asarray(starts, np.intp)
     axis = axis_of(axis, len(shape_of(a)), name)

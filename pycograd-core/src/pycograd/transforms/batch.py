@@ -49,7 +49,7 @@ class BatchTrace(Trace):
         else:
             values, mapped = [], []
             for x in operands:
-                if isinstance(x, Batched) and x._trace is self:
+                if type(x) is Batched and x._trace is self:
                     values.append(x.value)
                     mapped.append(x.mapped)
                 else:
@@ -94,8 +94,7 @@ class Batched(Box):
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        shape = shape_of(self.value)
-        return shape[1:] if self.mapped else shape
+        return self.value.shape[1:] if self.mapped else shape_of(self.value)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -220,6 +219,18 @@ def per_example_grad(f: Callable[..., Any], in_axes: Any = 0, **options: Any) ->
 
 # -- the steps of a call ------------------------------------------------------------------------------
 _AXES = frozenset({int, type(None)})
+
+
+def _spread_over(treedef: Any, in_axes: Any, count: int) -> list[Any]:
+    """One axis for every leaf, where each argument has a single one for all of its leaves."""
+    axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * count
+    if treedef is None:
+        return list(axes)
+    positional, by_name = treedef.children
+    spread = [a for a, tree in zip(axes, positional.children) for _ in range(tree.num_leaves)]
+    return spread + [0] * by_name.num_leaves
+
+
 _LEAVES = frozenset({np.ndarray, float, Batched})
 
 
@@ -233,10 +244,8 @@ def _axes(
             " arguments"
         )
     try:
-        if treedef is None and not isinstance(in_axes, tuple):
-            axes = [in_axes] * len(args)
-        elif treedef is None and _AXES.issuperset(map(type, in_axes)):
-            axes = list(in_axes)
+        if _AXES.issuperset(map(type, in_axes if isinstance(in_axes, tuple) else (in_axes,))):
+            axes = _spread_over(treedef, in_axes, len(args))
         else:
             axes = broadcast_prefix((in_axes, 0), (args, kwargs))
     except ValueError as error:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import aval_of, dtype_of, shape_of
-from pycograd.core.box import Box
+from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of, shape_of
+from pycograd.core.box import Box, raw
 from pycograd.core.buffers import owned
 from pycograd.core.errors import NonScalarOutputError, ShapeError, TreeMismatchError
 from pycograd.core.fit import cast
@@ -90,7 +90,7 @@ def value_and_grad(
             del out
             cts = [None] * inputs
             if slot is not None:
-                cts = pull(tape, [slot], [dtype_of(value).type(1)], inputs)
+                cts = pull(tape, [slot], [_one(value)], inputs)
         finally:
             tape.close()
         grads = [
@@ -226,6 +226,13 @@ def pull(tape: Tape, slots: Sequence[int], seeds: Sequence[Any], inputs: int) ->
     return cts
 
 
+def _one(value: Any) -> Any:
+    """The seed of a real scalar; abstract for an abstract one, so that it takes symbolic shapes."""
+    if isinstance(raw(value), ShapeDtypeStruct):
+        return np.ones((), value.dtype, like=value)
+    return dtype_of(value).type(1)
+
+
 def finish(leaf: Any, cts: list[Any], slot: int) -> Any:
     """The cotangent handed to the user: of the leaf's own type, in memory that nobody else sees."""
     ct, cts[slot] = cts[slot], None
@@ -236,7 +243,7 @@ def finish(leaf: Any, cts: list[Any], slot: int) -> Any:
     kind = type(leaf)
     if ct is None:
         if isinstance(leaf, Box):
-            return np.zeros(leaf.shape, leaf.dtype, like=leaf)
+            return np.zeros_like(leaf)
         return kind(0) if kind in (float, complex) else _typed(leaf, np.zeros(leaf.shape, leaf.dtype))
     if kind is float or kind is complex:
         return kind(ct)

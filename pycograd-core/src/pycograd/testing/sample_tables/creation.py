@@ -35,15 +35,17 @@ SAMPLES = [
         name="linspace-open",
         **_SHORT,
     ),
-    Sample("power", lambda a, b: np.logspace(a, b, 3), [_LOW, _HIGH], name="logspace", **_SHORT),
+    Sample(
+        "power", lambda a, b: np.logspace(a, b, 3), [_LOW / 2, _HIGH / 2], name="logspace", **_SHORT
+    ),
     Sample("power", lambda a, b: np.geomspace(a, b, 4), [_LOW, _HIGH], name="geomspace", **_SHORT),
     Sample("index_update", _filled, [_X], name="zeros-like", **_SHORT),
     Sample("index_update", _written_like, [_X], name="ones_like"),
     Sample("stack", lambda x: np.array([x, 2 * x], like=x), [_X], name="array-like", **_SHORT),
-    Sample("broadcast_to", lambda x: np.full((2, 2), x, like=x), [np.array(0.7)], name="full"),
+    Sample("broadcast_to", lambda x: np.full((3, 2), x, like=x), [_LOW], name="full"),
     Sample(
         "broadcast_to",
-        lambda x, v: np.full_like(x, v) * x,
+        lambda x, v: np.full_like(x + 0 * v, v) * x,  # its first argument must be the box
         [_X, np.array(0.7)],
         name="full_like",
         symbolic=False,

@@ -14,6 +14,7 @@ draw = Draw("shape")
 _X, _Y, _Z = draw.normal(2, 3), draw.normal(2, 3, 4), draw.normal(3, 1, 2, 1)
 _SQUARE = draw.normal(3, 3)
 _APART = draw.uniform(0.1, 0.4, 2, 3) + draw.integers(4, 2, 3)  # away from halves and integers
+_REAL: dict[str, Any] = {"complex": False, "dtypes": ["float32"]}
 _0D, _EMPTY = np.array(0.7), np.zeros((0, 3))
 
 
@@ -61,9 +62,7 @@ SAMPLES = [
     Sample("broadcast_to", lambda x: np.broadcast_to(x, (4, *x.shape)), [_X]),
     Sample("broadcast_to", lambda x: np.broadcast_to(x, (2, 3, 5)), [_X[:, :, None]]),
     Sample("broadcast_to", lambda x: np.broadcast_to(x, (3, 5, 2, 2)), [_Z]),
-    Sample(
-        "broadcast_to", lambda x: np.broadcast_to(x, (2, 3)), [_0D], kinks=[Kink([_0D], [6.0])]
-    ),
+    Sample("broadcast_to", lambda x: np.broadcast_to(x, (2, 3)), [_0D], kinks=[Kink([_0D], [6.0])]),
     Sample("broadcast_to", lambda x: np.broadcast_to(x, (0, 3)), [_X[0]], symbolic=False),
     Sample("broadcast_to", lambda x, y: np.broadcast_arrays(x, y), [_X, _Y[0, 0][:, None, None]]),
     Sample("broadcast_to", lambda x, y: np.meshgrid(x, y), [_X[0], _Y[0, 0]], symbolic=False),
@@ -84,9 +83,9 @@ SAMPLES = [
         name="in-batches",
     ),
     # -- dtypes
-    Sample("astype", lambda x: x.astype(np.float32), [_X], rtol=1e-1, dtypes=["float32"]),
-    Sample("astype", lambda x: x.astype(np.complex128), [_X], complex=False, dtypes=[]),
-    Sample("astype", lambda x: np.astype(x, np.longdouble), [_X], complex=False, dtypes=[]),
+    Sample("astype", lambda x: x.astype(np.float32), [_X], rtol=1e-1, **_REAL),
+    Sample("astype", lambda x: x.astype(np.complex128), [_X], **_REAL),
+    Sample("astype", lambda x: np.astype(x, np.longdouble), [_X], **_REAL),
     Sample("to_integer", lambda x: x.astype(np.int32), [_APART], complex=False),
     Sample("to_integer", lambda x: x.astype(bool) * 1.0, [_APART]),
     Sample("copy", np.copy, [_X], kinks=[_same(_EMPTY), _same(_0D)]),
@@ -94,14 +93,15 @@ SAMPLES = [
     Sample("round", np.round, [_APART]),
     Sample("round", lambda x: np.around(x, 1), [_APART + 0.02]),
     Sample("complex", lambda x, y: np.nan_to_num(x + 1j * y), [_X, _X[::-1]], complex=False),
-    Sample(
-        "complex", _bind("complex"), [_X, _X[0]], complex=False, dtypes=["float32", "float64"]
-    ),
+    Sample("complex", _bind("complex"), [_X, _X[0]], complex=False, dtypes=["float32", "float64"]),
     # -- pad: the value dispatches and not the constants, so it must be a box where they are
     Sample("pad", lambda x: np.pad(x, 1), [_X], kinks=[_same(_EMPTY), _same(_0D)]),
     Sample("pad", lambda x: np.pad(x, ((0, 2), (1, 0))), [_X]),
     Sample(
-        "pad", lambda x, v: np.pad(x + 0 * v, 2, constant_values=v), [_X, np.array(0.3)], symbolic=False
+        "pad",
+        lambda x, v: np.pad(x + 0 * v, 2, constant_values=v),
+        [_X, np.array(0.3)],
+        symbolic=False,
     ),
     Sample(
         "pad",

@@ -22,7 +22,13 @@ SAMPLES = [
     # The order on either side of the chosen entries is NumPy's own business: only these are taken.
     Sample("argpartition", lambda x: np.partition(x, 2, axis=1)[:, 2], [_X]),
     Sample("argpartition", lambda x: np.partition(x, (0, -1))[:, [0, -1]], [_X], name="several"),
-    Sample("argpartition", lambda x: np.partition(x, (0, 1, 2), axis=0), [_X], name="all", symbolic=False),
+    Sample(
+        "argpartition",
+        lambda x: np.partition(x, (0, 1, 2), axis=0),
+        [_X],
+        name="all",
+        symbolic=False,
+    ),
     *[
         Sample(
             "searchsorted",
