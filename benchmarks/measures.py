@@ -178,7 +178,7 @@ def imports(core: int, rounds: int) -> Imports:
         code = (
             "import json, os, sys, time\n"
             f"if hasattr(os, 'sched_setaffinity'): os.sched_setaffinity(0, {{{core}}})\n"
-            f"start = time.perf_counter(); import {module}; spent = time.perf_counter() - start\n"
+            f"start = time.process_time(); import {module}; spent = time.process_time() - start\n"
             "print(json.dumps([spent, list(sys.modules)]))"
         )
         command = [str(environments.bench_python()), "-c", code]

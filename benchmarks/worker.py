@@ -9,7 +9,8 @@ A request and its answer are a line of JSON each, on standard input and output:
     {"do": "time", "calls": 10}                       -> {"seconds": per call}
     {"do": "peak"}                                    -> {"bytes": at most, during one call}
 
-The first line, unasked, is {"versions": {...}}. A request that fails answers {"failed": why}.
+Seconds are the processor's: with all threads on one core that is the time of the clock, less what
+other programs took meanwhile. The first line, unasked, is {"versions": {...}}. A request that fails answers {"failed": why}.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ class Session:
         run = getattr(self.module, function)
         args = _map(self.module.array, data.arguments(function, size))
         self.call = lambda: run(*args)
-        start = time.perf_counter()
+        start = time.process_time()
         result = self.call()
-        first = time.perf_counter() - start
+        first = time.process_time() - start
         expected = getattr(by_hand, function)(*data.arguments(function, size))
         return {"first": first, "error": disagreement(result, expected)}
 
@@ -63,10 +64,10 @@ class Session:
         call = self.call
         if calls > 1:
             call()
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in repeat(None, calls):
             call()
-        return {"seconds": (time.perf_counter() - start) / calls}
+        return {"seconds": (time.process_time() - start) / calls}
 
     def peak(self) -> dict[str, int]:
         tracemalloc.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.box import Box
 from pycograd.core.dims import Dim
@@ -178,6 +179,28 @@ def test_nested_transforms():
     assert jvp(outer, (X,), (t,))[1] == pytest.approx(slope, rel=1e-6)
     with pytest.raises(EscapedTracerError):
         grad(lambda x: grad(lambda y: _leak(np.zeros(3, like=x), y))(x)[0][0, 0])(X)
+
+
+def test_outer_values_in_what_is_made_like_an_inner_one():
+    def inner(y, x):
+        total = 0.0
+        for z in (
+            np.full((2, 3), x[0, 0], like=y),
+            np.array([x[0], x[1]], like=y),
+            np.asarray(x, like=y),
+            np.fromfunction(lambda i, j: x * (i + j), (2, 3), like=y),
+        ):
+            assert z._trace is y._trace
+            z = z * 1.0 if z is x else z
+            z[0] = y[0] * x[0]
+            total = total + np.sum(z**2)
+        return total
+
+    def outer(x):
+        return np.sum(grad(inner, argnums=0)(x, x) ** 2)
+
+    np.testing.assert_allclose(grad(outer)(X)[0][0], 16 * 24 * X[0] ** 5)
+    assert jvp(outer, (X,), (np.ones((2, 3)),))[1] == pytest.approx(np.sum(16 * 24 * X[0] ** 5))
 
 
 def _leak(buffer, y):

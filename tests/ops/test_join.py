@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.dims import Dim
 from pycograd.core.errors import (
@@ -212,7 +213,7 @@ def test_rows_that_are_shared_and_rows_that_are_not():
         np.testing.assert_allclose(found, [f(row, shared) for row in rows])
 
 
-# -- symbols ------------------------------------------------------------------------------------------
+# -- symbols -------------------------------------------------------------------------------------
 def test_symbolic_sizes():
     b, n = Dim.of("B"), Dim.of("N")
     x, y = ShapeDtypeStruct(("B", 3), "float32"), ShapeDtypeStruct(("N", 3))
@@ -239,7 +240,7 @@ def test_splits_of_symbolic_sizes():
     assert [x.shape for x in ends] == [(1, 3), (Dim.of("B") - 1, 3)]
 
 
-# -- errors -------------------------------------------------------------------------------------------
+# -- errors --------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("f", "message"),
     [

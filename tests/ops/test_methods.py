@@ -6,10 +6,11 @@ import copy
 
 import numpy as np
 import pytest
+
 from pycograd.core.box import Box
 from pycograd.core.errors import (
-    ConversionError,
     ControlFlowError,
+    ConversionError,
     ShapeError,
     UnsupportedOperationError,
 )

@@ -256,6 +256,12 @@ def test_cotangents_have_their_primals_dtype(dtype):
         assert out.dtype == dtype and pullback(np.ones_like(out))[0].dtype == dtype
 
 
+def test_a_cotangent_that_is_a_python_number():
+    np.testing.assert_array_equal(vjp(np.sum, X)[1](1.0)[0], np.ones(X.shape))
+    np.testing.assert_array_equal(vjp(np.prod, np.float64([2, 3]))[1](1.0)[0], [3, 2])
+    np.testing.assert_array_equal(vjp(np.sum, X + 1j)[1](1j)[0], np.full(X.shape, 1j))
+
+
 # -- shapes ----------------------------------------------------------------------------------------
 def test_symbolic_shapes():
     x = ShapeDtypeStruct(("B", 3))

@@ -152,6 +152,34 @@ def test_casting_into_out():
     grad(h)(X)
 
 
+def test_a_result_is_broadcast_into_out():
+    def f(x):
+        wide = np.zeros((3, 4), like=x)
+        np.exp(x[0], out=wide)
+        np.add(wide, x[0], out=wide, where=MASK)
+        return wide
+
+    expected = lambda x: np.exp(x[0]) + np.where(MASK, x[0], 0)
+    np.testing.assert_allclose(value_of(f, X), expected(X))
+    np.testing.assert_allclose(
+        grad(lambda x: np.sum(f(x)))(X)[0], grad(lambda x: np.sum(expected(x)))(X)[0]
+    )
+    with pytest.raises(ShapeError):
+        value_of(lambda x: np.exp(x, out=np.zeros(4, like=x)), X)
+    with pytest.raises(TypeError, match="safe"):
+        value_of(lambda x: np.exp(x, out=np.zeros((3, 4), "f", like=x), casting="safe"), X)
+
+
+def test_python_numbers_stay_weak_under_where():
+    def f(x):
+        return np.power(x, 2.5, out=np.zeros((3, 4), np.float32, like=x), where=MASK)
+
+    same(
+        value_of(f, Y.astype(np.float32)),
+        np.where(MASK, Y.astype(np.float32) ** 2.5, np.float32(0)),
+    )
+
+
 # -- where -----------------------------------------------------------------------------------------
 DOMAIN = {  # a point outside of the domain, at which the derivative is nan or infinite
     np.log: -1.0, np.sqrt: -1.0, np.arcsin: 2.0, np.arccosh: 0.3, np.arctanh: 2.0,

@@ -7,7 +7,8 @@
 """
 
 from importlib import import_module as _import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from typing import Any as _Any
 
 from pycograd import ops as _ops  # noqa: F401  (defines every operation)
 from pycograd._version import __version__
@@ -61,7 +62,7 @@ _SINGLE = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _Any:
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in _MODULES:

@@ -41,17 +41,13 @@ class Box:
     def __init_subclass__(cls) -> None:
         register_leaf(cls)  # of trees; the quickest kind to flatten
         if isinstance(own := cls.__dict__.get("shape"), property):
-            cls.shape = own.setter(Box.shape.fset)  # type: ignore[attr-defined, method-assign]
+            cls.shape = own.setter(lambda box, new: box.set_shape(new))  # type: ignore[assignment]
 
     # -- what a kind of box must say ----------------------------------------------------------
     @property
     def shape(self) -> tuple[Any, ...]:
         """The sizes of the axes, as the user's function sees them."""
         return self.value.shape  # type: ignore[no-any-return]
-
-    @shape.setter
-    def shape(self, new: Any) -> None:
-        self.set_shape(new)  # of pycograd.ops
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -152,9 +148,10 @@ class Box:
     def __getattr__(self, name: str) -> Any:
         if name in ("shape", "dtype"):  # the property itself failed: its message needs them
             raise AttributeError(f"{type(self).__name__} holds {type(self.value).__name__}")
-        if hasattr(np.ndarray, name) and not name.startswith("__array"):
-            fix = f"; write {INSTEAD[name]}" if name in INSTEAD else ""
-            raise AttributeError(f"{name!r} has no meaning for {self._kind()}{fix}")
+        if name in INSTEAD:
+            raise AttributeError(
+                f"{name!r} has no meaning for {self._kind()}; write {INSTEAD[name]}"
+            )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:

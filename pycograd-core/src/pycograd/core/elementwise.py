@@ -43,11 +43,19 @@ _OPERANDS = ("x", "y", "z")
 _new = object.__new__
 _ndarray, _float64 = np.ndarray, np.float64
 _hot: Any = Tape  # the trace type that the fast path serves; None while a mode watches operations
+_rows: Any = None  # the box of vmap, which announces itself with serve_rows; None likewise
+_announced: Any = None
 
 
 def _switch(on: bool) -> None:
-    global _hot
-    _hot = Tape if on else None
+    global _hot, _rows
+    _hot, _rows = (Tape, _announced) if on else (None, None)
+
+
+def serve_rows(box: type) -> None:
+    """Tells the fast path of `box`, whose `.value` has its batch axis in front if `.mapped`."""
+    global _rows, _announced
+    _rows = _announced = box
 
 
 modes.switches.append(_switch)
@@ -101,10 +109,10 @@ class Elementwise(Primitive):
         return bind(self, operands, params) if params else self.fast(*operands)
 
     def _fast(self) -> Callable[..., Any]:
-        if self.ufunc is not None and not self.zero and self.real is None:
+        if not self.zero and self.real is None:
             if self.arity == 1 and self.rules[0]:
-                return _fast_unary(self, self.ufunc, self.rules[0])
-            if self.arity == 2 and all(self.rules):
+                return _fast_unary(self, self.ufunc or _on_arrays(self), self.rules[0])
+            if self.arity == 2 and all(self.rules) and self.ufunc is not None:
                 return _fast_binary(self, self.ufunc, *self.rules)  # type: ignore[arg-type]
         return lambda *operands: bind(self, [_operand(x) for x in operands], {})
 
@@ -265,8 +273,14 @@ def _operand(x: Any) -> Any:
 _SEQUENCES = (list, tuple)
 
 
+def _on_arrays(primitive: Elementwise) -> Callable[..., Any]:
+    """The implementation, called as a ufunc may be: on a box it binds."""
+    impl = primitive.impl
+    return lambda x: impl(x) if type(x) is _ndarray else bind(primitive, (x,), {})
+
+
 # -- the hot path -----------------------------------------------------------------------------------
-def _fast_unary(primitive: Elementwise, ufunc: np.ufunc, m: _Map) -> Callable[..., Any]:
+def _fast_unary(primitive: Elementwise, ufunc: Callable[..., Any], m: _Map) -> Callable[..., Any]:
     rule, keeps_ans, keeps_x = m.rule, m.keeps == (0,), m.keeps == (1,)
     residual = m.residual
 
@@ -290,6 +304,8 @@ def _fast_unary(primitive: Elementwise, ufunc: np.ufunc, m: _Map) -> Callable[..
                     out.value, out._trace, out.slot = ans, tape, len(steps) - 1
                     return out
                 return tape.push(primitive, (x,), (value,), (0,), ans, {})
+        elif type(x) is _rows and type(x.value) is _ndarray:
+            return x._trace.box(ufunc(x.value), x.mapped)
         return bind(primitive, (_operand(x),), {})
 
     return unary
@@ -325,7 +341,7 @@ def _fast_binary(
                 if kind is float or kind is int:
                     ans = operation(a, y)
                     dtype = ans.dtype
-                    if dtype is FLOAT64 or dtype is FLOAT32:
+                    if (dtype is FLOAT64 or dtype is FLOAT32) and a.dtype is dtype:
                         kept = (
                             y if keep_x == 2 else a if keep_x == 1 else ans if keep_x == 0
                             else None if keep_x == -2 else left.residual(ans, (a, y))
@@ -408,6 +424,16 @@ def _fast_binary(
                         out.value, out._trace, out.slot = ans, tape, len(steps) - 1
                         return out
                     return tape.push(primitive, (x, y), (x, b), (1,), ans, {})
+        elif type(x) is _rows and x.mapped and type(x.value) is _ndarray:
+            a = x.value
+            if type(y) is float:
+                return x._trace.box(operation(a, y), True)
+            if type(y) is _rows and y._trace is x._trace and y.mapped:
+                b = y.value
+                if type(b) is _ndarray and a.ndim == b.ndim and a.shape == b.shape:
+                    return x._trace.box(operation(a, b), True)
+        elif type(y) is _rows and y.mapped and type(x) is float and type(y.value) is _ndarray:
+            return y._trace.box(operation(x, y.value), True)
         if isinstance(x, _SEQUENCES) or isinstance(y, _SEQUENCES):
             x, y = _operand(x), _operand(y)
         return bind(primitive, (x, y), {})

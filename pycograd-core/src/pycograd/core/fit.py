@@ -45,7 +45,7 @@ def cast(ct: Any, dtype: np.dtype[Any]) -> Any:
         return ct
     if have.kind == "c" and dtype.kind != "c":
         ct = np.real(ct)
-    return np.astype(ct, dtype) if hasattr(ct, "astype") else dtype.type(ct)
+    return ct.astype(dtype) if hasattr(ct, "astype") else dtype.type(ct)
 
 
 def fit(ct: Any, shape: Shape, dtype: np.dtype[Any]) -> Any:

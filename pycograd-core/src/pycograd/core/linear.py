@@ -350,11 +350,11 @@ def _to_chosen(ct: Any, chosen: Any, axis: Any) -> Any:
 
 
 class General(Primitive):
-    """An operation whose author writes both derivatives, being of no other kind.
+    """An operation of one operand whose author writes both derivatives, being of no other kind.
 
     Arguments:
-        jvp: `jvp(t, ans, x, **params)`, for the one differentiable operand 0.
-        vjp: `vjp(ct, ans, x, **params)`, likewise; what it takes it keeps.
+        jvp: `jvp(t, ...)`: the tangent of the result, by name from `ans`, `x` and the parameters.
+        vjp: `vjp(ct, ...)`, likewise; what it names is kept.
     """
 
     def __init__(
@@ -370,23 +370,33 @@ class General(Primitive):
     ) -> None:
         super().__init__(name, impl, **options)
         self.forward, self.back = jvp, vjp
+        self.wanted = {rule: _names(rule)[1:] for rule in (jvp, vjp)}
         self.shape_rule, self.batch_rule = shape, batch
+
+    def _chosen(self, rule: Rule, x: Any, ans: Any, params: dict[str, Any]) -> dict[str, Any]:
+        known = {"ans": ans, "x": x, **params}
+        return {name: known[name] for name in self.wanted[rule]}
 
     def jvp(self, values: Any, tangents: Any, ans: Any, params: Any) -> Any:
         if tangents[0] is None:
             return None
-        return self.forward(tangents[0], ans, *values, **params)
+        return self.forward(tangents[0], **self._chosen(self.forward, values[0], ans, params))
 
     def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
-        return self._pull, (values, ans, params)
+        x = values[0]
+        return self._pull, (self._chosen(self.back, x, ans, params), shape_of(x), dtype_of(x))
 
     def _pull(self, ct: Any, residual: Any) -> Any:
-        values, ans, params = residual
-        ct = self.back(ct, ans, *values, **params)
-        return fit(ct, shape_of(values[0]), dtype_of(values[0]))
+        kept, shape, dtype = residual
+        return fit(self.back(ct, **kept), shape, dtype)
 
     def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
         return self.batch_rule(size, values, mapped, **params)
 
     def shape(self, avals: Any, params: Any) -> Any:
         return self.shape_rule(*avals, **params)
+
+
+def _names(rule: Rule) -> tuple[str, ...]:
+    code = rule.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]

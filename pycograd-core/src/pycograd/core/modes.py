@@ -46,14 +46,30 @@ def _count(change: int) -> None:
 
 @contextmanager
 def no_grad() -> Iterator[None]:
-    """Operations inside the block are constants to every enclosing `grad`."""
+    """Operations inside the block are constants to every enclosing `grad`.
+
+    >>> def f(x):
+    ...     with no_grad():
+    ...         y = x * x
+    ...     return y * x
+    >>> grad(f)(3.0)
+    (9.0,)
+    """
     with _mode(_no_grad):
         yield
 
 
 @contextmanager
 def debug_nans() -> Iterator[None]:
-    """Stops at the first operation that makes a nan, forward or backward, and names its line."""
+    """Stops at the first operation that makes a nan, forward or backward, and names its line.
+
+    Raises:
+        NanError: an operation of a function being transformed, or its derivative, made a nan.
+
+    >>> with debug_nans():
+    ...     grad(lambda x: x * x)(3.0)
+    (6.0,)
+    """
     with _mode(_debug_nans):
         yield
 

@@ -62,6 +62,8 @@ class Primitive:
 
     zero = False  # True: the derivative is zero everywhere, results are constants
     special = False  # True: `under` decides itself how it runs under a transform
+    writes_part = False  # True: the write-back of this view may change the base in place
+    copies: Callable[[Any, Any], bool] | None = None  # (result, params): True where it is no view
 
     def __init__(
         self,

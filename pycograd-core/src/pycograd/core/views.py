@@ -32,7 +32,7 @@ _ndarray, _ref = np.ndarray, weakref.ref
 class Links:
     """What a box knows of its aliases. A box that is a view and has none has only its `origin`."""
 
-    __slots__ = ("origin", "views", "limit", "moved", "reads")
+    __slots__ = ("origin", "views", "limit", "written", "moved", "reads")
 
     def __init__(self, origin: Any) -> None:
         # (base, primitive, operands after the base, params), for a view. The primitive is None
@@ -40,6 +40,7 @@ class Links:
         self.origin: tuple[Box, Any, Any, Any] | None = origin
         self.views: list[weakref.ref[Any]] = []
         self.limit = _FIRST_PRUNE
+        self.written = False  # it is a buffer being filled: small views of it hold copies
         self.moved = False  # a write has changed the layout in memory
         self.reads: Any = None  # what the steps that read parts of the box share (ops.index)
 
@@ -72,6 +73,15 @@ def link(
     """Notes that `view`, just made, was made from `base` by a view operation."""
     if not isinstance(base, Box) or base._trace is not view._trace or view is base:
         return
+    if primitive.copies is not None and primitive.copies(view, params):
+        return
+    alias(base, view, primitive, operands, params)
+
+
+def alias(
+    base: Box, view: Box, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
+) -> None:
+    """As `link`, for boxes known to be base and view."""
     above = links_of(base)
     if len(above.views) >= above.limit:
         above.views = [v for v in above.views if v() is not None]
@@ -149,7 +159,7 @@ def change(box: Box, update: Callable[[bool], Any]) -> None:
     _collect(root, views)
     for member in chain:
         member.rebind(member)  # what it may refuse does not depend on the value
-    new = update(not views and exclusive(box))
+    new = update(box is root and exclusive(box))  # true only if the views have copies
     if not isinstance(new, Box) or new._trace is not box._trace:
         raise EscapedTracerError(
             "a value of an inner transform was written into a value made outside it. Return it from"
@@ -158,7 +168,7 @@ def change(box: Box, update: Callable[[bool], Any]) -> None:
     pending = [(box, new)]
     for view in chain[:-1]:
         base, primitive, rest, params = _origin(view)
-        if base is root and getattr(primitive, "writes_part", False):
+        if base is root and primitive.writes_part:
             # The last step, which cannot refuse, may change the root in place once the views of
             # it have let go.
             pending = _settle(pending)
@@ -166,6 +176,7 @@ def change(box: Box, update: Callable[[bool], Any]) -> None:
         pending.append((base, new))
     before = raw(root)
     _settle(pending)
+    links_of(root).written = True
     if not _same_layout(before, raw(root)):
         links_of(root).moved = True
     for view in views:  # what was written through included, so that it lies where NumPy has it

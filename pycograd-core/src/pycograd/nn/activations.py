@@ -290,22 +290,22 @@ def tanh(x: Any) -> Any:
 
 
 # -- gelu ------------------------------------------------------------------------------------------
-# By tanh (Hendrycks and Gimpel 2016): x (1 + tanh(a (x + b x^3))) / 2. Beyond |x| = 10 the tanh is
-# 1 to the last bit, so x is cut there and its cube cannot overflow.
-_A, _B, _CUT = math.sqrt(2 / math.pi), 0.044715, 10
+# By tanh (Hendrycks and Gimpel 2016): x (1 + tanh u) / 2 = x sigmoid(2 u), u = a (x + b x^3). At
+# |x| = 60 the sigmoid is 0 or 1 in every dtype: x is cut there, and its cube cannot overflow.
+_A, _B, _CUT = math.sqrt(8 / math.pi), 0.044715, 60
 
 
 def _gelu_value(x: Any) -> Any:
     cut = np.clip(x, -_CUT, _CUT)
-    out = x * (0.5 + 0.5 * np.tanh(cut * (_A + (_A * _B) * (cut * cut))))
+    out = x * _sigmoid_value(cut * (_A + (_A * _B) * (cut * cut)))
     return np.asarray(out, _floating(aval_of(x)))
 
 
-def _gelu_rule(t: Any, x: Any) -> Any:
+def _gelu_rule(t: Any, ans: Any, x: Any) -> Any:
     cut = np.clip(x, -_CUT, _CUT)
     square = cut * cut
-    tanh = np.tanh(cut * (_A + (_A * _B) * square))
-    return t * (0.5 + 0.5 * (tanh + cut * (1 - tanh * tanh) * (_A + (3 * _A * _B) * square)))
+    s = _sigmoid(cut * (_A + (_A * _B) * square))
+    return t * (s + ans * (1 - s) * (_A + (3 * _A * _B) * square))
 
 
 def _normal_cdf_value(x: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,23 +15,40 @@ from pycograd.ops.axes import axes_of
 __all__ = ["layer_norm"]
 
 
-def _centred(x: Any, axis: tuple[int, ...], eps: float) -> tuple[Any, Any]:
-    """`x` less its mean, and the reciprocal of its standard deviation."""
-    x = x - np.mean(x, axis, keepdims=True)
-    return x, 1 / np.sqrt(np.mean(x * x, axis, keepdims=True) + np.asarray(eps, x.dtype))
+def _value(x: Any, *, axis: tuple[int, ...], eps: float) -> tuple[Any, Any]:
+    """`(y, scale)`: y = scale * (x - mean), scale = 1 / sqrt(variance + eps)."""
+    y = x - np.mean(x, axis, keepdims=True)
+    variance = np.mean(y * y, axis, keepdims=True)
+    scale = 1 / np.sqrt(variance + np.asarray(eps, x.dtype))
+    y *= scale
+    return y, scale
 
 
-def _value(x: Any, *, axis: tuple[int, ...], eps: float) -> Any:
-    x, scale = _centred(x, axis, eps)
-    x *= scale
-    return x
+# With m = mean(y t): dy = scale (t - mean(t) - y m), a symmetric map, and dscale = -scale^2 m.
+def _move(t: Any, y: Any, scale: Any, axis: tuple[int, ...]) -> tuple[Any, Any]:
+    m = np.mean(y * t, axis, keepdims=True)
+    return scale * (t - np.mean(t, axis, keepdims=True) - y * m), m
 
 
-def _map(t: Any, ans: Any, x: Any, *, axis: tuple[int, ...], eps: float) -> Any:
-    """With y = c / s for the centred c: dy = (t - mean(t) - y mean(y t)) / s, a symmetric map."""
-    _, scale = _centred(x, axis, eps)
-    t = t - np.mean(t, axis, keepdims=True)
-    return scale * (t - ans * np.mean(ans * t, axis, keepdims=True))
+def _jvp(t: Any, ans: Any, *, axis: tuple[int, ...]) -> tuple[Any, Any]:
+    y, scale = ans
+    dy, m = _move(t, y, scale, axis)
+    return dy, -(scale * scale) * m
+
+
+def _vjp(cts: Any, ans: Any, *, axis: tuple[int, ...]) -> Any:
+    (ct, ct_scale), (y, scale) = cts, ans
+    out = None if ct is None else _move(ct, y, scale, axis)[0]
+    if ct_scale is None:
+        return out
+    count = math.prod([y.shape[a] for a in axis])
+    part = y * (-(scale * scale) * ct_scale / count)
+    return part if out is None else out + part
+
+
+def _shape(x: Any, *, axis: tuple[int, ...], eps: float) -> tuple[Any, Any]:
+    reduced = tuple([1 if i in axis else n for i, n in enumerate(x.shape)])
+    return make_aval(x.shape, x.dtype), make_aval(reduced, x.dtype)
 
 
 def _batch(size: Any, values: Any, mapped: Any, *, axis: tuple[int, ...], eps: float) -> Any:
@@ -38,12 +56,7 @@ def _batch(size: Any, values: Any, mapped: Any, *, axis: tuple[int, ...], eps: f
 
 
 _standardize = General(
-    "standardize",
-    _value,
-    jvp=_map,
-    vjp=_map,
-    shape=lambda x, axis, eps: make_aval(x.shape, x.dtype),
-    batch=_batch,
+    "standardize", _value, jvp=_jvp, vjp=_vjp, shape=_shape, batch=_batch, multi=True
 )
 
 
@@ -65,7 +78,7 @@ def layer_norm(
     array([-1.,  1.])
     """
     x = floating(x, "layer_norm")
-    y = _standardize(x, axis=axes_of(axis, len(shape_of(x)), "layer_norm"), eps=float(eps))
+    y, _ = _standardize(x, axis=axes_of(axis, len(shape_of(x)), "layer_norm"), eps=float(eps))
     if gamma is not None:
         y = y * gamma
     return y if beta is None else y + beta

@@ -53,7 +53,7 @@ def _along(name: str, value: Any, jvp: Any, vjp: Any) -> General:
     return primitive
 
 
-def _softmax_map(t: Any, ans: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
+def _softmax_map(t: Any, ans: Any, *, axis: tuple[int, ...]) -> Any:
     """The derivative `diag(y) - y y^T`, symmetric: it moves tangents and cotangents alike."""
     weighted = ans * t
     return weighted - ans * np.sum(weighted, axis, keepdims=True)
@@ -63,8 +63,8 @@ _softmax = _along("softmax", _softmax_value, _softmax_map, _softmax_map)
 _log_softmax = _along(
     "log_softmax",
     _log_softmax_value,
-    lambda t, ans, x, axis: t - np.sum(np.exp(ans) * t, axis, keepdims=True),
-    lambda ct, ans, x, axis: ct - np.exp(ans) * np.sum(ct, axis, keepdims=True),
+    lambda t, ans, axis: t - np.sum(np.exp(ans) * t, axis, keepdims=True),
+    lambda ct, ans, axis: ct - np.exp(ans) * np.sum(ct, axis, keepdims=True),
 )
 _logsumexp = Reduction(
     "logsumexp",

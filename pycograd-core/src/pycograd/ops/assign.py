@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from pycograd.core import elementwise
 from pycograd.core.aval import dtype_of, shape_of
 from pycograd.core.box import Box
 from pycograd.core.errors import EscapedTracerError, ShapeError
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
+from pycograd.core.tape import Var
 from pycograd.core.views import change, made_by
-from pycograd.ops.index import index, index_update
+from pycograd.ops.index import index, index_update, store
 from pycograd.ops.operators import attached
 from pycograd.ops.out import plain_buffer
 from pycograd.ops.pattern import ARRAY, Key, layout, parse
@@ -29,6 +31,8 @@ from pycograd.ops.positions import along_axis, coordinates, in_bounds
 # -- y[i] = v ---------------------------------------------------------------------------------------------
 def setitem(x: Any, key: Any, value: Any) -> None:
     """`x[key] = value` for a box `x`."""
+    if type(x) is Var and type(x._trace) is elementwise._hot and store(x, key, value):
+        return None
     value = _fitting(x, value)
     mask = key[0] if type(key) is tuple and len(key) == 1 else key
     if _masks_leading(mask, x) and len(shape_of(value)) <= len(x.shape) - len(mask.shape):

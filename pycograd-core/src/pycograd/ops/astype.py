@@ -148,7 +148,8 @@ def iscomplex(x: Any) -> Any:
 @spells(np.isclose)
 def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
     """Where `|a - b| <= atol + rtol |b|`, equal infinities included."""
-    near = (np.abs(np.subtract(a, b)) <= atol + rtol * np.abs(b)) & np.isfinite(b)
+    with np.errstate(invalid="ignore"):
+        near = (np.abs(np.subtract(a, b)) <= atol + rtol * np.abs(b)) & np.isfinite(b)
     close = near | np.equal(a, b)
     return close | (np.isnan(a) & np.isnan(b)) if equal_nan else close
 

@@ -20,6 +20,7 @@ from pycograd.core.errors import ConversionError
 from pycograd.core.spelling import creates, spells
 from pycograd.core.views import own
 from pycograd.ops.astype import converted, duplicate
+from pycograd.ops.operators import attached
 from pycograd.ops.shape import broadcast_to, is_contiguous, sizes_of
 
 
@@ -28,8 +29,7 @@ def constant(like: Any, make: Callable[[], Any], shape: Any, dtype: Any) -> Any:
 
     Where data do not exist (an abstract evaluation) nothing is made.
     """
-    while isinstance(like, Box) and like._trace.differentiates and not is_inexact(dtype):
-        like = like.value
+    like = _holder(like, dtype)
     if not isinstance(like, Box):
         return make()
     bottom = like
@@ -41,8 +41,19 @@ def constant(like: Any, make: Callable[[], Any], shape: Any, dtype: Any) -> Any:
     return abstract if bottom is like else like._trace.constant(abstract)
 
 
-def _boxed(like: Box, made: Any) -> Any:
-    return made if isinstance(made, Box) else constant(like, lambda: made, made.shape, made.dtype)
+def _boxed(like: Any, made: Any) -> Any:
+    """`made`, an array or a box of an outer transform, as a box of the transform of `like`."""
+    if not isinstance(made, Box):
+        return constant(like, lambda: made, made.shape, made.dtype)
+    like = _holder(like, made.dtype)
+    return attached(like, made) if isinstance(like, Box) else made
+
+
+def _holder(like: Any, dtype: Any) -> Any:
+    """The innermost value under `like` whose transform has boxes of this dtype."""
+    while isinstance(like, Box) and like._trace.differentiates and not is_inexact(dtype):
+        like = like.value
+    return like
 
 
 # -- like= ---------------------------------------------------------------------------------------
@@ -73,7 +84,7 @@ def full(
     sizes = sizes_of(shape)
     if isinstance(fill_value, Box):
         filled = own(broadcast_to(fill_value, sizes))
-        return filled if dtype is None else converted(filled, dtype)
+        return _boxed(like, filled if dtype is None else converted(filled, dtype))
     fill = np.asarray(fill_value)
     if dtype is None:
         dtype = current_dtype() if type(fill_value) is float else fill.dtype
@@ -88,11 +99,12 @@ def array(
     """Numbers, boxes and nested lists of them as one value."""
     made = _gathered(object)
     if not isinstance(made, Box):
-        made = _boxed(like, np.array(made, dtype))
+        made = np.array(made, dtype)
     elif dtype is not None and made.dtype != dtype:
         made = converted(made, dtype)
     elif made is object and copy:
         made = duplicate(made)
+    made = _boxed(like, made)
     missing = ndmin - len(made.shape)
     return np.expand_dims(made, tuple(range(missing))) if missing > 0 else made
 

@@ -30,6 +30,11 @@ from pycograd.ops.out import deliver
 UNSET: Any = np._NoValue  # NumPy's own default of keywords that were not given
 
 
+def array(a: Any) -> Any:
+    """A list given beside a box, as the array that NumPy makes of it."""
+    return np.asarray(a) if isinstance(a, (list, tuple)) else a
+
+
 def _along(axis: int, part: Any) -> tuple[Any, ...]:
     """The index that takes `part` of one axis and all of the others."""
     return (slice(None),) * axis + (part,)
@@ -46,7 +51,7 @@ def _run(ufunc: np.ufunc, x: Any, axis: int, reverse: bool) -> Any:
 
 @lru_cache(maxsize=1024)
 def _accumulated_dtype(ufunc: np.ufunc, dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return ufunc.accumulate(np.ones(1, dtype)).dtype
+    return ufunc.accumulate(np.ones(1, dtype)).dtype  # type: ignore[no-any-return]
 
 
 def _like(x: ShapeDtypeStruct, *others: Any, **params: Any) -> ShapeDtypeStruct:
@@ -319,8 +324,7 @@ def accumulate(ufunc: np.ufunc, a: Any, axis: Any = 0, dtype: Any = None, out: A
             f"np.{name} has no rule for differentiated values; those that have are"
             f" {', '.join(sorted(f.__name__ for f in ACCUMULATORS))}"
         )
-    if isinstance(a, (list, tuple)):
-        a = np.asarray(a)
+    a = array(a)
     axis = axis_of(axis, len(shape_of(a)), name)
     if dtype is not None:
         dtype = np.dtype(dtype)
@@ -332,11 +336,9 @@ def accumulate(ufunc: np.ufunc, a: Any, axis: Any = 0, dtype: Any = None, out: A
 # -- NumPy's names ---------------------------------------------------------------------------------
 def _flat(a: Any, axis: Any) -> tuple[Any, Any]:
     """`a` and the axis to run along, which without an axis is that of the raveled array."""
-    if isinstance(a, (list, tuple)):
-        a = np.asarray(a)
-    if axis is None:
-        return np.reshape(a, -1), 0
-    return a, axis
+    a = array(a)
+    whole = axis is None or (shape_of(a) == () and axis in (0, -1))
+    return (np.reshape(a, -1), 0) if whole else (a, axis)
 
 
 @spells(np.cumsum)
@@ -367,8 +369,7 @@ def nancumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> 
 
 def without_nan(a: Any, fill: Any) -> Any:
     """`a` with `fill` in the place of every nan."""
-    if isinstance(a, (list, tuple)):
-        a = np.asarray(a)
+    a = array(a)
     return np.where(np.isnan(a), fill, a) if dtype_of(a).kind in "fcV" else a
 
 
@@ -407,6 +408,7 @@ if hasattr(np, "cumulative_sum"):  # NumPy 2.1
 @spells(np.diff)
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = UNSET, append: Any = UNSET) -> Any:
     """Differences of neighbours along an axis, taken `n` times."""
+    a = array(a)
     if n == 0:
         return a
     if n < 0:
@@ -433,7 +435,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = UNSET, append: Any =
 @spells(np.ediff1d)
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     """Differences of neighbours of the raveled array, between given ends."""
-    ary = np.reshape(ary, -1)
+    ary = np.reshape(array(ary), -1)
     dtype = dtype_of(ary)
     parts = [ary[1:] - ary[:-1]]
     for name, end, at in (("to_begin", to_begin, 0), ("to_end", to_end, len(parts))):
@@ -447,8 +449,7 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
 @spells(*[getattr(np, n) for n in ("trapezoid", "trapz") if hasattr(np, n)])
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """The integral of samples by the trapezoidal rule."""
-    if isinstance(y, (list, tuple)):
-        y = np.asarray(y)
+    y = array(y)
     shape = shape_of(y)
     axis = axis_of(axis, len(shape), "trapezoid")
     ahead, behind = _along(axis, slice(1, None)), _along(axis, slice(None, -1))

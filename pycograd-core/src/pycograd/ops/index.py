@@ -24,7 +24,7 @@ from pycograd.core.fit import fit
 from pycograd.core.linear import zeros_like
 from pycograd.core.primitive import Primitive, bind
 from pycograd.core.tape import INTO_BUFFER, Sweep, Var, accumulate
-from pycograd.core.views import exclusive, link, links_of, own, spent
+from pycograd.core.views import alias, exclusive, links_of, spent
 from pycograd.ops.pattern import (
     ARRAY,
     Key,
@@ -43,8 +43,12 @@ _FEW = 32  # entries, for which NumPy's own loop is as fast as any other
 
 
 # -- on plain arrays --------------------------------------------------------------------------------------
-def _take(x: Any, *arrays: Any, key: Key, unique: bool = False) -> Any:
-    if len(key) == 1 and arrays and x.ndim > 1 and arrays[0].dtype.kind != "b":
+def _index(x: Any, *, key: Key, fresh: bool = False) -> Any:
+    return x[key].copy() if fresh else x[key]
+
+
+def _gather(x: Any, *arrays: Any, key: Key, unique: bool = False) -> Any:
+    if len(key) == 1 and x.ndim > 1 and arrays[0].dtype.kind != "b":
         return x.take(arrays[0], 0)  # rows: twice as fast
     return x[filled(key, arrays)]
 
@@ -91,16 +95,17 @@ def _index_update(
 
 # -- the kinds --------------------------------------------------------------------------------------------
 class Read(Primitive):
-    """`x[key]`, linear in operand 0; the others are index arrays."""
+    """`x[key]`, linear in operand 0; the others are index arrays.
 
-    writes_part = True  # core.views: its write-back may change the base in place
+    `fresh=True` of a basic index asks for a copy: so that who keeps it does not keep the buffer.
+    """
 
     def jvp(self, values: Any, tangents: Any, ans: Any, params: Any) -> Any:
         t = tangents[0]
         return None if t is None else bind(self, (t, *values[1:]), params)
 
     def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
-        return _add_back, (values[1:], params, shape_of(values[0]))
+        return _add_back, (values[1:], _only(params, "key", "unique"), shape_of(values[0]))
 
     def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
         x, *arrays = values
@@ -108,7 +113,10 @@ class Read(Primitive):
         key, arrays, source, destination = batched(
             size, one, params["key"], arrays, mapped[1:], mapped[0]
         )
-        out = bind(self, (x, *arrays), {**params, "key": key})
+        params = {**params, "key": key}
+        if not arrays and one.ndim == 0:
+            params["fresh"] = True  # one number in each row
+        out = bind(self, (x, *arrays), params)
         return out if source == destination else np.moveaxis(out, source, destination)
 
     def shape(self, avals: Any, params: Any) -> Any:
@@ -250,12 +258,14 @@ def _add_basic(ct: Any, key: Any, parents: Any, sweep: Sweep) -> None:
     _add_back(ct, ((), {"key": _tuple(key)}, shape), parents, sweep)
 
 
-def _clear(ct: Any, residual: Any, parents: Any, sweep: Sweep) -> None:
+def _clear(
+    ct: Any, residual: Any, parents: Any, sweep: Sweep, holders: int = FRAME
+) -> None:
     """What was overwritten gets nothing, what was written the cotangent of its place."""
     live, y, arrays, params = residual
     params = _only(params, "key", "unique")
-    # Asked before the entries are taken, which may be a view; the sweep holds it besides us.
-    in_place = owned(ct, FRAME) if type(ct) is _ndarray else spent(ct, FRAME)
+    # Asked before the entries are taken, which may be a view. The sweep holds it besides us.
+    in_place = owned(ct, holders) if type(ct) is _ndarray else spent(ct, holders)
     part = None
     if live[-1] == 1:
         part = _entries(ct, arrays, params)
@@ -270,6 +280,26 @@ def _clear(ct: Any, residual: Any, parents: Any, sweep: Sweep) -> None:
         deposit(sweep, parents[0], bind(index_update, (ct, 0, *arrays), params))
     if part is not None:
         deposit(sweep, parents[-1], part)
+
+
+def _clear_basic(ct: Any, residual: Any, parents: Any, sweep: Sweep) -> None:
+    """As `_clear`, for what the fast path of `store` records."""
+    key, shape = residual
+    slot, source = parents
+    if type(ct) is not _ndarray:
+        y = make_aval(shape, dtype_of(ct))
+        live = (0,) if source is None else (0, 1)
+        return _clear(ct, (live, y, (), {"key": _tuple(key)}), parents, sweep, 2 * FRAME)
+    if not owned(ct, FRAME):
+        ct = np.array(ct)
+    if source is not None:
+        part = ct[key]
+        if type(part) is _ndarray:
+            part = part.copy() if shape else part.sum()
+        deposit(sweep, source, part)
+    ct[key] = 0
+    deposit(sweep, slot, ct)
+    return None
 
 
 def _last(part: Any, shape: Any, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -294,25 +324,43 @@ def deposit(sweep: Sweep, slot: int, ct: Any) -> None:
         accumulate(sweep.cts, slot, ct)
 
 
-INTO_BUFFER.update((_add_back, _add_basic, _clear))
+INTO_BUFFER.update((_add_back, _clear))
 
 
 # -- the primitives ---------------------------------------------------------------------------------------
-def _write_back(base: Any, new: Any, key: Key) -> Any:
+def _write_back(base: Any, new: Any, key: Key, fresh: bool = False) -> Any:
     params = {"key": key, "in_place": True} if exclusive(base) else {"key": key}
     return bind(index_update, (base, new), params)
 
 
-index = Read("index", _take, view=_write_back)
-gather = Read("gather", _take, cost="memory")
+def _is_copy(out: Any, params: Any) -> bool:
+    return "fresh" in params or (not out.shape and _only_ints(params["key"]))
+
+
+index = Read("index", _index, view=_write_back)
+index.writes_part, index.copies = True, _is_copy
+gather = Read("gather", _gather, cost="memory")
 scatter = Scatter("scatter", _scatter, cost="memory")
 index_add = IndexAdd("index_add", _index_add, cost="memory")
 index_update = IndexUpdate("index_update", _index_update, cost="memory")
 
 
-# -- what users write -------------------------------------------------------------------------------------
+# -- reading and writing entries --------------------------------------------------------------------------
 def _tuple(key: Any) -> Key:
     return key if type(key) is tuple else (key,)
+
+
+def _only_ints(key: Key) -> bool:
+    return all([type(entry) is int for entry in key])
+
+
+def _is_row(x: Any, bottom: Any, key: Key) -> bool:
+    """True for a row of a buffer that is being filled.
+
+    Such a row is taken as a copy: kept by a later step as it is, it does not keep the buffer, which
+    the next write may then change in place. It is a view of the box all the same (`core.views`).
+    """
+    return links_of(x).written and bottom.flags.c_contiguous and _only_ints(key)
 
 
 def getitem(x: Any, key: Any) -> Any:
@@ -330,22 +378,57 @@ def getitem(x: Any, key: Any) -> Any:
             out: Var = _new(Var)
             out.value, out._trace, out.slot = ans, tape, len(steps) - 1
             if type(ans) is _ndarray:
-                link(x, out, index, (x,), {"key": _tuple(key)})
+                key = _tuple(key)
+                if _is_row(x, value, key):
+                    out.value = ans.copy()
+                alias(x, out, index, (x,), {"key": key})
             return out
     return read(x, key)
 
 
 def read(x: Any, key: Any) -> Any:
     """`x[key]` where `x` is a box, or a plain array and there are boxes in `key`."""
-    shape = shape_of(x)
-    key, arrays, unique = parse(key, shape)
+    key, arrays, unique = parse(key, shape_of(x))
     if arrays:
         params = {"key": key, "unique": True} if unique else {"key": key}
         return bind(gather, (x, *arrays), params)
-    out = bind(index, (x,), {"key": key})
-    if len(key) == len(shape) and isinstance(out, Box) and all(type(e) is int for e in key):
-        own(out)  # a scalar, not a view
-    return out
+    bottom = raw(x)
+    if isinstance(x, Box) and type(bottom) is _ndarray and len(key) < len(x.shape):
+        if _is_row(x, bottom, key):
+            row = bind(index, (x,), {"key": key, "fresh": True})
+            alias(x, row, index, (x,), {"key": key})
+            return row
+    return bind(index, (x,), {"key": key})
+
+
+def store(x: Any, key: Any, value: Any) -> bool:
+    """`x[key] = value` in the buffer of `x`, if nobody else sees that and the key is basic.
+
+    The fast path of assignment: one number, or one row, at a time. False: nothing was done.
+    """
+    kind = type(key)
+    if not (kind is int or (kind is tuple and _BASIC.issuperset(map(type, key)))):
+        return False
+    tape, target, links = x._trace, x.value, links_of(x)
+    links.written = True
+    if not owned(target, 1) or links.origin is not None or x.slot < tape.floor:
+        return False
+    links.views = [view for view in links.views if view() is not None]
+    part, source = value, None
+    if type(value) is Var and value._trace is tape:
+        part, source = value.value, value.slot
+    if type(part) is _ndarray:
+        if kind is not int or part.shape != target.shape[1:]:
+            return False
+    elif type(part) is not float and not isinstance(part, _generic):
+        return False
+    if links.views or (type(part) is not float and part.dtype != target.dtype):
+        return False
+    target[key] = part
+    steps = tape.steps
+    steps.append((_clear_basic, [x.slot, source], (key, shape_of(part))))
+    x.slot = len(steps) - 1
+    return True
 
 
 box: Any = Box

@@ -27,7 +27,6 @@ from pycograd.ops.astype import converted
 from pycograd.ops.axes import axis_of
 from pycograd.ops.out import deliver
 
-
 _ndarray = np.ndarray
 
 
@@ -206,9 +205,11 @@ def _restack(ct: Any, x: Any, axis: int) -> Any:
 
 
 def _stack_arrays(*xs: Any, axis: int) -> Any:
-    shape = xs[0].shape
-    if any(x.shape != shape for x in xs):
+    shape = shape_of(xs[0])
+    if any(shape_of(x) != shape for x in xs):
         return np.stack(xs, axis)  # which says what is wrong
+    if not shape:
+        return np.array(xs)
     row = (*shape[:axis], 1, *shape[axis:])
     return np.concatenate([x.reshape(row) for x in xs], axis)  # a third of np.stack's time
 

@@ -226,17 +226,22 @@ _NAMED_ALIKE = (
 # The attributes that boxes do not have, and what to write instead.
 _MEMORY = (
     "base", "byteswap", "ctypes", "data", "dump", "dumps", "getfield", "setfield", "setflags",
-    "strides", "tobytes", "tofile", "__dlpack__", "__dlpack_device__",
+    "newbyteorder", "strides", "tobytes", "tofile", "tostring", "__dlpack__", "__dlpack_device__",
 )  # fmt: skip
 _INSTEAD = {
     **{name: f"stop_gradient(x).{name} if the plain array is meant" for name in _MEMORY},
     "view": "x.astype(dtype), or np.reshape(x, shape)",
     "resize": "np.resize(x, shape) or np.pad(x, widths)",
+    # of NumPy before 2.0, and the stubs that 2.0 to 2.3 left of them
+    "itemset": "x[place] = value",
+    "ptp": "np.ptp(x)",
 }
 
 
 def install() -> None:
     """Gives `Box` its methods and attributes; called once, when every function is defined."""
+    box: Any = Box
+    box.shape = box.shape.setter(_set_shape)
     for name, accessors in _ATTRIBUTES.items():
         setattr(Box, name, property(*accessors))
     for name, method in _METHODS.items():

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from pycograd.core.linear import Reduction, ZeroDerivative
 from pycograd.core.spelling import spells
 from pycograd.core.tape import Tape, Var
 from pycograd.ops.axes import axes_of
-from pycograd.ops.cumulative import gap, others
+from pycograd.ops.cumulative import array, gap, others
 from pycograd.ops.out import deliver
 
 UNSET: Any = np._NoValue  # NumPy's own default of keywords that were not given
@@ -95,6 +96,8 @@ def spread(ct: Any, residual: Any) -> Any:
     shape, kept = residual
     if isinstance(ct, Box):
         return np.broadcast_to(ct if kept is None else np.reshape(ct, kept), shape)
+    if type(ct) is float:
+        ct = np.float64(ct)
     if ct.shape == () and ct.dtype.kind == "f":
         # One number seen through strides of 0, for a tenth of the price of np.broadcast_to.
         view: Any = _ndarray(shape, ct.dtype, ct, 0, (0,) * len(shape))
@@ -217,11 +220,6 @@ def reduce(
     return deliver(ans if dtype is None else cast(ans, dtype), out)
 
 
-def array(a: Any) -> Any:
-    """A list given beside a box, as the array that NumPy makes of it."""
-    return np.asarray(a) if isinstance(a, (list, tuple)) else a
-
-
 def reduced_axes(axis: Any, a: Any, name: str) -> tuple[int, ...]:
     """The axes to reduce; NumPy lets a 0-d value be reduced over its absent axis."""
     rank = len(shape_of(a))
@@ -342,7 +340,7 @@ def argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = UNSET) 
 
 
 def _index_of(primitive: Reduction, a: Any, axis: Any, out: Any, keepdims: Any) -> Any:
-    axes = reduced_axes(axis, a, primitive.name)
+    axes = reduced_axes(axis if axis is None else index(axis), a, primitive.name)
     return deliver(primitive(a, axis=axes, keepdims=keepdims is not UNSET and bool(keepdims)), out)
 
 

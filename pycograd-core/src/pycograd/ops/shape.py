@@ -48,17 +48,18 @@ def size(a: Any, axis: Any = None) -> Any:
 
 def is_contiguous(x: Any) -> bool:
     """True if the entries of `x` are known to lie in memory in C order, or if there are none."""
-    if not in_place_layout(x):
-        return False
     bottom = x
     while type(bottom) is not _ndarray:
         if not isinstance(bottom, Box):
             return isinstance(bottom, ShapeDtypeStruct)
         bottom = bottom.value
-    if bottom.flags.c_contiguous:
-        return True
-    rows = (0,) * (bottom.ndim - len(x.shape))  # the axes of vmap, one row of which counts
-    return bool(rows and bottom.size and bottom[rows].flags.c_contiguous)
+    return bottom.flags.c_contiguous or _one_row(bottom, x).flags.c_contiguous
+
+
+def _one_row(bottom: Any, x: Any) -> Any:
+    """The part of the array under `x` that the function sees, if vmap gives it many."""
+    rows = bottom.ndim - len(x.shape)
+    return bottom[(0,) * rows] if rows and bottom.size else bottom
 
 
 # -- changes of shape ------------------------------------------------------------------------------
@@ -185,8 +186,10 @@ def _memory_order(a: Any, order: str, operation: str) -> str:
     if order not in ("A", "K"):
         raise ValueError(f"{operation}: order must be one of 'C', 'F', 'A', 'K', not {order!r}")
     bottom = raw(a)
-    flags = getattr(bottom, "flags", None)
-    if flags is not None and in_place_layout(a) and shape_of(bottom) == a.shape:
+    if isinstance(bottom, ShapeDtypeStruct):
+        return "C"  # no data, no layout
+    if type(bottom) is _ndarray:
+        flags = _one_row(bottom, a).flags
         if flags.c_contiguous or (order == "A" and not flags.f_contiguous):
             return "C"
         if flags.f_contiguous:

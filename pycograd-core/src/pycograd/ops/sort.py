@@ -17,7 +17,7 @@ from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.core.linear import ZeroDerivative
 from pycograd.core.spelling import spells
 from pycograd.ops.axes import axis_of
-from pycograd.ops.reduce import array
+from pycograd.ops.cumulative import array
 
 UNSET: Any = np._NoValue  # NumPy's own default of keywords that were not given
 _INTP = np.dtype(np.intp)
@@ -65,6 +65,8 @@ def argsort(
     a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None
 ) -> Any:
     """The indices that sort along an axis."""
+    if shape_of(a) == ():
+        a = np.reshape(a, 1)  # of a 0-d value NumPy makes the one index there is
     a, axis = _line("argsort", a, axis, order)
     return argsort_of(a, axis=axis, kind=_kind("argsort", kind, stable))
 
@@ -145,10 +147,10 @@ def _search_rows(size: int, values: Any, mapped: Any, side: str) -> Any:
 def _bisect(a: Any, v: Any, side: str) -> Any:
     """`searchsorted` of each row of `v` in the same row of `a`: bisection of all at once."""
     n = shape_of(a)[1]
-    low = np.zeros(shape_of(v), np.intp)
+    low: Any = np.zeros(shape_of(v), np.intp)
     if n == 0:
         return low
-    high = np.full(shape_of(v), n, np.intp)
+    high: Any = np.full(shape_of(v), n, np.intp)
     for _ in range(int(n).bit_length()):
         middle = (low + high) // 2
         entry = np.take_along_axis(a, np.minimum(middle, n - 1), 1)

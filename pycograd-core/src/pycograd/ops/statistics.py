@@ -1,13 +1,12 @@
-"""Moments and order statistics, and the forms of every reduction that leave nans out.
+"""Moments, and the forms of reductions that leave nans out: NumPy over the reductions.
 
-All of these are NumPy over the reductions and sorts. A moment under `where=` replaces what it
+A moment under `where=` replaces what it
 leaves out before anything is computed, so a nan there reaches neither the result nor a gradient.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,20 +14,20 @@ import numpy as np
 from pycograd.core.aval import FLOAT32, FLOAT64, dtype_of, is_inexact, shape_of
 from pycograd.core.box import Box
 from pycograd.core.elementwise import Elementwise
-from pycograd.core.errors import ShapeError, UnsupportedOperationError
+from pycograd.core.errors import ShapeError
 from pycograd.core.fit import cast
 from pycograd.core.spelling import spells
 from pycograd.core.tape import Var
-from pycograd.ops.cumulative import without_nan
+from pycograd.ops.cumulative import array, without_nan
 from pycograd.ops.out import deliver
-from pycograd.ops.reduce import UNSET, array, count, masked, reduce, reduced_axes
+from pycograd.ops.reduce import UNSET, count, masked, reduce, reduced_axes
 from pycograd.ops.reduce import sum as sum_
 
 _FLOAT16 = np.dtype(np.float16)
 
 
 # -- moments ---------------------------------------------------------------------------------------
-def _working(a: Any, dtype: Any) -> tuple[Any, Any]:
+def working_dtypes(a: Any, dtype: Any) -> tuple[Any, Any]:
     """The dtype to compute a mean in and that of the result: NumPy widens integers and float16."""
     have = dtype_of(a)
     if dtype is not None:
@@ -40,7 +39,7 @@ def _working(a: Any, dtype: Any) -> tuple[Any, Any]:
 
 
 def _real_of(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return np.zeros((), dtype).real.dtype
+    return np.zeros((), dtype).real.dtype  # type: ignore[no-any-return]
 
 
 def _number(a: Any, axes: tuple[int, ...], keepdims: Any, where: Any, dtype: np.dtype[Any]) -> Any:
@@ -62,12 +61,13 @@ def mean(
     where: Any = UNSET,
 ) -> Any:
     """Means over axes."""
-    if type(a) is Var and axis is None and dtype is None and out is None and where is UNSET:
+    if type(a) is Var and dtype is None and out is None and where is UNSET:
         have = a.value.dtype
         if have is FLOAT64 or have is FLOAT32:  # the case worth being quick
-            return sum_(a, keepdims=keepdims) / count(a, tuple(range(len(a.shape))), have)
+            axes = reduced_axes(axis, a, "mean")
+            return sum_(a, axes, keepdims=keepdims) / count(a, axes, have)
     a = array(a)
-    working, final = _working(a, dtype)
+    working, final = working_dtypes(a, dtype)
     axes = reduced_axes(axis, a, "mean")
     keepdims = keepdims is not UNSET and bool(keepdims)
     total = sum_(cast(a, working), axes, keepdims=keepdims, where=where)
@@ -93,7 +93,7 @@ def var(
             raise ValueError("var: ddof and correction can't be provided simultaneously")
         ddof = correction
     a = array(a)
-    working, final = _working(a, dtype)
+    working, final = working_dtypes(a, dtype)
     axes = reduced_axes(axis, a, "var")
     keepdims = keepdims is not UNSET and bool(keepdims)
     if where is not UNSET and where is not True:
@@ -328,209 +328,3 @@ def _nan_index(find: Callable[..., Any], worst: float) -> Callable[..., Any]:
 
 nanargmax = spells(np.nanargmax)(_nan_index(np.argmax, -np.inf))
 nanargmin = spells(np.nanargmin)(_nan_index(np.argmin, np.inf))
-
-
-# -- order statistics ------------------------------------------------------------------------------
-def _sorted(a: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], Any]:
-    """`a` as floats with the reduced axes merged into a last one and sorted along it.
-
-    Returns it, the axes, and how many entries that last axis has.
-    """
-    a = array(a)
-    if dtype_of(a).kind in "iub":
-        a = cast(a, FLOAT64)
-    axes = reduced_axes(axis, a, name)
-    n = count(a, axes, np.dtype(np.intp))
-    if len(axes) != 1:
-        shape = shape_of(a)
-        rest = [i for i in range(len(shape)) if i not in axes]
-        a = np.transpose(a, (*rest, *axes))
-        a = np.reshape(a, (*[shape[i] for i in rest], _product([shape[i] for i in axes])))
-        return np.sort(a, axis=-1), axes, n
-    return np.sort(np.moveaxis(a, axes[0], -1), axis=-1), axes, n
-
-
-def _product(sizes: list[Any]) -> Any:
-    total: Any = 1
-    for n in sizes:
-        total = total * n
-    return total
-
-
-def _kept(ans: Any, axes: tuple[int, ...], keepdims: Any, leading: int = 0) -> Any:
-    """`ans` with the reduced axes as 1, behind `leading` axes, if `keepdims`."""
-    if keepdims is UNSET or not keepdims:
-        return ans
-    return np.expand_dims(ans, tuple([a + leading for a in axes]))
-
-
-@spells(np.median)
-def median(
-    a: Any,
-    axis: Any = None,
-    out: Any = None,
-    overwrite_input: bool = False,
-    keepdims: Any = False,
-) -> Any:
-    """Medians over axes: the middle entry, or the mean of the two middle ones."""
-    ordered, axes, n = _sorted(a, axis, "median")
-    if isinstance(n, int) and n == 0:
-        ans = mean(ordered, axis=-1)
-    else:
-        ans = np.take(ordered, n // 2, axis=-1)
-        if not isinstance(n, int) or n % 2 == 0:
-            ans = _halfway(np.take(ordered, (n - 1) // 2, axis=-1), ans)
-        last = np.take(ordered, -1, axis=-1)  # sorting puts a nan last
-        ans = +np.where(np.isnan(last), last, ans)
-    return deliver(_kept(ans, axes, keepdims), out)
-
-
-def _halfway(x: Any, y: Any) -> Any:
-    working, final = _working(x, None)
-    return cast((cast(x, working) + cast(y, working)) / 2, final)
-
-
-@spells(np.nanmedian)
-def nanmedian(
-    a: Any,
-    axis: Any = None,
-    out: Any = None,
-    overwrite_input: bool = False,
-    keepdims: Any = UNSET,
-) -> Any:
-    """Medians over the entries that are not nan."""
-    ordered, axes, _ = _sorted(a, axis, "nanmedian")
-    n = _valid(ordered)
-    lower, upper = (np.take_along_axis(ordered, i, -1) for i in ((n - 1) // 2, n // 2))
-    ans = np.where(n % 2 == 1, upper, _halfway(lower, upper))
-    return deliver(_kept(+np.squeeze(ans, -1), axes, keepdims), out)
-
-
-def _valid(ordered: Any) -> Any:
-    """For each sorted row how many entries are not nan, as a last axis of size 1; at least 1."""
-    return np.maximum(np.sum(~np.isnan(ordered), axis=-1, keepdims=True), 1)
-
-
-_DISCRETE = ("inverted_cdf", "closest_observation", "lower", "higher", "nearest")
-
-
-def _quantile(
-    name: str,
-    a: Any,
-    q: Any,
-    weak: bool,
-    axis: Any,
-    out: Any,
-    method: str,
-    keepdims: Any,
-    skip_nan: bool,
-) -> Any:
-    """`weak`: q is a Python number, which leaves the dtype of the data."""
-    if dtype_of(a).kind == "c":
-        raise TypeError(f"{name}: complex numbers have no order; take the real part")
-    inside: Any = np.all((q >= 0) & (q <= 1))
-    if not isinstance(inside, Box) and not inside:
-        raise ValueError(f"{name}: quantiles are between 0 and 1 (percentiles 0 and 100)")
-    ordered, axes, n = _sorted(a, axis, name)
-    flat = np.reshape(q, -1)
-    if skip_nan:
-        n = _valid(ordered)
-    at = _positions(name, n, flat, method, skip_nan)
-    floor = np.floor(at)
-    low = np.clip(np.astype(floor, np.intp), 0, None)
-    below = _entries(ordered, low)
-    if method in _DISCRETE:
-        ans = below
-    else:
-        above = _entries(ordered, np.minimum(low + 1, n - 1))
-        part = at - floor
-        ans = _between(below, above, cast(part, dtype_of(ordered)) if weak else part)
-    if not skip_nan:
-        last = np.take(ordered, [-1], axis=-1)  # sorting puts a nan last
-        ans = np.where(np.isnan(last), last, ans)
-    shape = shape_of(q)
-    if shape == ():
-        ans = +np.squeeze(ans, -1)
-    else:
-        ans = np.moveaxis(ans, -1, 0)
-        if len(shape) > 1:
-            ans = np.reshape(ans, shape + shape_of(ans)[1:])
-    return deliver(_kept(ans, axes, keepdims, len(shape)), out)
-
-
-def _positions(name: str, n: Any, q: Any, method: str, skip_nan: bool) -> Any:
-    """Where among `n` sorted entries the quantiles lie, as fractional indices."""
-    if method == "linear":
-        return (cast(n - 1, dtype_of(q)) if skip_nan and is_inexact(dtype_of(q)) else n - 1) * q
-    if skip_nan or isinstance(n, Box) or isinstance(q, Box):
-        raise UnsupportedOperationError(
-            f"{name}: method={method!r} has no rule for a differentiated q, for symbolic sizes and"
-            " for rows that leave out their nans; use method='linear'"
-        )
-    # The quantiles of 0, 1, 2... are these indices, whatever the method.
-    positions: Any = np.arange(float(n))
-    return np.quantile(positions, q, method=method)  # type: ignore[call-overload]
-
-
-def _entries(ordered: Any, index: Any) -> Any:
-    if len(shape_of(index)) == 1:
-        return np.take(ordered, index, axis=-1)
-    return np.take_along_axis(ordered, index, -1)
-
-
-def _between(below: Any, above: Any, part: Any) -> Any:
-    """The point that lies `part` of the way, exact at both ends and monotonic, as NumPy's is."""
-    step = above - below
-    return np.where(part >= 0.5, above - step * (1 - part), below + step * part)
-
-
-@cache
-def _float64_is_weak() -> bool:
-    """Whether this NumPy lets a `np.float64` adapt to the data, as it lets a Python number."""
-    return bool(np.quantile(np.ones(1, np.float32), np.float64(0.5)).dtype == FLOAT32)
-
-
-def _adapts(q: Any) -> bool:
-    return type(q) in (int, float) or (isinstance(q, float) and _float64_is_weak())
-
-
-def _no_weights(name: str, weights: Any) -> None:
-    if weights is not None:
-        raise UnsupportedOperationError(
-            f"{name}: weights= has no rule for differentiated values; leave it out"
-        )
-
-
-def _spell(function: Any, scale: float, skip_nan: bool) -> None:
-    name = function.__name__
-
-    def order_statistic(
-        a: Any,
-        q: Any,
-        axis: Any = None,
-        out: Any = None,
-        overwrite_input: bool = False,
-        method: str = "linear",
-        keepdims: Any = False,
-        *,
-        weights: Any = None,
-        interpolation: Any = None,
-    ) -> Any:
-        _no_weights(name, weights)
-        weak = _adapts(q)
-        q = array(q) / scale if scale != 1 else array(q)
-        method = interpolation or method
-        return _quantile(name, array(a), q, weak, axis, out, method, keepdims, skip_nan)
-
-    order_statistic.__name__ = name
-    order_statistic.__doc__ = f"{name}: differentiable in `a` and, with method linear, in `q`."
-    spells(function)(order_statistic)
-
-
-for _function, _scale, _skip_nan in (
-    (np.quantile, 1, False),
-    (np.percentile, 100, False),
-    (np.nanquantile, 1, True),
-    (np.nanpercentile, 100, True),
-):
-    _spell(_function, _scale, _skip_nan)

@@ -17,12 +17,12 @@ from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.core.fit import cast
 from pycograd.core.spelling import UFUNC_METHODS, UFUNCS, claim
 from pycograd.ops.axes import axis_of
-from pycograd.ops.cumulative import accumulate
+from pycograd.ops.cumulative import accumulate, array
 from pycograd.ops.index import index_add, index_update
 from pycograd.ops.operators import update
 from pycograd.ops.out import deliver, plain_buffer
 from pycograd.ops.pattern import ARRAY, parse
-from pycograd.ops.reduce import REDUCERS, array, reduce
+from pycograd.ops.reduce import REDUCERS, reduce
 
 
 # -- calls with keywords ---------------------------------------------------------------------------
@@ -57,13 +57,27 @@ def call(
         return _masked_call(ufunc, run, operands, where, outs, casting)
     ans = run(*operands)
     if ufunc.nout == 1:
-        return deliver(_castable(ans, outs[0], casting), outs[0])
-    return tuple([deliver(_castable(a, o, casting), o) for a, o in zip(ans, outs)])
+        return _into(ufunc, ans, outs[0], casting)
+    return tuple([_into(ufunc, a, o, casting) for a, o in zip(ans, outs)])
 
 
-def _castable(ans: Any, out: Any, casting: str) -> Any:
-    """`ans` in the dtype of `out` where `casting` allows more than `deliver` does."""
-    return cast(ans, out.dtype) if casting == "unsafe" and out is not None else ans
+def _into(ufunc: np.ufunc, ans: Any, out: Any, casting: Any) -> Any:
+    """`ans`, broadcast and converted into `out` if there is one."""
+    if out is None:
+        return ans
+    if isinstance(ans, Box) and not isinstance(out, Box):
+        raise plain_buffer(f"np.{ufunc.__name__}(out=...)")
+    _check_cast(ufunc, ans, out, casting)
+    ans = cast(ans, out.dtype)
+    return deliver(ans if shape_of(ans) == out.shape else np.broadcast_to(ans, out.shape), out)
+
+
+def _check_cast(ufunc: np.ufunc, ans: Any, out: Any, casting: Any) -> None:
+    if not np.can_cast(dtype_of(ans), out.dtype, casting):
+        raise TypeError(
+            f"np.{ufunc.__name__}: cannot write a {dtype_of(ans)} result into a {out.dtype} array"
+            f" with casting={casting!r}"
+        )
 
 
 def _for_loop(ufunc: np.ufunc, operands: list[Any], signature: Any, casting: Any) -> list[Any]:
@@ -97,24 +111,22 @@ def _masked_call(
             f"np.{ufunc.__name__}(where=...) without out= leaves entries uninitialised. Write"
             f" out=np.zeros(n, like=x), or np.where(mask, np.{ufunc.__name__}(x), 0)"
         )
-    for o in outs:
-        if isinstance(where, Box) and not isinstance(o, Box):
-            raise plain_buffer(f"np.{ufunc.__name__}(out=..., where=...)")
     inside = 2 if ufunc is np.arccosh else 0.5
     safe = [
-        np.where(where, x, cast(inside if dtype_of(x).kind in "fcV" else 1, dtype_of(x)))
+        x if aval_of(x).weak and ufunc.nin > 1 else np.where(where, x, _point(inside, x))
         for x in operands
     ]
-    results = run(*safe)
+    results = run(*safe) if ufunc.nout > 1 else (run(*safe),)
     done = []
-    for ans, o in zip(results if ufunc.nout > 1 else (results,), outs):
-        if not np.can_cast(dtype_of(ans), o.dtype, casting):
-            raise TypeError(
-                f"np.{ufunc.__name__}: cannot write a {dtype_of(ans)} result into a {o.dtype} array"
-                f" with casting={casting!r}"
-            )
-        done.append(deliver(np.where(where, cast(ans, o.dtype), o), o))
+    for ans, out in zip(results, outs):
+        _check_cast(ufunc, ans, out, casting)
+        done.append(_into(ufunc, np.where(where, cast(ans, out.dtype), out), out, casting))
     return done[0] if ufunc.nout == 1 else tuple(done)
+
+
+def _point(value: float, x: Any) -> Any:
+    """`value` in the dtype of `x`; 1 in place of a fraction."""
+    return cast(value if dtype_of(x).kind in "fcV" else 1, dtype_of(x))
 
 
 def _along(
@@ -177,11 +189,11 @@ def _in_turn(name: str, run: Callable[..., Any], a: Any, index: Any, rest: Seque
             " between rows; np.add.at takes them"
         )
     numbers = np.arange(int(np.prod(a.shape))).reshape(a.shape)[index]
-    others = [np.reshape(np.broadcast_to(b, numbers.shape), -1) for b in rest]
+    others: list[Any] = [np.reshape(np.broadcast_to(b, numbers.shape), -1) for b in rest]
     if numbers.size == 0:
         return a
     numbers = numbers.reshape(-1)
-    flat = np.reshape(a, -1)
+    flat: Any = np.reshape(a, -1)
     rounds = _occurrence(numbers)
     for turn in range(int(rounds.max()) + 1):
         chosen = np.flatnonzero(rounds == turn)
@@ -196,8 +208,8 @@ def _occurrence(numbers: Any) -> Any:
     order = np.argsort(numbers, kind="stable")
     ordered = numbers[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    lengths = np.diff(np.append(starts, len(ordered)))
-    before = np.empty(len(numbers), np.intp)
+    lengths: Any = np.diff(np.append(starts, len(ordered)))
+    before: Any = np.empty(len(numbers), np.intp)
     before[order] = np.arange(len(ordered)) - np.repeat(starts, lengths)
     return before
 
@@ -241,7 +253,8 @@ def reduceat(
         raise ShapeError(f"{name}: indices lie outside of axis {axis} of shape {shape_of(a)}")
     # An index that is not below the next one stands for its entry alone.
     lengths = np.maximum(np.append(starts[1:], n) - starts, 1)
-    found, place = [], np.empty(len(starts), np.intp)
+    found: list[Any] = []
+    place: Any = np.empty(len(starts), np.intp)
     filled = 0
     for length in np.unique(lengths):
         chosen = np.flatnonzero(lengths == length)

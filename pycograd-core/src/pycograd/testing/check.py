@@ -126,6 +126,11 @@ def _inner(a: Any, b: Any) -> Any:
     return total
 
 
+def _filled(operands: Sequence[Any], new: dict[int, Any]) -> list[Any]:
+    """`operands` with those at some positions replaced."""
+    return [new.get(i, x) for i, x in enumerate(operands)]
+
+
 class Program:
     """A sample's function over the operands it is differentiated in, the others fixed.
 
@@ -145,21 +150,19 @@ class Program:
 
     def __call__(self, *xs: Any) -> Any:
         """The differentiable outputs, as a tuple."""
-        operands = list(self.operands)
-        for i, x in zip(self.wrt, xs):
-            operands[i] = x
-        return tuple(_differentiable_leaves(self.sample.f(*operands)))
+        return self.outputs(*_filled(self.operands, dict(zip(self.wrt, xs))))
 
     def loss(self, *xs: Any) -> Any:
         """A real scalar of the outputs, curved so that linear operations have Hessians too."""
-        outs = self(*xs)
-        return self._loss(outs)
+        return self.loss_of_all(*_filled(self.operands, dict(zip(self.wrt, xs))))
+
+    def outputs(self, *operands: Any) -> Any:
+        """As a call, as a function of all operands."""
+        return tuple(_differentiable_leaves(self.sample.f(*operands)))
 
     def loss_of_all(self, *operands: Any) -> Any:
-        """The same as a function of all operands."""
-        return self._loss(_differentiable_leaves(self.sample.f(*operands)))
-
-    def _loss(self, outs: Sequence[Any]) -> Any:
+        """As `loss`, as a function of all operands."""
+        outs = self.outputs(*operands)
         return _inner(self.weights, outs) + _inner(outs, outs) * 0.5
 
     def gradient(self, *xs: Any) -> Any:
@@ -233,8 +236,9 @@ def check_shape(sample: Sample) -> None:
     p = Program(sample)
     _same_avals(eval_shape(sample.f, *p.operands), p.plain, "eval_shape")
     if p.wrt and p.weights:
-        avals = eval_shape(p.gradient, *p.primals)
-        _same_avals(avals, p.primals, "eval_shape(grad)")
+        _same_avals(eval_shape(p.gradient, *p.primals), p.primals, "eval_shape(grad)")
+        moved = eval_shape(lambda *xs: jvp(p, xs, p.directions), *p.primals)
+        _same_avals(moved, [p(*p.primals)] * 2, "eval_shape(jvp)")
 
 
 def _same_avals(avals: Any, arrays: Any, what: str) -> None:
@@ -408,6 +412,14 @@ def check_vmap(sample: Sample) -> None:
         _rows_equal(vmap(sample.f, axes)(*stacked), _stack(expected), f"in_axes {axes}")
         behind = vmap(sample.f, axes, -1)(*stacked)
         _rows_equal(behind, _stack(expected, -1), f"in_axes {axes}, out_axes -1")
+        avals = eval_shape(vmap(sample.f, axes), *stacked)
+        _same_avals(avals, _stack(expected), f"eval_shape(vmap), in_axes {axes}")
+    every = _axes(sample)[0]
+    stacked, rows = _batch(members, every)
+    twice = [np.stack([x, x[::-1]]) if a == 0 else x for x, a in zip(stacked, every)]
+    expected = _stack([sample.f(*row) for row in rows])
+    both = tree_map(lambda y: np.stack([y, y[::-1]]), expected)
+    _rows_equal(vmap(vmap(sample.f, every), every)(*twice), both, "of vmap")
 
 
 def _rows_equal(actual: Any, expected: Any, what: str) -> None:
@@ -434,6 +446,24 @@ def check_vmap_grad(sample: Sample) -> None:
         for i, got, want in zip(p.wrt, found, expected):
             want = np.sum(want, 0) if axes[i] is None else np.moveaxis(want, 0, axes[i])
             _close(got, want, f"grad of vmap, in_axes {axes}, operand {i}", 1e-12)
+
+
+def check_vmap_jvp(sample: Sample) -> None:
+    """vmap of a jvp is a loop of jvps, and so is the jvp of a vmap."""
+    p = Program(sample)
+
+    still = [None] * len(p.operands)
+    along = _filled(still, dict(zip(p.wrt, p.directions)))
+    axes = _axes(sample)[0]
+    stacked, rows = _batch(_members(sample, sample.operands), axes)
+    expected = _stack([jvp(p.outputs, row, along)[1] for row in rows])
+    _rows_equal(
+        vmap(lambda *row: jvp(p.outputs, row, along)[1], axes)(*stacked), expected, "of jvp"
+    )
+    repeated = [
+        v if v is None or a is None else np.stack([v] * len(rows)) for v, a in zip(along, axes)
+    ]
+    _rows_equal(jvp(vmap(p.outputs, axes), stacked, repeated)[1], expected, "inside jvp")
 
 
 def check_vmap_second(sample: Sample) -> None:
@@ -590,6 +620,7 @@ def _candidates(sample: Sample) -> Iterator[tuple[str, str, Callable[[Sample], N
         for nesting in _NESTINGS:
             yield "second", f"second-{nesting}", _second(nesting)
         if fixed and sample.mapped and "vmap" not in sample.skip:
+            yield "vmap_grad", "vmap-jvp", check_vmap_jvp
             yield "vmap_grad", "vmap-grad", check_vmap_grad
             if "second" not in sample.skip:
                 yield "vmap_grad", "vmap-second", check_vmap_second

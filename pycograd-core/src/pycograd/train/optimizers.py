@@ -30,6 +30,12 @@ class Optimizer:
 
     Arguments:
         lr: the learning rate: a number, or a schedule `lr(step)` of the step counted from 1.
+
+    >>> class SignDescent(Optimizer):
+    ...     def update(self, param, grad, lr, state):
+    ...         return param - lr * np.sign(grad), state
+    >>> SignDescent(0.5).step({"w": np.ones(2)}, {"w": np.array([3.0, -2.0])})
+    {'w': array([0.5, 1.5])}
     """
 
     slots: tuple[str, ...] = ()  # the names of what `update` keeps for a leaf

@@ -15,8 +15,9 @@ import numpy as np
 from pycograd.core import modes
 from pycograd.core.aval import dtype_of, shape_of
 from pycograd.core.box import Box
-from pycograd.core.errors import BatchError, ControlFlowError, EscapedTracerError
-from pycograd.core.primitive import Primitive, Trace, bind
+from pycograd.core.elementwise import serve_rows
+from pycograd.core.errors import BatchError, ControlFlowError, EscapedTracerError, ShapeError
+from pycograd.core.primitive import Primitive, Trace, bind, shape_error
 from pycograd.core.tree import broadcast_prefix, tree_flatten, tree_paths, tree_unflatten
 from pycograd.transforms.wrap import Transformed, check_callable, check_result, name_of
 
@@ -57,7 +58,10 @@ class BatchTrace(Trace):
                     mapped.append(False)
         any_mapped = True in mapped
         if any_mapped:
-            out = primitive.batch(self.size, values, tuple(mapped), params)
+            try:
+                out = primitive.batch(self.size, values, tuple(mapped), params)
+            except ShapeError as error:  # say it in the shapes of one row
+                raise shape_error(primitive.name, operands, error.__cause__ or error) from error
         else:
             out = bind(primitive, values, params)
         if modes.active:
@@ -133,6 +137,9 @@ class Batched(Box):
 
     def __format__(self, spec: str) -> str:
         return format(self.value, spec) if not self.mapped or not spec else repr(self)
+
+
+serve_rows(Batched)
 
 
 def vmap(

@@ -23,7 +23,13 @@ class Row(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What `summary` found: `rows`, the `output` shapes, and totals."""
+    """What `summary` found: `rows`, the `output` shapes, and totals.
+
+    >>> import numpy as np
+    >>> found = summary(lambda p, x: x * p, np.ones(3), (2, 3), print_fn=None)
+    >>> found.total, found.output
+    (3, f64[2,3])
+    """
 
     rows: tuple[Row, ...]
     output: Any

@@ -1,0 +1,218 @@
+"""Medians and quantiles: entries of the sorted array, or points between two of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.aval import FLOAT32, FLOAT64, dtype_of, is_inexact, shape_of
+from pycograd.core.box import Box
+from pycograd.core.errors import UnsupportedOperationError
+from pycograd.core.fit import cast
+from pycograd.core.spelling import spells
+from pycograd.ops.cumulative import array
+from pycograd.ops.out import deliver
+from pycograd.ops.reduce import UNSET, count, reduced_axes
+from pycograd.ops.statistics import mean, working_dtypes
+
+
+def _sorted(a: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], Any]:
+    """`a` as floats with the reduced axes merged into a last one and sorted along it.
+
+    Returns it, the axes, and how many entries that last axis has.
+    """
+    a = array(a)
+    if dtype_of(a).kind in "iub":
+        a = cast(a, FLOAT64)
+    axes = reduced_axes(axis, a, name)
+    n = count(a, axes, np.dtype(np.intp))
+    if len(axes) != 1:
+        shape = shape_of(a)
+        rest = [i for i in range(len(shape)) if i not in axes]
+        a = np.transpose(a, (*rest, *axes))
+        a = np.reshape(a, (*[shape[i] for i in rest], math.prod([shape[i] for i in axes])))
+        return np.sort(a, axis=-1), axes, n
+    return np.sort(np.moveaxis(a, axes[0], -1), axis=-1), axes, n
+
+
+def _kept(ans: Any, axes: tuple[int, ...], keepdims: Any, leading: int = 0) -> Any:
+    """`ans` with the reduced axes as 1, behind `leading` axes, if `keepdims`."""
+    if keepdims is UNSET or not keepdims:
+        return ans
+    return np.expand_dims(ans, tuple([a + leading for a in axes]))
+
+
+@spells(np.median)
+def median(
+    a: Any,
+    axis: Any = None,
+    out: Any = None,
+    overwrite_input: bool = False,
+    keepdims: Any = False,
+) -> Any:
+    """Medians over axes: the middle entry, or the mean of the two middle ones."""
+    ordered, axes, n = _sorted(a, axis, "median")
+    if 0 in shape_of(ordered)[-1:]:
+        ans = mean(ordered, axis=-1)
+    else:
+        ans = np.take(ordered, n // 2, axis=-1)
+        if not isinstance(n, int) or n % 2 == 0:
+            ans = _halfway(np.take(ordered, (n - 1) // 2, axis=-1), ans)
+        last = np.take(ordered, -1, axis=-1)  # sorting puts a nan last
+        ans = +np.where(np.isnan(last), last, ans)
+    return deliver(_kept(ans, axes, keepdims), out)
+
+
+def _halfway(x: Any, y: Any) -> Any:
+    working, final = working_dtypes(x, None)
+    return cast((cast(x, working) + cast(y, working)) / 2, final)
+
+
+@spells(np.nanmedian)
+def nanmedian(
+    a: Any,
+    axis: Any = None,
+    out: Any = None,
+    overwrite_input: bool = False,
+    keepdims: Any = UNSET,
+) -> Any:
+    """Medians over the entries that are not nan."""
+    ordered, axes, _ = _sorted(a, axis, "nanmedian")
+    if 0 in shape_of(ordered)[-1:]:
+        return deliver(_kept(mean(ordered, axis=-1), axes, keepdims), out)
+    n = _valid(ordered)
+    lower, upper = (np.take_along_axis(ordered, i, -1) for i in ((n - 1) // 2, n // 2))
+    ans = np.where(n % 2 == 1, upper, _halfway(lower, upper))
+    return deliver(_kept(+np.squeeze(ans, -1), axes, keepdims), out)
+
+
+def _valid(ordered: Any) -> Any:
+    """For each sorted row how many entries are not nan, as a last axis of size 1; at least 1."""
+    return np.maximum(np.sum(~np.isnan(ordered), axis=-1, keepdims=True), 1)
+
+
+_DISCRETE = ("inverted_cdf", "closest_observation", "lower", "higher", "nearest")
+
+
+def _quantile(
+    name: str,
+    a: Any,
+    q: Any,
+    weak: bool,
+    axis: Any,
+    out: Any,
+    method: str,
+    keepdims: Any,
+    skip_nan: bool,
+) -> Any:
+    """`weak`: q is a Python number, which leaves the dtype of the data."""
+    if dtype_of(a).kind == "c":
+        raise TypeError(f"{name}: complex numbers have no order; take the real part")
+    inside: Any = np.all((q >= 0) & (q <= 1))
+    if not isinstance(inside, Box) and not inside:
+        raise ValueError(f"{name}: quantiles are between 0 and 1 (percentiles 0 and 100)")
+    ordered, axes, n = _sorted(a, axis, name)
+    flat: Any = np.reshape(q, -1)
+    if skip_nan:
+        n = _valid(ordered)
+    at = _positions(name, n, flat, method, skip_nan)
+    floor = np.floor(at)
+    low = np.clip(np.astype(floor, np.intp), 0, None)
+    below = _entries(ordered, low)
+    if method in _DISCRETE:
+        ans = below
+    else:
+        above = _entries(ordered, np.minimum(low + 1, n - 1))
+        part = at - floor
+        ans = _between(below, above, cast(part, dtype_of(ordered)) if weak else part)
+    if not skip_nan:
+        last = np.take(ordered, [-1], axis=-1)  # sorting puts a nan last
+        ans = np.where(np.isnan(last), last, ans)
+    shape = shape_of(q)
+    if shape == ():
+        ans = +np.squeeze(ans, -1)
+    else:
+        ans = np.moveaxis(ans, -1, 0)
+        if len(shape) > 1:
+            ans = np.reshape(ans, shape + shape_of(ans)[1:])
+    return deliver(_kept(ans, axes, keepdims, len(shape)), out)
+
+
+def _positions(name: str, n: Any, q: Any, method: str, skip_nan: bool) -> Any:
+    """Where among `n` sorted entries the quantiles lie, as fractional indices."""
+    if method == "linear":
+        return (cast(n - 1, dtype_of(q)) if skip_nan and is_inexact(dtype_of(q)) else n - 1) * q
+    if skip_nan or isinstance(n, Box) or isinstance(q, Box):
+        raise UnsupportedOperationError(
+            f"{name}: method={method!r} has no rule for a differentiated q, for symbolic sizes and"
+            " for rows that leave out their nans; use method='linear'"
+        )
+    # The quantiles of 0, 1, 2... are these indices, whatever the method.
+    positions: Any = np.arange(float(n))
+    return np.quantile(positions, q, method=method)  # type: ignore[call-overload]
+
+
+def _entries(ordered: Any, index: Any) -> Any:
+    if len(shape_of(index)) == 1:
+        return np.take(ordered, index, axis=-1)
+    return np.take_along_axis(ordered, index, -1)
+
+
+def _between(below: Any, above: Any, part: Any) -> Any:
+    """The point that lies `part` of the way, exact at both ends and monotonic, as NumPy's is."""
+    step = above - below
+    return np.where(part >= 0.5, above - step * (1 - part), below + step * part)
+
+
+@cache
+def _float64_is_weak(function: Callable[..., Any], scale: float) -> bool:
+    """Whether this NumPy lets a `np.float64` adapt to the data, as it lets a Python number."""
+    return bool(function(np.ones(1, np.float32), np.float64(scale / 2)).dtype == FLOAT32)
+
+
+def _no_weights(name: str, weights: Any) -> None:
+    if weights is not None:
+        raise UnsupportedOperationError(
+            f"{name}: weights= has no rule for differentiated values; leave it out"
+        )
+
+
+def _spell(function: Any, scale: float, skip_nan: bool) -> None:
+    name = function.__name__
+
+    def order_statistic(
+        a: Any,
+        q: Any,
+        axis: Any = None,
+        out: Any = None,
+        overwrite_input: bool = False,
+        method: str = "linear",
+        keepdims: Any = False,
+        *,
+        weights: Any = None,
+        interpolation: Any = None,
+    ) -> Any:
+        _no_weights(name, weights)
+        weak = type(q) in (int, float) or (
+            isinstance(q, float) and _float64_is_weak(function, scale)
+        )
+        q = array(q) / scale if scale != 1 else array(q)
+        method = interpolation or method
+        return _quantile(name, array(a), q, weak, axis, out, method, keepdims, skip_nan)
+
+    order_statistic.__name__ = name
+    order_statistic.__doc__ = f"{name}: differentiable in `a` and, with method linear, in `q`."
+    spells(function)(order_statistic)
+
+
+for _function, _scale, _skip_nan in (
+    (np.quantile, 1, False),
+    (np.percentile, 100, False),
+    (np.nanquantile, 1, True),
+    (np.nanpercentile, 100, True),
+):
+    _spell(_function, _scale, _skip_nan)
