@@ -9,8 +9,9 @@ A request and its answer are a line of JSON each, on standard input and output:
     {"do": "time", "calls": 10}                       -> {"seconds": per call}
     {"do": "peak"}                                    -> {"bytes": at most, during one call}
 
+The first line, unasked, is {"versions": {...}}. A request that fails answers {"failed": why}.
 Seconds are the processor's: with all threads on one core that is the time of the clock, less what
-other programs took meanwhile. The first line, unasked, is {"versions": {...}}. A request that fails answers {"failed": why}.
+other programs took meanwhile.
 """
 
 from __future__ import annotations

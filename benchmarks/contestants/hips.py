@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import autograd.numpy as np
-import programs
 from autograd import grad, value_and_grad
 from autograd import hessian as hessian_of
+
+import programs
 
 DISTRIBUTION = "autograd"
 

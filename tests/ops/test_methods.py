@@ -14,6 +14,7 @@ from pycograd.core.errors import (
     ShapeError,
     UnsupportedOperationError,
 )
+from pycograd.core.modes import no_grad
 from pycograd.core.tape import Var
 from pycograd.ops.methods import _INSTEAD
 from pycograd.testing import check
@@ -245,6 +246,30 @@ def test_the_callers_array_is_never_written():
         before = x.copy()
         run(x)
         np.testing.assert_array_equal(x, before)
+
+
+def test_constant_views_are_boxes_too():
+    """What does not move is plain, but not a view: a write to that must reach its base alone."""
+
+    def without_gradient(x):
+        y = x * 2
+        with no_grad():
+            y.T[0] = 5.0
+            x.reshape(-1)[1] = 7.0
+        return np.sum(y) + np.sum(x)
+
+    def made_like(x):
+        y = np.zeros((2, 3), like=x)
+        y.T[0] = x[:, 0] * 2
+        y[1].fill(x[0, 1])
+        return y
+
+    x = X.copy()
+    value = without_gradient(X.copy())
+    assert vjp(without_gradient, x)[0] == value == jvp(without_gradient, (x,), (x,))[0]
+    np.testing.assert_array_equal(x, X)
+    for run in CHECKS:
+        run(Sample("", made_like, [X]))
 
 
 def test_flags_cannot_be_set():

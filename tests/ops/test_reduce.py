@@ -236,9 +236,8 @@ def test_the_sum_of_a_view_is_read_only_inside():
 
 
 def test_modes_that_watch_operations_see_sums():
-    with modes.no_grad():
-        pass
-    with modes.debug_nans(), pytest.raises(FloatingPointError, match="sum"):
+    silent = np.errstate(invalid="ignore")
+    with silent, modes.debug_nans(), pytest.raises(FloatingPointError, match="sum"):
         grad(lambda x: np.sum(x))(np.array([np.inf, -np.inf]))
     f = lambda x: np.sum(x) + _constant_sum(x)
     np.testing.assert_array_equal(grad(f)(np.ones(3))[0], np.ones(3))

@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 UFUNCS: dict[Any, Callable[..., Any]] = {}  # np.sin -> bind, for a plain call without keywords
 UFUNC_METHODS: dict[str, Callable[..., Any]] = {}  # "reduce" -> f(ufunc, operands, kwargs)
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # np.sum -> function with NumPy's own signature
-CREATORS: dict[Any, Callable[..., Any]] = {}  # np.zeros -> function of the box after like=, and the rest
+CREATORS: dict[Any, Callable[..., Any]] = {}  # np.zeros -> function of the like= box and the rest
 
 
 def claim(table: dict[Any, Callable[..., Any]], name: Any, function: Callable[..., Any]) -> None:

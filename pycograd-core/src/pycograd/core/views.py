@@ -45,7 +45,8 @@ class Links:
         self.reads: Any = None  # what the steps that read parts of the box share (ops.index)
 
 
-_slot = Box.links.__get__  # the slot itself: a miss does not go through __getattr__
+# The slot itself: a miss does not go through __getattr__.
+_slot = Box.links.__get__  # type: ignore[misc]
 
 
 def links_of(box: Box) -> Links:
@@ -206,7 +207,7 @@ def _same_layout(before: Any, after: Any) -> bool:
 
 
 def in_place_layout(box: Any) -> bool:
-    """True if the value of `box` lies in memory as NumPy's would, for all that was written to it."""
+    """True if `box` lies in memory as NumPy's value would, in spite of what was written to it."""
     while isinstance(box, Box):
         try:
             links = _slot(box)

@@ -21,6 +21,7 @@ from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
 from pycograd.core.tape import Var
 from pycograd.core.views import change, made_by
+from pycograd.ops.astype import converted
 from pycograd.ops.index import index, index_update, store
 from pycograd.ops.operators import attached
 from pycograd.ops.out import plain_buffer
@@ -28,7 +29,7 @@ from pycograd.ops.pattern import ARRAY, Key, layout, parse
 from pycograd.ops.positions import along_axis, coordinates, in_bounds
 
 
-# -- y[i] = v ---------------------------------------------------------------------------------------------
+# -- y[i] = v --------------------------------------------------------------------------------------
 def setitem(x: Any, key: Any, value: Any) -> None:
     """`x[key] = value` for a box `x`."""
     if type(x) is Var and type(x._trace) is elementwise._hot and store(x, key, value):
@@ -59,7 +60,7 @@ def assign(x: Any, value: Any, arrays: Sequence[Any], key: Key, unique: bool = F
         ndim = layout(x.shape, key, arrays).ndim
         if len(have) > ndim:
             if any(n != 1 for n in have[: len(have) - ndim]):
-                raise ShapeError(f"item assignment: {have} has more axes than the {ndim} written to")
+                raise ShapeError(f"item assignment: {have} has more than the {ndim} axes written")
             value = np.reshape(value, have[len(have) - ndim :])
     params: dict[str, Any] = {"key": key, "unique": True} if unique else {"key": key}
 
@@ -96,14 +97,7 @@ def _fitting(x: Any, value: Any) -> Any:
     return value
 
 
-def converted(value: Any, dtype: np.dtype[Any]) -> Any:
-    """`value` in `dtype`, as storing it in an array converts it."""
-    if isinstance(value, Box):
-        return value if value.dtype == dtype else np.astype(value, dtype)
-    return np.asarray(value).astype(dtype, copy=False)
-
-
-# -- functions that write into their first argument -------------------------------------------------------
+# -- functions that write into their first argument ------------------------------------------------
 @spells(np.copyto)
 def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
     """Writes `src`, broadcast, into `dst` where a mask is true."""

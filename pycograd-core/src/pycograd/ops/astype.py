@@ -207,7 +207,7 @@ def min_scalar_type(a: Any, /) -> np.dtype[Any]:
 
 
 @spells(np.common_type)
-def common_type(*arrays: Any) -> type:
+def common_type(*arrays: Any) -> Any:
     """The inexact scalar type that these arrays convert to."""
     return np.common_type(*[np.empty(0, x.dtype) for x in arrays])
 

@@ -235,7 +235,7 @@ def linspace(
     parts = num - 1 if endpoint else num
     reach = np.subtract(stop, start)
     step = reach / parts if parts > 0 else math.nan
-    number = np.reshape(np.arange(num, dtype=kind), (-1,) + (1,) * len(reach.shape))
+    number: Any = np.reshape(np.arange(num, dtype=kind), (-1,) + (1,) * len(reach.shape))
     made = start + number * (step if parts > 0 else reach)
     if endpoint and num > 1:
         made = np.where(number == num - 1, stop, made)
@@ -289,7 +289,7 @@ def geomspace(
     turn = np.sign(start)  # negative and complex sequences start on the positive axis, then turn
     start, stop = start / turn, stop / turn
     made = np.logspace(np.log10(start), np.log10(stop), num, endpoint)
-    number = np.reshape(np.arange(num), (-1,) + (1,) * (len(made.shape) - 1))
+    number: Any = np.reshape(np.arange(num), (-1,) + (1,) * (len(made.shape) - 1))
     made = np.where(number == 0, start, made)
     if endpoint and num > 1:
         made = np.where(number == num - 1, stop, made)

@@ -16,7 +16,7 @@ from pycograd.core.errors import ShapeError
 from pycograd.core.linear import ZeroDerivative
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
-from pycograd.ops.assign import converted
+from pycograd.ops.astype import converted
 from pycograd.ops.axes import axis_of
 from pycograd.ops.index import gather
 from pycograd.ops.out import deliver
@@ -26,11 +26,9 @@ from pycograd.ops.positions import along_axis, in_bounds, no_rows
 _INTP = np.dtype(np.intp)
 
 
-# -- by position ----------------------------------------------------------------------------------------
+# -- by position -----------------------------------------------------------------------------------
 @spells(np.take)
-def take(
-    a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise"
-) -> Any:
+def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
     """The entries at `indices` along an axis, or of the flattened array."""
     a = a if isinstance(a, Box) else np.asarray(a)
     if axis is None:
@@ -52,7 +50,7 @@ def _whole_numbers(indices: Any, operation: str) -> Any:
     at = indices if isinstance(indices, Box) else np.asarray(indices)
     kind = at.dtype.kind
     if kind == "b" or (not isinstance(at, Box) and not at.size):
-        return np.astype(at, np.intp)
+        return converted(at, np.intp)
     if kind not in "iu":
         raise TypeError(f"{operation}: indices are integers, not {at.dtype}")
     return at
@@ -73,7 +71,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     """For each entry of `a`, the entry in its place of the choice that it numbers."""
     a = _whole_numbers(a, "choose")
     many = list(choices)
-    if mode == "raise" and not isinstance(a, Box) and a.size and not 0 <= a.min() <= a.max() < len(many):
+    if mode == "raise" and not isinstance(a, Box) and np.any((a < 0) | (a >= len(many))):
         raise ValueError(f"choose: invalid entry in choice array, for {len(many)} choices")
     shape = sizes.broadcast(a.shape, *map(shape_of, many), operation="choose")
     stacked = np.stack([np.broadcast_to(choice, shape) for choice in many])
@@ -81,7 +79,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     return deliver(np.take_along_axis(stacked, at[None], 0)[0], out)
 
 
-# -- by condition ---------------------------------------------------------------------------------------
+# -- by condition ----------------------------------------------------------------------------------
 @spells(np.compress)
 def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
     """The entries along an axis, or of the flattened array, for which the condition holds."""
@@ -146,7 +144,7 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
     return y
 
 
-# -- with others put in or left out -----------------------------------------------------------------------
+# -- with others put in or left out ----------------------------------------------------------------
 @spells(np.insert)
 def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     """The array with values put in before positions of an axis, or of the flattened array."""
@@ -164,7 +162,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     many = values.shape[axis] if at.size == 1 else int(np.insert(np.zeros(n), at, 0).size - n)
     values = np.broadcast_to(values, (*arr.shape[:axis], many, *arr.shape[axis + 1 :]))
     # Where the entries of the result come from: the array, or n and more for the values.
-    order = np.insert(np.arange(n), at if at.ndim else int(at), n + np.arange(many))
+    order: Any = np.insert(np.arange(n), at if at.ndim else int(at), n + np.arange(many))
     return take_rows(np.concatenate([arr, values], axis), order, axis, unique=True)
 
 
@@ -174,11 +172,11 @@ def delete(arr: Any, obj: Any, axis: Any = None) -> Any:
     if axis is None:
         arr, axis = np.ravel(arr), 0
     axis = axis_of(axis, len(arr.shape), "delete")
-    kept = np.delete(np.arange(as_int(arr.shape[axis])), obj)
+    kept: Any = np.delete(np.arange(as_int(arr.shape[axis])), obj)
     return take_rows(arr, kept, axis, unique=True)
 
 
-# -- each once ----------------------------------------------------------------------------------------------
+# -- each once -------------------------------------------------------------------------------------
 def _distinct(x: Any, *, axis: int | None, equal_nan: bool) -> Any:
     _, *found = np.unique(x, True, True, True, axis, equal_nan=equal_nan)
     first, inverse, counts = found
@@ -213,11 +211,8 @@ def unique(
     first, inverse, counts = bind(distinct, (ar,), {"axis": axis, "equal_nan": equal_nan})
     line = np.ravel(ar) if axis is None else ar
     values = take_rows(line, first, axis or 0, unique=True)
-    wanted = [
-        found
-        for found, want in ((first, return_index), (inverse, return_inverse), (counts, return_counts))
-        if want
-    ]
+    wants = (return_index, return_inverse, return_counts)
+    wanted = [found for found, want in zip((first, inverse, counts), wants) if want]
     return (values, *wanted) if wanted else values
 
 

@@ -42,7 +42,7 @@ _BASIC = frozenset({int, slice, type(None), type(Ellipsis)})
 _FEW = 32  # entries, for which NumPy's own loop is as fast as any other
 
 
-# -- on plain arrays --------------------------------------------------------------------------------------
+# -- on plain arrays -------------------------------------------------------------------------------
 def _index(x: Any, *, key: Key, fresh: bool = False) -> Any:
     return x[key].copy() if fresh else x[key]
 
@@ -93,7 +93,7 @@ def _index_update(
     return new
 
 
-# -- the kinds --------------------------------------------------------------------------------------------
+# -- the kinds -------------------------------------------------------------------------------------
 class Read(Primitive):
     """`x[key]`, linear in operand 0; the others are index arrays.
 
@@ -137,9 +137,7 @@ class Scatter(Primitive):
     def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
         x, *arrays = values
         shape = params["shape"]
-        key, arrays, x = batched_part(
-            size, shape, params["key"], arrays, mapped[1:], x, mapped[0]
-        )
+        key, arrays, x = batched_part(size, shape, params["key"], arrays, mapped[1:], x, mapped[0])
         return bind(self, (x, *arrays), {**params, "key": key, "shape": (size, *shape)})
 
     def shape(self, avals: Any, params: Any) -> Any:
@@ -193,7 +191,7 @@ class IndexUpdate(Write):
         return _clear, (live, aval_of(values[1]), values[2:], params)
 
 
-# -- the rules of the sweep -------------------------------------------------------------------------------
+# -- the rules of the sweep ------------------------------------------------------------------------
 def _pass_on(ct: Any, residual: Any) -> Any:
     return ct
 
@@ -258,9 +256,7 @@ def _add_basic(ct: Any, key: Any, parents: Any, sweep: Sweep) -> None:
     _add_back(ct, ((), {"key": _tuple(key)}, shape), parents, sweep)
 
 
-def _clear(
-    ct: Any, residual: Any, parents: Any, sweep: Sweep, holders: int = FRAME
-) -> None:
+def _clear(ct: Any, residual: Any, parents: Any, sweep: Sweep, holders: int = FRAME) -> None:
     """What was overwritten gets nothing, what was written the cotangent of its place."""
     live, y, arrays, params = residual
     params = _only(params, "key", "unique")
@@ -327,7 +323,7 @@ def deposit(sweep: Sweep, slot: int, ct: Any) -> None:
 INTO_BUFFER.update((_add_back, _clear))
 
 
-# -- the primitives ---------------------------------------------------------------------------------------
+# -- the primitives --------------------------------------------------------------------------------
 def _write_back(base: Any, new: Any, key: Key, fresh: bool = False) -> Any:
     params = {"key": key, "in_place": True} if exclusive(base) else {"key": key}
     return bind(index_update, (base, new), params)
@@ -345,7 +341,7 @@ index_add = IndexAdd("index_add", _index_add, cost="memory")
 index_update = IndexUpdate("index_update", _index_update, cost="memory")
 
 
-# -- reading and writing entries --------------------------------------------------------------------------
+# -- reading and writing entries -------------------------------------------------------------------
 def _tuple(key: Any) -> Key:
     return key if type(key) is tuple else (key,)
 

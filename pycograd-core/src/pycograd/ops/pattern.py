@@ -25,7 +25,7 @@ Key = tuple[Any, ...]
 _AS_IT_IS = frozenset({int, type(None), type(Ellipsis)})
 
 
-# -- from what the user wrote ---------------------------------------------------------------------------
+# -- from what the user wrote ----------------------------------------------------------------------
 def parse(key: Any, shape: Sequence[Any]) -> tuple[Key, list[Any], bool]:
     """`(key, arrays, unique)` for an index of a value of this shape.
 
@@ -36,14 +36,15 @@ def parse(key: Any, shape: Sequence[Any]) -> tuple[Key, list[Any], bool]:
     masks = False
     for entry in key if type(key) is tuple else (key,):
         entry = _entry(entry)
-        masks = masks or type(entry) is np.ndarray and entry.dtype.kind == "b" and entry.ndim > 0
+        masks = masks or _is_mask(entry)
         entries.append(entry)
     if sum(entry is Ellipsis for entry in entries) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
     used = consumed(entries)
     if used > len(shape):
         raise IndexError(
-            f"too many indices for array: array is {len(shape)}-dimensional, but {used} were indexed"
+            f"too many indices for array: array is {len(shape)}-dimensional, but {used} were"
+            " indexed"
         )
     unique = all(dtype_of(a).kind == "b" for a in entries if _is_array(a))
     if masks:
@@ -54,6 +55,11 @@ def parse(key: Any, shape: Sequence[Any]) -> tuple[Key, list[Any], bool]:
 
 def _is_array(entry: Any) -> bool:
     return type(entry) is np.ndarray or isinstance(entry, Box)
+
+
+def _is_mask(entry: Any) -> bool:
+    """True for a mask whose entries are known; a 0-d one takes no axis and stays as it is."""
+    return type(entry) is np.ndarray and entry.dtype.kind == "b" and entry.ndim > 0
 
 
 def _entry(entry: Any) -> Any:
@@ -83,8 +89,8 @@ def _bound(bound: Any) -> Any:
 
 def _no_index(what: str) -> IndexError:
     return IndexError(
-        "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or boolean"
-        f" arrays are valid indices, not {what}"
+        "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or"
+        f" boolean arrays are valid indices, not {what}"
     )
 
 
@@ -95,7 +101,7 @@ def _positions(entries: list[Any], shape: Sequence[Any], used: int) -> list[Any]
     for entry in entries:
         if entry is Ellipsis:
             axis += len(shape) - used
-        if type(entry) is not np.ndarray or entry.dtype.kind != "b" or entry.ndim == 0:
+        if not _is_mask(entry):
             found.append(entry)
         else:
             for i, n in enumerate(entry.shape):
@@ -109,7 +115,7 @@ def _positions(entries: list[Any], shape: Sequence[Any], used: int) -> list[Any]
     return found
 
 
-# -- the shape of what is taken -------------------------------------------------------------------------
+# -- the shape of what is taken --------------------------------------------------------------------
 def consumed(entries: Sequence[Any]) -> int:
     """How many axes the entries of an index take up, arrays standing in their places."""
     used = 0
@@ -249,7 +255,7 @@ def _from_front(bound: Any, default: Any, n: Any) -> Any:
 
 
 def _ordered(*chain: Any) -> bool:
-    """True if these sizes do not decrease, whichever numbers from 2 on are tried for the symbols."""
+    """True if these sizes do not decrease, for the numbers from 2 on tried in place of symbols."""
     names = sorted(set[str]().union(*[n.symbols for n in chain if isinstance(n, Dim)]))
     for number in (2, 3, 4, 5, 7, 8, 64, 1001):
         for order in (names, names[::-1]):
@@ -268,7 +274,7 @@ def _undecided(s: slice, n: Any) -> SymbolicSizeError:
     )
 
 
-# -- under vmap -----------------------------------------------------------------------------------------
+# -- under vmap ------------------------------------------------------------------------------------
 def batched(
     size: Any, one: Layout, key: Key, arrays: Sequence[Any], mapped: Sequence[bool], x: bool
 ) -> tuple[Key, list[Any], Any, Any]:
@@ -312,7 +318,7 @@ def batched_part(
     part: Any,
     part_mapped: bool,
 ) -> tuple[Key, list[Any], Any]:
-    """As `batched` for a write of `part` into a value that has a batch axis, of `shape` in a row."""
+    """As `batched`, for a write of `part` into a value with a batch axis, of `shape` in a row."""
     one = layout(shape, key, arrays, mapped)
     key, given, source, destination = batched(size, one, key, arrays, mapped, True)
     have = shape_of(part)[part_mapped:]

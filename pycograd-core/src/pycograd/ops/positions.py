@@ -28,7 +28,7 @@ def in_bounds(at: Any, n: Any, mode: str, operation: str) -> Any:
     if mode == "clip":
         return np.clip(at, 0, n - 1)
     if mode != "raise":
-        raise ValueError(f"{operation}: mode must be one of 'raise', 'wrap' or 'clip', not {mode!r}")
+        raise ValueError(f"{operation}: mode must be 'raise', 'wrap' or 'clip', not {mode!r}")
     if not isinstance(at, Box) and at.size and not (-n <= at.min() and at.max() < n):
         raise IndexError(f"{operation}: indices out of bounds for {n} entries")
     return np.where(at < 0, at + n, at)
@@ -61,7 +61,7 @@ def along_axis(arr: Any, indices: Any, axis: int, operation: str) -> list[Any]:
     return arrays
 
 
-# -- of true entries ------------------------------------------------------------------------------------
+# -- of true entries -------------------------------------------------------------------------------
 def _nonzero_shape(x: Any) -> Any:
     n = sizes.fresh_size("nonzero")
     return tuple([make_aval((n,), np.dtype(np.intp)) for _ in x.shape])
@@ -110,7 +110,7 @@ def argwhere(a: Any) -> Any:
     return np.stack(np.nonzero(a), axis=1)
 
 
-# -- positions asked of a box, whose shape or integers are constants --------------------------------------
+# -- positions asked of a box, whose shape or integers are constants -------------------------------
 @spells(np.diag_indices_from)
 def diag_indices_from(arr: Any) -> Any:
     """The index arrays of the main diagonal."""
@@ -146,9 +146,7 @@ def unravel_index(indices: Any, shape: Any, order: str = "C") -> Any:
 
 
 @spells(np.ravel_multi_index)
-def ravel_multi_index(
-    multi_index: Any, dims: Any, mode: Any = "raise", order: str = "C"
-) -> Any:
+def ravel_multi_index(multi_index: Any, dims: Any, mode: Any = "raise", order: str = "C") -> Any:
     """The positions in the flattened array of coordinates."""
     modes = mode if isinstance(mode, (tuple, list)) else [mode] * len(dims)
     flat: Any = 0

@@ -21,13 +21,11 @@ from pycograd.ops.statistics import mean, working_dtypes
 
 
 def _sorted(a: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], Any]:
-    """`a` as floats with the reduced axes merged into a last one and sorted along it.
+    """`a` with the reduced axes merged into a last one and sorted along it.
 
     Returns it, the axes, and how many entries that last axis has.
     """
     a = array(a)
-    if dtype_of(a).kind in "iub":
-        a = cast(a, FLOAT64)
     axes = reduced_axes(axis, a, name)
     n = count(a, axes, np.dtype(np.intp))
     if len(axes) != 1:
@@ -55,7 +53,7 @@ def median(
     keepdims: Any = False,
 ) -> Any:
     """Medians over axes: the middle entry, or the mean of the two middle ones."""
-    ordered, axes, n = _sorted(a, axis, "median")
+    ordered, axes, n = _sorted(_as_float(a), axis, "median")
     if 0 in shape_of(ordered)[-1:]:
         ans = mean(ordered, axis=-1)
     else:
@@ -65,6 +63,11 @@ def median(
         last = np.take(ordered, -1, axis=-1)  # sorting puts a nan last
         ans = +np.where(np.isnan(last), last, ans)
     return deliver(_kept(ans, axes, keepdims), out)
+
+
+def _as_float(a: Any) -> Any:
+    a = array(a)
+    return cast(a, FLOAT64) if dtype_of(a).kind in "iub" else a
 
 
 def _halfway(x: Any, y: Any) -> Any:
@@ -81,7 +84,7 @@ def nanmedian(
     keepdims: Any = UNSET,
 ) -> Any:
     """Medians over the entries that are not nan."""
-    ordered, axes, _ = _sorted(a, axis, "nanmedian")
+    ordered, axes, _ = _sorted(_as_float(a), axis, "nanmedian")
     if 0 in shape_of(ordered)[-1:]:
         return deliver(_kept(mean(ordered, axis=-1), axes, keepdims), out)
     n = _valid(ordered)
@@ -123,12 +126,13 @@ def _quantile(
     floor = np.floor(at)
     low = np.clip(np.astype(floor, np.intp), 0, None)
     below = _entries(ordered, low)
-    if method in _DISCRETE:
-        ans = below
+    if method in _DISCRETE or dtype_of(at).kind not in "fcV":
+        ans = below  # the positions are those of entries
     else:
-        above = _entries(ordered, np.minimum(low + 1, n - 1))
-        part = at - floor
-        ans = _between(below, above, cast(part, dtype_of(ordered)) if weak else part)
+        above, part = _entries(ordered, np.minimum(low + 1, n - 1)), at - floor
+        if weak and is_inexact(dtype_of(ordered)):
+            part = cast(part, dtype_of(ordered))
+        ans = _between(below, above, part)
     if not skip_nan:
         last = np.take(ordered, [-1], axis=-1)  # sorting puts a nan last
         ans = np.where(np.isnan(last), last, ans)
@@ -164,6 +168,9 @@ def _entries(ordered: Any, index: Any) -> Any:
 
 def _between(below: Any, above: Any, part: Any) -> Any:
     """The point that lies `part` of the way, exact at both ends and monotonic, as NumPy's is."""
+    if dtype_of(below).kind in "biu":  # whose differences would overflow
+        dtype = np.result_type(dtype_of(below), dtype_of(part))
+        below, above = cast(below, dtype), cast(above, dtype)
     step = above - below
     return np.where(part >= 0.5, above - step * (1 - part), below + step * part)
 

@@ -169,7 +169,9 @@ def meshgrid(
     if indexing not in ("xy", "ij"):
         raise ValueError(f"meshgrid: indexing is 'xy' or 'ij', not {indexing!r}")
     n = len(xi)
-    grids = [np.reshape(x, (1,) * i + (-1,) + (1,) * (n - 1 - i)) for i, x in enumerate(xi)]
+    grids: list[Any] = [
+        np.reshape(x, (1,) * i + (-1,) + (1,) * (n - 1 - i)) for i, x in enumerate(xi)
+    ]
     if indexing == "xy" and n > 1:
         grids = [np.swapaxes(x, 0, 1) for x in grids]
     made = grids if sparse else list(np.broadcast_arrays(*grids))

@@ -46,7 +46,8 @@ modes.switches.append(_switch)
 
 # -- the primitives --------------------------------------------------------------------------------
 @lru_cache(maxsize=1024)
-def _reduced_dtype(ufunc: np.ufunc, dtype: np.dtype[Any]) -> np.dtype[Any]:
+def reduced_dtype(ufunc: np.ufunc, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """What NumPy reduces this dtype to: it widens small integers."""
     return ufunc.reduce(np.ones(1, dtype)).dtype  # type: ignore[no-any-return]
 
 
@@ -62,7 +63,7 @@ class _Reduction(Reduction):
             name,
             lambda x, axis, keepdims: run(x, axis, None, None, keepdims),
             weight,
-            dtype=lambda x: _reduced_dtype(ufunc, x.dtype),
+            dtype=lambda x: reduced_dtype(ufunc, x.dtype),
             **options,
         )
 

@@ -53,6 +53,8 @@ def is_contiguous(x: Any) -> bool:
         if not isinstance(bottom, Box):
             return isinstance(bottom, ShapeDtypeStruct)
         bottom = bottom.value
+    if not in_place_layout(x):
+        return False
     return bottom.flags.c_contiguous or _one_row(bottom, x).flags.c_contiguous
 
 
@@ -180,7 +182,7 @@ def reshape(
 
 
 def _memory_order(a: Any, order: str, operation: str) -> str:
-    """ "C" or "F" for `order`, which may be "A" or "K": as the entries lie in memory."""
+    """The order C or F that `order`, which may be A or K, means: as the entries lie in memory."""
     if order in ("C", "F"):
         return order
     if order not in ("A", "K"):
@@ -188,7 +190,7 @@ def _memory_order(a: Any, order: str, operation: str) -> str:
     bottom = raw(a)
     if isinstance(bottom, ShapeDtypeStruct):
         return "C"  # no data, no layout
-    if type(bottom) is _ndarray:
+    if type(bottom) is _ndarray and in_place_layout(a):
         flags = _one_row(bottom, a).flags
         if flags.c_contiguous or (order == "A" and not flags.f_contiguous):
             return "C"

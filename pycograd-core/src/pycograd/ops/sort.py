@@ -81,7 +81,11 @@ def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable:
 @spells(np.sort_complex)
 def sort_complex(a: Any) -> Any:
     """The entries along the last axis in ascending order, as complex numbers."""
-    return sort(a) + 0j
+    a = sort(a)
+    if dtype_of(a).kind == "c":
+        return a
+    wide = {**dict.fromkeys("bhBH", "F"), "g": "G"}.get(dtype_of(a).char, "D")
+    return np.astype(a, np.dtype(wide))
 
 
 def _kth(name: str, kth: Any, a: Any, axis: int) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from pycograd.ops.index import index_add, index_update
 from pycograd.ops.operators import update
 from pycograd.ops.out import deliver, plain_buffer
 from pycograd.ops.pattern import ARRAY, parse
-from pycograd.ops.reduce import REDUCERS, reduce
+from pycograd.ops.reduce import REDUCERS, reduce, reduced_dtype
 
 
 # -- calls with keywords ---------------------------------------------------------------------------
@@ -258,8 +258,12 @@ def reduceat(
     filled = 0
     for length in np.unique(lengths):
         chosen = np.flatnonzero(lengths == length)
-        entries = np.take(a, starts[chosen, None] + np.arange(length), axis=axis)
-        found.append(reduce(ufunc, entries, axis + 1, dtype, name=name))
+        if length == 1:  # an entry alone is only converted
+            wide = reduced_dtype(ufunc, dtype_of(a)) if dtype is None else np.dtype(dtype)
+            found.append(cast(np.take(a, starts[chosen], axis=axis), wide))
+        else:
+            entries = np.take(a, starts[chosen, None] + np.arange(length), axis=axis)
+            found.append(reduce(ufunc, entries, axis + 1, dtype, name=name))
         place[chosen] = np.arange(filled, filled + len(chosen))
         filled += len(chosen)
     if not found:

@@ -80,12 +80,18 @@ class ClosedBatchTrace(BatchTrace):
 
     __slots__ = ()
 
+    def box(self, value: Any, mapped: bool) -> Batched:
+        raise self._escaped("an operation")
+
     def process(
         self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
     ) -> Any:
-        raise EscapedTracerError(
-            f"{primitive.name}: a value made inside vmap of {self.name} was used after it had"
-            " returned. Return it from the function instead of keeping it elsewhere"
+        raise self._escaped(primitive.name)
+
+    def _escaped(self, operation: str) -> EscapedTracerError:
+        return EscapedTracerError(
+            f"{operation}: a value made inside vmap of {self.name} was used after it had returned."
+            " Return it from the function instead of keeping it elsewhere"
         )
 
 
