@@ -7,6 +7,7 @@ NumPy has the same NumPy; the second holds pycograd 0.0.5, which owns our module
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -18,12 +19,14 @@ PEERS: Final = Path(__file__).parent / "requirements-peers.txt"
 OLDER: Final = "pycograd==0.0.5"
 
 
+@functools.cache
 def bench_python() -> Path:
     """Returns the interpreter of the environment with every contestant but the older pycograd."""
     given = os.environ.get("PYCOGRAD_BENCH_ENV")
     return python_of(Path(given)) if given else built(ROOT / ".venv-bench", requirements(PEERS))
 
 
+@functools.cache
 def peer_python() -> Path:
     """Returns the interpreter of the older pycograd's environment, with the same NumPy."""
     given = os.environ.get("PYCOGRAD_PEER_ENV")

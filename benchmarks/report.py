@@ -80,7 +80,7 @@ def _targets(results: Results) -> Iterator[str]:
     verdicts = {True: "", False: "MISSED", None: "NOT MEASURED"}
     for target in asked:
         figure = target.figure(results)
-        shown = "-" if figure is None else f"{figure:.2f}x" if target.ratio else f"{figure:.0f}"
+        shown = "-" if figure is None else f"{figure:.3f}x" if target.ratio else f"{figure:.0f}"
         bound = f"{'>=' if target.at_least else '<='} {target.bound:g}{'x' if target.ratio else ''}"
         label = f"({target.letter}) {target.claim}" if target.letter else target.claim
         yield f"{label:<46}{shown:>10}{bound:>12}  {verdicts[target.met(results)]}".rstrip()

@@ -32,7 +32,7 @@ READS = {
     "cumulative": lambda v: np.cumsum(v, axis=0),
     "masked": lambda v: v[..., MASK] if v.shape[-1] == 3 else None,
     "gathered": lambda v: v[TWICE] if v.shape[0] == 3 else None,
-    "taken": lambda v: np.take(v, [0, -1], axis=-1),
+    "taken": lambda v: np.take(v, [0, -1], axis=-1) if v.ndim else None,
     "swapped": lambda v: np.swapaxes(v, 0, -1),
     "copied": lambda v: v.copy(),
     "joined": lambda v: np.concatenate([v, v * 2.0], axis=-1),
@@ -96,10 +96,6 @@ WRITES = {
 }
 
 
-class Unfit(Exception):
-    """NumPy itself does not run this step."""
-
-
 def run(steps, x, y):
     """Runs the steps on a pool that starts with `x` and `y`; their scalar summary."""
     pool = [x, y]
@@ -124,9 +120,9 @@ def drawn(seed, length=9):
     rng = np.random.default_rng(seed)
     steps = []
     while len(steps) < length:
-        kind = rng.choice(["read", "read", "pair", "write", "write"])
-        table = {"read": READS, "pair": PAIRS, "write": WRITES}[kind]
-        step = (kind, rng.choice(list(table)), int(rng.integers(99)), int(rng.integers(99)))
+        kind = ("read", "read", "pair", "write", "write")[rng.integers(5)]
+        names = list({"read": READS, "pair": PAIRS, "write": WRITES}[kind])
+        step = (kind, names[rng.integers(len(names))], *rng.integers(99, size=2).tolist())
         try:
             with np.errstate(all="raise"):
                 run([*steps, step], *arguments(seed))
@@ -149,7 +145,7 @@ def differences(f, seed, v, w, h=1e-4):
     return (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * h)
 
 
-@pytest.mark.parametrize("block", range(20))
+@pytest.mark.parametrize("block", range(200))
 def test_random_programs(block):
     ran = 0
     for seed in range(20 * block, 20 * block + 20):
@@ -172,7 +168,6 @@ def test_random_programs(block):
         gx, gy = grad(f)(x, y)
         close(np.sum(gx * v) + np.sum(gy * w), slope)
         np.testing.assert_array_equal(x, arguments(seed)[0])  # written to inside f alone
-        close(np.sum(grad(f, argnums=1)(x, y) * w), differences(f, seed, 0 * v, w))
         close(grad(checkpoint(lambda x, y: f(x * 1.0, y * 1.0)))(x, y)[0], gx, 1e-12)
         assert eval_shape(f, x, y).shape == ()
 

@@ -1,5 +1,6 @@
 """Custom rules, stop_gradient, no_grad, debug_nans and checkpoint."""
 
+import functools
 import warnings
 
 import numpy as np
@@ -94,6 +95,39 @@ def test_closing_over_a_differentiated_value_is_an_early_error():
         grad(outer)(3.0)
 
 
+def test_closing_over_a_value_through_a_helper_is_an_error():
+    def outer(w):
+        def helper(x):
+            return x * w
+
+        f = custom_vjp(lambda x: helper(x))
+        f.defvjp(lambda x: (helper(x), None), lambda res, ct: (ct,))
+        return f(2.0)
+
+    with pytest.raises(pg.ClosedOverError):
+        grad(outer)(3.0)
+    with pytest.raises(pg.ClosedOverError):
+        grad(lambda x: grad(lambda w: outer(w) * x)(3.0)[0])(2.0)
+
+
+@pytest.mark.parametrize("returned", [1.0, np.ones(4), np.ones((3, 1))])
+def test_cotangents_of_another_shape_are_errors(returned):
+    f = custom_vjp(lambda x: x * 2)
+    f.defvjp(lambda x: (x * 2, None), lambda res, ct: (returned,))
+    with pytest.raises(pg.RuleSignatureError, match="shape"):
+        grad(lambda x: np.sum(f(x)))(np.ones(3))
+
+
+def test_tangents_of_another_shape_are_errors_and_none_is_zero():
+    f = custom_jvp(lambda x: x * 2)
+    f.defjvp(lambda p, t: (p[0] * 2, np.float64(1.0)))
+    with pytest.raises(pg.RuleSignatureError, match="shape"):
+        jvp(f, (np.ones(3),), (np.ones(3),))
+    g = custom_jvp(lambda x: x * 2)
+    g.defjvp(lambda p, t: (p[0] * 2, None))
+    assert jvp(g, (1.0,), (1.0,))[1] == 0.0
+
+
 def test_opaque_functions_run_as_a_loop_with_one_warning():
     import math
 
@@ -127,6 +161,27 @@ def test_no_grad():
 
     assert grad(f)(3.0) == (9.0,)
     assert grad(lambda x: x * x * x)(3.0) == (27.0,)
+
+
+def test_transforms_inside_a_no_grad_block_are_their_own():
+    with pg.no_grad():
+        assert grad(lambda x: x * x)(3.0) == (6.0,)
+        assert jvp(lambda x: x * x, (3.0,), (1.0,))[1] == 6.0
+
+
+def test_custom_functions_and_checkpoints_are_constants_inside_no_grad():
+    def f(x):
+        with pg.no_grad():
+            y = checkpoint(lambda x: x * x)(x) + tripled_sine()(x)
+        return y + x
+
+    assert grad(f)(3.0) == (1.0,)
+
+
+def test_a_pullback_called_inside_no_grad_runs_its_checkpoints():
+    _, pullback = pg.vjp(checkpoint(lambda x: x * x), 3.0)
+    with pg.no_grad():
+        assert pullback(1.0) == (6.0,)
 
 
 def test_debug_nans_names_the_operation():
@@ -218,6 +273,67 @@ def test_checkpoint_replays_keys_and_trees():
     g = lambda p: np.sum(noisy(p)["y"] ** 2)
     p = {"w": np.arange(3.0)}
     np.testing.assert_allclose(grad(f)(p)[0]["w"], grad(g)(p)[0]["w"])
+
+
+class Holder:
+    def __init__(self, w):
+        self.w = w
+
+    def method(self, x):
+        return x * x * self.w
+
+
+HIDING = {
+    "partial": lambda w: functools.partial(lambda w, x: w * x * x, w),
+    "method": lambda w: Holder(w).method,
+    "default": lambda w: lambda x, w=w: w * x * x,
+    "helper": lambda w: (lambda h: lambda x: h(x))(lambda x: w * x * x),
+    "nested": lambda w: lambda x: checkpoint(lambda x: w * x * x)(x),
+}
+
+
+@pytest.mark.parametrize("hide", HIDING)
+def test_checkpoint_of_values_that_hide(hide):
+    make = HIDING[hide]
+    outer = lambda x: grad(lambda w: checkpoint(make(w))(x))(3.0)[0]
+    assert grad(outer)(2.0) == (4.0,)
+    np.testing.assert_allclose(vmap(outer)(np.array([2.0, 3.0])), [4.0, 9.0])
+    assert jvp(outer, (2.0,), (1.0,))[1] == 4.0
+    assert grad(lambda w: np.sum(vmap(checkpoint(make(w)))(XS)))(2.0)[0] == pytest.approx(
+        np.sum(XS**2)
+    )
+
+
+def test_writing_into_an_argument_is_an_error_and_harmless():
+    def f(h):
+        h *= 2
+        return np.sum(h**2)
+
+    x = np.array([1.0, 2.0, 3.0])
+    with pytest.raises(pg.OuterWriteError):
+        grad(checkpoint(f))(x)
+    np.testing.assert_array_equal(x, [1.0, 2.0, 3.0])
+
+
+def test_checkpoints_and_custom_calls_make_no_cycles():
+    import gc
+    import weakref
+
+    gc.collect()
+    gc.disable()
+    try:
+        for make in (checkpoint, lambda f: tripled_sine()):
+            kept = []
+
+            def f(x, make=make, kept=kept):
+                y = x * 2.0
+                kept.append(weakref.ref(y))
+                return np.sum(make(lambda z: z * 3.0)(y))
+
+            grad(f)(np.ones(5))
+            assert kept[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_writing_to_an_outer_value_is_an_error():

@@ -54,6 +54,24 @@ def test_holomorphic_entries_are_df_dz(jac):
 
 
 @pytest.mark.parametrize("jac", [jacfwd, jacrev, jacobian])
+def test_complex_outputs_of_real_arguments_are_whole(jac):
+    np.testing.assert_allclose(jac(lambda x: np.exp(1j * x))(x0), np.diag(1j * np.exp(1j * x0)))
+
+
+@pytest.mark.parametrize("jac", [jacfwd, jacrev, jacobian, pg.elementwise_grad])
+def test_real_outputs_of_complex_arguments_have_no_df_dz(jac):
+    with pytest.raises(pg.NotDifferentiableError):
+        jac(lambda z: np.abs(z) ** 2)(np.array([1.0 + 1.0j]))
+
+
+def test_make_jvp_matches_trees_by_name():
+    f = pg.make_jvp(lambda p: p["a"] * 2.0 + p["b"] * 3.0)({"a": 1.0, "b": 1.0})
+    assert f({"b": 1.0, "a": 0.0})[1] == 3.0
+    with pytest.raises(pg.TreeMismatchError):
+        f([1.0, 0.0])
+
+
+@pytest.mark.parametrize("jac", [jacfwd, jacrev, jacobian])
 def test_aux_and_errors(jac):
     j, aux = jac(lambda x: (x * x, {"x": x}), has_aux=True)(x0)
     np.testing.assert_allclose(j, np.diag(2 * x0))

@@ -61,6 +61,21 @@ def test_arguments_not_named_by_argnums_are_not_boxed():
     assert seen == [float]
 
 
+@pytest.mark.parametrize("argnums", [(0, 0), (0, -2), True, "0", 1.5])
+def test_argnums_that_make_no_sense(argnums):
+    with pytest.raises(TypeError, match="argnums"):
+        grad(lambda x, y: x * y, argnums)(1.0, 2.0)
+
+
+def test_argnums_may_be_numpy_integers():
+    assert grad(lambda x, y: x * y, np.int64(1))(3.0, 2.0) == 3.0
+
+
+def test_arguments_by_name_alone_are_an_error():
+    with pytest.raises(TypeError, match="argnames='x'"):
+        grad(lambda x: x * x)(x=3.0)
+
+
 def test_argnames_are_differentiated_by_name():
     g = grad(lambda x, *, k: x * k**2, argnames="k")(2.0, k=3.0)
     assert g == {"k": 12.0}
@@ -151,6 +166,27 @@ def test_python_floats_stay_weak():
     value, (da, dx) = value_and_grad(f)(0.5, x)
     assert seen == [np.float32] and value.dtype == np.float32
     assert type(da) is float and dx.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x / 2.0, lambda x: x**2, lambda x: x**3.0, abs, lambda x: x // 1, lambda x: x % 2,
+        lambda x: 1 / x, lambda x: 2.0**x, lambda x: -x, lambda x: x - 1,
+    ],
+)  # fmt: skip
+def test_arithmetic_of_python_floats_stays_weak(f):
+    a = np.ones(3, np.float32)
+    plain = f(1.5) * a
+    value, _ = value_and_grad(lambda x: np.sum(f(x) * a))(1.5)
+    assert plain.dtype == value.dtype == np.float32
+    assert pg.eval_shape(lambda x: f(x) * a, 1.5).dtype == np.float32
+    assert pg.jvp(lambda x: f(x) * a, (1.5,), (1.0,))[0].dtype == np.float32
+
+
+def test_python_floats_divide_by_zero_as_numpy_does():
+    with np.errstate(divide="ignore"):
+        assert value_and_grad(lambda x: 1.0 / x)(0.0)[0] == np.inf
 
 
 def test_mixed_precision_cotangents_have_their_primals_dtype():
@@ -290,6 +326,41 @@ def test_vjp_checks_cotangents():
         pullback((np.ones(3), np.ones(2)))
 
 
+def test_a_pullback_may_be_called_from_within_itself():
+    kept = []
+    f = pg.custom_vjp(lambda x: x * 2.0)
+    f.defvjp(lambda x: (x * 2.0, None), lambda res, ct: (ct * kept[1](1.0)[0],))
+    _, outer = vjp(f, 1.0)
+    kept += [outer, vjp(lambda x: x * 5.0, 1.0)[1]]
+    assert outer(1.0) == (5.0,)
+
+
+def test_complex_cotangents_and_tangents_of_real_values_are_errors():
+    _, pullback = vjp(lambda x: x * 2.0, 1.0)
+    with pytest.raises(pg.NotDifferentiableError):
+        pullback(1j)
+    with pytest.raises(pg.NotDifferentiableError):
+        pg.jvp(lambda x: x, (1.0,), (1j,))
+
+
+def test_escaped_values_may_not_be_returned():
+    kept = []
+
+    def keep(x):
+        kept.append(x)
+        return x * x
+
+    grad(keep)(2.0)
+    for run in (
+        lambda: grad(lambda x: kept[0])(1.0),
+        lambda: grad(lambda x: (x, kept[0]), has_aux=True)(1.0),
+        lambda: pg.jvp(lambda x: kept[0], (1.0,), (1.0,)),
+        lambda: pg.vmap(lambda x: kept[0])(np.ones(2)),
+    ):
+        with pytest.raises(pg.EscapedTracerError):
+            run()
+
+
 def test_vjp_has_aux():
     out, pullback, aux = vjp(lambda x: (x * x, x), 3.0, has_aux=True)
     assert out == 9.0 and aux == 3.0 and pullback(1.0) == (6.0,)
@@ -321,6 +392,14 @@ def test_var_retain_and_shared_subexpressions():
     z.backward()
     same(y.grad, 9.0)
     same(x.grad, 36.0)
+
+
+def test_gradients_by_hand_are_nobody_elses_memory():
+    a, b = pg.Var(np.ones(2)), pg.Var(np.ones(2))
+    ct = np.ones(2)
+    (a + b).backward(ct)
+    a.grad[0] = 7.0
+    assert b.grad[0] == 1.0 and ct[0] == 1.0
 
 
 def test_var_needs_a_scalar_or_a_cotangent():

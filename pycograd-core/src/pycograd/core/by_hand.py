@@ -101,7 +101,7 @@ class HandTape(Tape):
 def _store(ct: Any, residual: Any, parents: Any, sweep: Sweep) -> None:
     """Keeps the cotangent of a node, then sweeps the node as its own rule says."""
     node, place = residual
-    node.grad = ct
+    node.grad = ct if isinstance(ct, Box) else np.array(ct)  # nobody else's memory
     sweep.steps.append((node.rule, place, node.residual))
     sweep.cts.append(ct)
     sweep.run(len(sweep.steps) - 1)

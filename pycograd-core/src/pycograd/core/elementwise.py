@@ -36,7 +36,7 @@ from pycograd.core.errors import DefinitionError
 from pycograd.core.fit import cast, unbroadcast
 from pycograd.core.primitive import Primitive, bind, shape_error
 from pycograd.core.spelling import FUNCTIONS, UFUNCS, claim
-from pycograd.core.tape import Tape, Var
+from pycograd.core.tape import Tape, Var, slot_of
 
 Rule = Callable[..., Any]
 _OPERANDS = ("x", "y", "z")
@@ -170,8 +170,14 @@ _PYTHON_OPERATORS: dict[Any, Callable[..., Any]] = {
     np.add: operator.add,
     np.subtract: operator.sub,
     np.multiply: operator.mul,
+    np.divide: operator.truediv,
+    np.floor_divide: operator.floordiv,
+    np.remainder: operator.mod,
+    np.power: operator.pow,
+    np.square: lambda x: x**2,
     np.negative: operator.neg,
     np.positive: operator.pos,
+    np.absolute: abs,
 }
 _OPERATORS: dict[Any, Callable[..., Any]] = {
     np.add: operator.add,
@@ -189,7 +195,13 @@ def _keeping_weak(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def impl(x: Any, *rest: Any) -> Any:
         if type(x) in _PYTHON_SCALARS and all(type(y) in _PYTHON_SCALARS for y in rest):
-            return own(x, *rest)
+            try:
+                result = own(x, *rest)
+            except (ZeroDivisionError, OverflowError):
+                return function(x, *rest)  # NumPy's inf or nan, and its warning
+            # A power of a negative number would turn complex; NumPy's is nan.
+            if type(result) is not complex or complex in map(type, (x, *rest)):
+                return result
         return function(x, *rest)
 
     return impl
@@ -293,15 +305,16 @@ def _fast_unary(primitive: Elementwise, ufunc: Callable[..., Any], m: _Map) -> C
                 dtype = ans.dtype
                 if (dtype is FLOAT64 or dtype is FLOAT32) and value.dtype is dtype:
                     steps = tape.steps
-                    steps.append(
-                        (
-                            rule,
-                            x.slot,
-                            value if keeps_x else ans if keeps_ans else residual(ans, (value,)),
-                        )
+                    step = (
+                        rule,
+                        x.slot,
+                        value if keeps_x else ans if keeps_ans else residual(ans, (value,)),
                     )
+                    steps.append(step)
                     out: Var = _new(Var)
                     out.value, out._trace, out.slot = ans, tape, len(steps) - 1
+                    if steps[-1] is not step:
+                        out.slot = slot_of(steps, step)
                     return out
                 return tape.push(primitive, (x,), (value,), (0,), ans, {})
         elif type(x) is _rows and type(x.value) is _ndarray:
@@ -347,9 +360,12 @@ def _fast_binary(
                             else None if keep_x == -2 else left.residual(ans, (a, y))
                         )  # fmt: skip
                         steps = tape.steps
-                        steps.append((rule_x, x.slot, kept))
+                        step = (rule_x, x.slot, kept)
+                        steps.append(step)
                         out: Var = _new(Var)
                         out.value, out._trace, out.slot = ans, tape, len(steps) - 1
+                        if steps[-1] is not step:
+                            out.slot = slot_of(steps, step)
                         return out
                     return tape.push(primitive, (x, y), (a, y), (0,), ans, {})
                 if kind is Var and y._trace is tape:
@@ -375,9 +391,12 @@ def _fast_binary(
                         if shape_x != shape_y:
                             rule, kept = fitted_both, (*kept, shape_x, shape_y)
                         steps = tape.steps
-                        steps.append((rule, (x.slot, y.slot), kept))
+                        step = (rule, (x.slot, y.slot), kept)
+                        steps.append(step)
                         out = _new(Var)
                         out.value, out._trace, out.slot = ans, tape, len(steps) - 1
+                        if steps[-1] is not step:
+                            out.slot = slot_of(steps, step)
                         return out
                     return tape.push(primitive, (x, y), (a, b), (0, 1), ans, {})
                 if kind is _ndarray or kind is _float64:
@@ -395,9 +414,12 @@ def _fast_binary(
                         if ans.shape != shape_x:
                             rule, kept = fitted_x, (kept, shape_x)
                         steps = tape.steps
-                        steps.append((rule, x.slot, kept))
+                        step = (rule, x.slot, kept)
+                        steps.append(step)
                         out = _new(Var)
                         out.value, out._trace, out.slot = ans, tape, len(steps) - 1
+                        if steps[-1] is not step:
+                            out.slot = slot_of(steps, step)
                         return out
                     return tape.push(primitive, (x, y), (a, y), (0,), ans, {})
         elif type(y) is Var:
@@ -419,9 +441,12 @@ def _fast_binary(
                         if ans.shape != shape_y:
                             rule, kept = fitted_y, (kept, shape_y)
                         steps = tape.steps
-                        steps.append((rule, y.slot, kept))
+                        step = (rule, y.slot, kept)
+                        steps.append(step)
                         out = _new(Var)
                         out.value, out._trace, out.slot = ans, tape, len(steps) - 1
+                        if steps[-1] is not step:
+                            out.slot = slot_of(steps, step)
                         return out
                     return tape.push(primitive, (x, y), (x, b), (1,), ans, {})
         elif type(x) is _rows and x.mapped and type(x.value) is _ndarray:

@@ -7,6 +7,7 @@ settings cost nothing when they are off.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,14 +22,15 @@ from pycograd.core.errors import NanError, user_line
 active = 0
 switches: list[Callable[[bool], None]] = []  # each turns a fast path on or off
 _lock = threading.Lock()
-_no_grad: ContextVar[bool] = ContextVar("no_grad", default=False)
+levels = itertools.count(1)  # process-wide: a later trace is an inner one, in threads too
+_no_grad: ContextVar[int] = ContextVar("no_grad", default=0)  # traces of lower levels stand still
 _debug_nans: ContextVar[bool] = ContextVar("debug_nans", default=False)
 
 
 @contextmanager
-def _mode(variable: ContextVar[bool]) -> Iterator[None]:
+def _mode(variable: ContextVar[Any], value: Any) -> Iterator[None]:
     _count(1)
-    token = variable.set(True)
+    token = variable.set(value)
     try:
         yield
     finally:
@@ -46,7 +48,10 @@ def _count(change: int) -> None:
 
 @contextmanager
 def no_grad() -> Iterator[None]:
-    """Operations inside the block are constants to every enclosing `grad`.
+    """Operations inside the block are constants to every enclosing transform.
+
+    A `grad` or `jvp` that begins inside the block is not concerned. A value written to inside it
+    (`y[i] = v`) is a constant from there on.
 
     >>> def f(x):
     ...     with no_grad():
@@ -55,7 +60,7 @@ def no_grad() -> Iterator[None]:
     >>> grad(f)(3.0)
     (9.0,)
     """
-    with _mode(_no_grad):
+    with _mode(_no_grad, next(levels)):
         yield
 
 
@@ -70,15 +75,20 @@ def debug_nans() -> Iterator[None]:
     ...     grad(lambda x: x * x)(3.0)
     (6.0,)
     """
-    with _mode(_debug_nans):
+    with _mode(_debug_nans, True):
         yield
 
 
-def watch(primitive: Any, values: Any, ans: Any) -> bool:
+def stopped(trace: Any) -> bool:
+    """True in a `no_grad` block that began after `trace`, unless that is being swept."""
+    return bool(trace.level < _no_grad.get() and not trace.sweeping)
+
+
+def watch(trace: Any, primitive: Any, values: Any, ans: Any) -> bool:
     """What the live settings ask of a finished operation; True: its result is a constant."""
     if _debug_nans.get():
         check_nan(primitive.name, values, ans)
-    return _no_grad.get()
+    return stopped(trace)
 
 
 def checking_nans() -> bool:

@@ -7,12 +7,12 @@ are plain arrays and the implementation runs.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from pycograd.core import modes
 from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.box import Box
 from pycograd.core.errors import DefinitionError, PycogradError, ShapeError
@@ -20,17 +20,18 @@ from pycograd.core.views import link
 
 REGISTRY: dict[str, Primitive] = {}
 _PLAIN = frozenset({np.ndarray, float, int, np.float64})  # seen at a glance to be no box
-_levels = itertools.count(1)  # process-wide: a later trace is an inner one, in threads too
 
 
 class Trace:
     """One running transform. Boxes belong to a trace by identity; the level orders nesting."""
 
     __slots__ = ("level", "name")
+    sweeping = False  # True: running a checkpointed function again, whatever `no_grad` says
+    closed = False  # True: the transform has ended, and its boxes have escaped
     differentiates = False  # True: of an integer or boolean it has nothing to say; those stay plain
 
     def __init__(self, name: str = "") -> None:
-        self.level = next(_levels)
+        self.level = next(modes.levels)
         self.name = name
 
     def process(
@@ -55,7 +56,7 @@ class Primitive:
 
     Arguments:
         name: unique; what errors, graphs and plugins call it.
-        impl: `impl(*operands, **params)` on plain arrays.
+        impl: `impl(*operands, **params)` on plain arrays; None where the subclass has a method.
         multi: True if it returns a tuple of arrays.
         view: how a write to the result goes back to operand 0 (`core.views`), if it is a view.
     """
@@ -68,18 +69,24 @@ class Primitive:
     def __init__(
         self,
         name: str,
-        impl: Callable[..., Any],
+        impl: Callable[..., Any] | None,
         *,
         multi: bool = False,
         view: Callable[..., Any] | None = None,
         cost: str = "cheap",
         register: bool = True,
     ) -> None:
-        self.name, self.impl, self.multi, self.view, self.cost = name, impl, multi, view, cost
+        self.name, self.multi, self.view, self.cost = name, multi, view, cost
+        if impl is not None:
+            self.impl = impl
         if register:
             if name in REGISTRY:
                 raise DefinitionError(f"primitive {name!r} is defined twice")
             REGISTRY[name] = self
+
+    def impl(self, *operands: Any, **params: Any) -> Any:
+        """The operation on plain arrays."""
+        raise NotImplementedError
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
         return bind(self, operands, params)
@@ -133,6 +140,9 @@ def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) 
         except ValueError as error:
             raise shape_error(primitive.name, operands, error) from error
     if primitive.special:
+        if modes.active and top.differentiates and modes.stopped(top):
+            values = [x.value if isinstance(x, Box) and x._trace is top else x for x in operands]
+            return bind(primitive, values, params)
         return primitive.under(top, operands)
     out = top.process(primitive, operands, params)
     if primitive.view is not None and (isinstance(out, Box) or type(out) is np.ndarray):

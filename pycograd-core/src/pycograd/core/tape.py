@@ -42,18 +42,18 @@ class Tape(Trace):
     """One reverse pass being recorded; inputs own the first slots."""
 
     # floor: values made before this step may not be written (inside a checkpointed function)
-    __slots__ = ("steps", "floor")
+    __slots__ = ("steps", "floor", "sweeping")
     differentiates = True
 
     def __init__(self, name: str = "") -> None:
         super().__init__(name)
         self.steps: list[Any] = []
         self.floor = 0
+        self.sweeping = False  # running a checkpointed function again
 
     def input(self, value: Any) -> Var:
         """A box for an input of the differentiated function."""
-        self.steps.append(CONSTANT)
-        return self.box(value, len(self.steps) - 1)
+        return self.box(value, place(self.steps, (_no_parents, (), None)))
 
     constant = input  # a box without parents, which a later write may give some
 
@@ -65,9 +65,7 @@ class Tape(Trace):
 
     def record(self, rule: Any, parents: Any, residual: Any, value: Any) -> Var:
         """Appends a step; the box of its result."""
-        steps = self.steps
-        steps.append((rule, parents, residual))
-        return self.box(value, len(steps) - 1)
+        return self.box(value, place(self.steps, (rule, parents, residual)))
 
     def process(
         self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
@@ -75,7 +73,7 @@ class Tape(Trace):
         if len(operands) == 1:
             values: Any = [operands[0].value]
             ans = bind(primitive, values, params)
-            if modes.active and modes.watch(primitive, values, ans):
+            if modes.active and modes.watch(self, primitive, values, ans):
                 return self.settled(primitive, ans)
             return ans if primitive.zero else self.push(primitive, operands, values, _ONE, ans, params)
         values, live = [], []
@@ -86,7 +84,7 @@ class Tape(Trace):
             else:
                 values.append(x)
         ans = bind(primitive, values, params)
-        if modes.active and modes.watch(primitive, values, ans):
+        if modes.active and modes.watch(self, primitive, values, ans):
             return self.settled(primitive, ans)
         if primitive.zero:
             return ans
@@ -139,6 +137,7 @@ class ClosedTape(Tape):
     """A tape whose sweep has ended."""
 
     __slots__ = ()
+    closed = True
 
     def process(
         self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
@@ -148,6 +147,20 @@ class ClosedTape(Tape):
             " used after its gradient had been computed. Return it (has_aux=True) instead of"
             " keeping it in a global, an attribute or a closure"
         )
+
+
+def place(steps: list[Any], step: Any) -> int:
+    """Appends a step; the slot it got."""
+    steps.append(step)
+    return slot_of(steps, step)
+
+
+def slot_of(steps: list[Any], step: Any) -> int:
+    """The slot of a step just appended: the last, unless another thread uses the same tape."""
+    slot = len(steps) - 1
+    while steps[slot] is not step:
+        slot -= 1
+    return slot
 
 
 def differentiable(value: Any) -> bool:

@@ -162,10 +162,7 @@ def change(box: Box, update: Callable[[bool], Any]) -> None:
         member.rebind(member)  # what it may refuse does not depend on the value
     new = update(box is root and exclusive(box))  # true only if the views have copies
     if not isinstance(new, Box) or new._trace is not box._trace:
-        raise EscapedTracerError(
-            "a value of an inner transform was written into a value made outside it. Return it from"
-            " the inner function instead"
-        )
+        raise written_outwards()
     pending = [(box, new)]
     for view in chain[:-1]:
         base, primitive, rest, params = _origin(view)
@@ -184,6 +181,15 @@ def change(box: Box, update: Callable[[bool], Any]) -> None:
         base, primitive, rest, params = _origin(view)
         # impl through the trace, not bind: the fresh value must not be linked as a new view
         view.rebind(_ours(base, base._trace.process(primitive, (base, *rest), params)))
+
+
+def written_outwards() -> EscapedTracerError:
+    """The error for a write of a value of an inner transform into a box of an outer one."""
+    return EscapedTracerError(
+        "a value of an inner transform was written into a value made outside it. Return it from the"
+        " inner function instead; or make the array one of the inner transform's, by"
+        " np.zeros(n, like=v) or np.array(y, like=v) for a value v of its"
+    )
 
 
 def _settle(pending: list[tuple[Box, Any]]) -> list[tuple[Box, Any]]:

@@ -16,11 +16,11 @@ import numpy as np
 from pycograd.core import elementwise
 from pycograd.core.aval import dtype_of, shape_of
 from pycograd.core.box import Box
-from pycograd.core.errors import EscapedTracerError, ShapeError
+from pycograd.core.errors import ShapeError
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
 from pycograd.core.tape import Var
-from pycograd.core.views import change, made_by
+from pycograd.core.views import change, made_by, written_outwards
 from pycograd.ops.astype import converted
 from pycograd.ops.index import index, index_update, store
 from pycograd.ops.operators import attached
@@ -52,10 +52,7 @@ def assign(x: Any, value: Any, arrays: Sequence[Any], key: Key, unique: bool = F
     """`x[key] = value` for a box `x`, the index being parsed and `value` of a dtype that fits."""
     for operand in (value, *arrays):
         if isinstance(operand, Box) and operand._trace.level > x._trace.level:
-            raise EscapedTracerError(
-                "item assignment: a value of an inner transform was written into one made outside"
-                " it. Return it from the inner function instead"
-            )
+            raise written_outwards()
     if have := shape_of(value):
         ndim = layout(x.shape, key, arrays).ndim
         if len(have) > ndim:

@@ -21,7 +21,7 @@ from pycograd.core.errors import ShapeError
 from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind, shape_error
 from pycograd.core.spelling import FUNCTIONS, UFUNCS, claim, spells
-from pycograd.core.tape import Var
+from pycograd.core.tape import Var, slot_of
 from pycograd.ops.out import deliver
 
 _new = object.__new__
@@ -177,13 +177,18 @@ def matmul(x: Any, y: Any) -> Any:
             ):
                 steps = tape.steps
                 if live == 2:
-                    steps.append((rules[2], (x.slot, y.slot), (a, b)))
+                    step = (rules[2], (x.slot, y.slot), (a, b))
+                    steps.append(step)
                 elif live:
-                    steps.append((rules[1], y.slot, a))
+                    step = (rules[1], y.slot, a)
+                    steps.append(step)
                 else:
-                    steps.append((rules[0], x.slot, b))
+                    step = (rules[0], x.slot, b)
+                    steps.append(step)
                 out: Var = _new(Var)
                 out.value, out._trace, out.slot = ans, tape, len(steps) - 1
+                if steps[-1] is not step:
+                    out.slot = slot_of(steps, step)
                 return out
             which = ((0,), (1,), (0, 1))[live]
             return tape.push(matmul_p, (x, y), (a, b), which, ans, {})

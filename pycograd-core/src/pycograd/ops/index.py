@@ -23,8 +23,9 @@ from pycograd.core.errors import ShapeError
 from pycograd.core.fit import fit
 from pycograd.core.linear import zeros_like
 from pycograd.core.primitive import Primitive, bind
-from pycograd.core.tape import INTO_BUFFER, Sweep, Var, accumulate
+from pycograd.core.tape import INTO_BUFFER, Sweep, Var, accumulate, slot_of
 from pycograd.core.views import alias, exclusive, links_of, spent
+from pycograd.ops.operators import attached
 from pycograd.ops.pattern import (
     ARRAY,
     Key,
@@ -160,7 +161,7 @@ class Write(Primitive):
     def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
         x, y, *arrays = values
         if not mapped[0]:
-            x = np.broadcast_to(x, (size, *shape_of(x)))
+            x = np.copy(np.broadcast_to(x, (size, *shape_of(x))), order="C")
             params = {**params, "in_place": False}
         key, arrays, y = batched_part(
             size, shape_of(x)[1:], params["key"], arrays, mapped[2:], y, mapped[1]
@@ -267,7 +268,7 @@ def _clear(ct: Any, residual: Any, parents: Any, sweep: Sweep, holders: int = FR
         part = _entries(ct, arrays, params)
         if arrays and "unique" not in params:
             part = _last(part, shape_of(ct), arrays, params)
-        elif in_place and not arrays and type(raw(part)) is _ndarray:
+        elif in_place and not arrays and (isinstance(part, Box) or type(part) is _ndarray):
             part = np.copy(part)
         part = fit(part, y.shape, y.dtype)
     if live[0] == 0:
@@ -370,9 +371,12 @@ def getitem(x: Any, key: Any) -> Any:
             if shared.reads is None or shared.reads[0] != slot:
                 shared.reads = [slot, value.shape]
             steps = tape.steps
-            steps.append((_add_basic, shared.reads, key))
+            step = (_add_basic, shared.reads, key)
+            steps.append(step)
             out: Var = _new(Var)
             out.value, out._trace, out.slot = ans, tape, len(steps) - 1
+            if steps[-1] is not step:
+                out.slot = slot_of(steps, step)
             if type(ans) is _ndarray:
                 key = _tuple(key)
                 if _is_row(x, value, key):
@@ -387,7 +391,9 @@ def read(x: Any, key: Any) -> Any:
     key, arrays, unique = parse(key, shape_of(x))
     if arrays:
         params = {"key": key, "unique": True} if unique else {"key": key}
-        return bind(gather, (x, *arrays), params)
+        out = bind(gather, (x, *arrays), params)
+        # Of a constant too a part is a box, so that `x[key] += y` can write a box into it.
+        return attached(x, out) if isinstance(x, Box) and not isinstance(out, _generic) else out
     bottom = raw(x)
     if isinstance(x, Box) and type(bottom) is _ndarray and len(key) < len(x.shape):
         if _is_row(x, bottom, key):
@@ -422,8 +428,9 @@ def store(x: Any, key: Any, value: Any) -> bool:
         return False
     target[key] = part
     steps = tape.steps
-    steps.append((_clear_basic, [x.slot, source], (key, shape_of(part))))
-    x.slot = len(steps) - 1
+    step = (_clear_basic, [x.slot, source], (key, shape_of(part)))
+    steps.append(step)
+    x.slot = slot_of(steps, step)
     return True
 
 

@@ -46,11 +46,12 @@ def parse(key: Any, shape: Sequence[Any]) -> tuple[Key, list[Any], bool]:
             f"too many indices for array: array is {len(shape)}-dimensional, but {used} were"
             " indexed"
         )
-    unique = all(dtype_of(a).kind == "b" for a in entries if _is_array(a))
+    kinds = [dtype_of(entry).kind for entry in entries if _is_array(entry)]
     if masks:
         entries = _positions(entries, shape, used)
     arrays = [entry for entry in entries if _is_array(entry)]
-    return tuple([ARRAY if _is_array(e) else e for e in entries]), arrays, unique
+    key = tuple([ARRAY if _is_array(e) else e for e in entries])
+    return key, arrays, bool(kinds) and set(kinds) == {"b"}
 
 
 def _is_array(entry: Any) -> bool:

@@ -25,7 +25,7 @@ from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.core.fit import cast
 from pycograd.core.linear import Reduction, ZeroDerivative
 from pycograd.core.spelling import spells
-from pycograd.core.tape import Tape, Var
+from pycograd.core.tape import Tape, Var, slot_of
 from pycograd.ops.axes import axes_of
 from pycograd.ops.cumulative import array, gap, others
 from pycograd.ops.out import deliver
@@ -265,9 +265,12 @@ def sum(
             else:
                 ans = sum(value, axis, keepdims=keepdims)
             steps = tape.steps
-            steps.append((spread, a.slot, (shape, kept)))
+            step = (spread, a.slot, (shape, kept))
+            steps.append(step)
             box: Var = _new(Var)
             box.value, box._trace, box.slot = ans, tape, len(steps) - 1
+            if steps[-1] is not step:
+                box.slot = slot_of(steps, step)
             return box
     return reduce(np.add, a, axis, dtype, out, keepdims, initial, where, "sum")
 

@@ -20,7 +20,7 @@ from pycograd.core.errors import AmbiguousAliasError, ShapeError, located
 from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
-from pycograd.core.tape import Var
+from pycograd.core.tape import Var, slot_of
 from pycograd.core.views import doubt, in_place_layout, link
 from pycograd.ops.axes import axes_of, axis_of
 
@@ -104,9 +104,12 @@ class View(Linear):
                 except ValueError:
                     return bind(self, (x,), params)  # which says what is wrong
                 steps = tape.steps
-                steps.append((self.pull, x.slot, (value.shape, params)))
+                step = (self.pull, x.slot, (value.shape, params))
+                steps.append(step)
                 out: Var = _new(Var)
                 out.value, out._trace, out.slot = ans, tape, len(steps) - 1
+                if steps[-1] is not step:
+                    out.slot = slot_of(steps, step)
                 link(x, out, self, (x,), params)
                 return out
         return bind(self, (x,), params)

@@ -19,7 +19,7 @@ from pycograd.core.elementwise import serve_rows
 from pycograd.core.errors import BatchError, ControlFlowError, EscapedTracerError, ShapeError
 from pycograd.core.primitive import Primitive, Trace, bind, shape_error
 from pycograd.core.tree import broadcast_prefix, tree_flatten, tree_paths, tree_unflatten
-from pycograd.transforms.wrap import Transformed, check_callable, check_result, name_of
+from pycograd.transforms.wrap import Transformed, check_callable, check_result, name_of, refuse_escaped
 
 
 class BatchTrace(Trace):
@@ -65,7 +65,7 @@ class BatchTrace(Trace):
         else:
             out = bind(primitive, values, params)
         if modes.active:
-            modes.watch(primitive, values, out)
+            modes.watch(self, primitive, values, out)
         if primitive.multi:
             return tuple([self.box(x, any_mapped) for x in out])
         return self.box(out, any_mapped)
@@ -79,6 +79,7 @@ class ClosedBatchTrace(BatchTrace):
     """A batched run that has returned."""
 
     __slots__ = ()
+    closed = True
 
     def box(self, value: Any, mapped: bool) -> Batched:
         raise self._escaped("an operation")
@@ -327,6 +328,8 @@ def _run(
             out = f(*args, **kwargs)
         check_result(out, f, "vmap")
         outs, out_tree = tree_flatten(out)
+        for x in outs:
+            refuse_escaped(x)
         return [
             (x.value, x.mapped) if isinstance(x, Batched) and x._trace is trace else (x, False)
             for x in outs

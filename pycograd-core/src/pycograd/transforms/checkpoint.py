@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from pycograd.core.box import Box
+from pycograd.core.errors import OuterWriteError
 from pycograd.core.primitive import Primitive, Trace, bind
 from pycograd.core.tape import Sweep, Tape, Var
 from pycograd.core.tree import tree_flatten, tree_unflatten
@@ -83,9 +86,12 @@ class Segment(Primitive):
     special = True
 
     def __init__(self, flat: Callable[..., Any], name: str, enclosed: list[Box]) -> None:
-        super().__init__(f"checkpoint({name})", self._run, multi=True, register=False)
+        super().__init__(f"checkpoint({name})", None, multi=True, register=False)
         self.flat, self.label, self.enclosed = flat, name, enclosed
         self.out_tree: Any = None
+
+    def impl(self, *leaves: Any) -> tuple[Any, ...]:
+        return self._run(*leaves)
 
     def _run(self, *leaves: Any) -> tuple[Any, ...]:
         outs, self.out_tree = tree_flatten(self.flat(*leaves))
@@ -96,14 +102,17 @@ class Segment(Primitive):
         # operations; the call is then an ordinary one.
         if any(x._trace.level > trace.level for x in self.enclosed):
             return self._run(*operands)
-        if type(trace) is Tape:
-            return self._on_tape(trace, operands)
         own = any(x._trace is trace for x in self.enclosed)
-        if isinstance(trace, BatchTrace) and not own:
-            return self._batched(trace, operands)
-        if isinstance(trace, ForwardTrace) and not own:
-            return self._forward(trace, operands)
-        return self._run(*operands)
+        outs: Any = None
+        if type(trace) is Tape:
+            outs = self._on_tape(trace, operands)
+        elif isinstance(trace, BatchTrace) and not own:
+            outs = self._batched(trace, operands)
+        elif isinstance(trace, ForwardTrace) and not own:
+            outs = self._forward(trace, operands)
+        # None: a helper, a method's object or a default holds a box of this transform or of an inner
+        # one, which only the results show.
+        return self._run(*operands) if outs is None else outs
 
     # -- reverse -----------------------------------------------------------------------------------
     def _on_tape(self, tape: Tape, operands: Sequence[Any]) -> Any:
@@ -113,10 +122,20 @@ class Segment(Primitive):
         tape.floor = start
         try:
             # Boxes of outer tapes among the values checkpoint there too.
-            outs = bind(self, values, {})
+            outs = bind(self, [_locked(v) for v in values], {})
+        except ValueError as error:
+            if "read-only" in str(error):
+                raise OuterWriteError(
+                    f"{self.name} writes into its argument; the write would be repeated when it is run"
+                    " again. Write into a copy, x = x.copy(), and return that"
+                ) from error
+            raise
         finally:
             tape.floor = floor
         outs = [x.value if isinstance(x, Var) and x._trace is tape else x for x in outs]
+        if _inner(outs, tape.level + 1):
+            del steps[start:]
+            return None
         del steps[start:]  # what values closed over have recorded: it is recorded again in the sweep
         live = [s for s in slots if s is not None]
         return tape.record_multi(_recompute, live, (self, values, slots), outs)
@@ -143,6 +162,8 @@ class Segment(Primitive):
             outs, tangents = moved(*leaves)
         else:
             outs, tangents = _call(moved, self.label, self.enclosed, leaves)
+        if _inner((*outs, *tangents), trace.level):
+            return None
         return tuple(
             x if t is None else trace.box(x, t) for x, t in zip(outs, tangents)
         )
@@ -163,6 +184,8 @@ class Segment(Primitive):
             outs = rows(*values)
         else:
             outs = _call(rows, self.label, self.enclosed, values)
+        if _inner(outs, trace.level):
+            return None
         return tuple(trace.box(x, m) for x, m in zip(outs, flags))
 
 
@@ -173,7 +196,11 @@ def _recompute(cts: list[Any], residual: Any, parents: list[int], sweep: Sweep) 
     start = len(steps)
     assert tape is not None and tape.steps is steps
     boxed = [v if s is None else tape.box(v, s) for v, s in zip(values, slots)]
-    outs = segment._run(*boxed)
+    before, tape.sweeping = tape.sweeping, True
+    try:
+        outs = segment._run(*boxed)
+    finally:
+        tape.sweeping = before
     sweep.cts.extend([None] * (len(steps) - start))
     for ct, out in zip(cts, outs):
         if ct is None or not (isinstance(out, Var) and out._trace is tape):
@@ -181,3 +208,17 @@ def _recompute(cts: list[Any], residual: Any, parents: list[int], sweep: Sweep) 
         have = sweep.cts[out.slot]
         sweep.cts[out.slot] = ct if have is None else have + ct
     sweep.run(start)
+
+
+def _inner(values: Sequence[Any], level: int) -> bool:
+    """True if some value is a box of a transform at `level` or further in."""
+    return any(isinstance(x, Box) and x._trace.level >= level for x in values)
+
+
+def _locked(x: Any) -> Any:
+    """A view that refuses writes: the caller would see them, and the sweep make them again."""
+    if type(x) is not np.ndarray:
+        return x
+    view = x.view()
+    view.flags.writeable = False
+    return view

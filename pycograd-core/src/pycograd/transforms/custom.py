@@ -26,7 +26,7 @@ from pycograd.core.errors import (
     TreeMismatchError,
     UnsupportedOperationError,
 )
-from pycograd.core.fit import fit
+from pycograd.core.fit import cast, fit
 from pycograd.core.linear import zeros_like
 from pycograd.core.primitive import Primitive, Trace, bind
 from pycograd.core.tape import Tape, Var, differentiable
@@ -72,7 +72,10 @@ class Custom:
         leaves, treedef = tree_flatten(args)
         if not any(isinstance(x, Box) for x in leaves):
             _refuse_closure(self.f, self.forward, self.backward, self.tangent)
-            return f(*args)
+            out = f(*args)
+            if any(isinstance(x, Box) for x in tree_flatten(out)[0]):
+                raise _closed_over(name_of(self.f))
+            return out
         if kwargs and any(isinstance(x, Box) for x in tree_flatten(kwargs)[0]):
             raise RuleSignatureError(
                 f"{name_of(self.f)} has a custom rule: pass differentiated values by position"
@@ -140,9 +143,12 @@ class CustomCall(Primitive):
     special = True
 
     def __init__(self, rules: Rules, treedef: TreeDef) -> None:
-        super().__init__(rules.name, self._run, multi=True, register=False)
+        super().__init__(rules.name, None, multi=True, register=False)
         self.rules, self.treedef = rules, treedef
         self.out_tree: Any = None
+
+    def impl(self, *leaves: Any) -> tuple[Any, ...]:
+        return self._run(*leaves)
 
     def _run(self, *leaves: Any) -> tuple[Any, ...]:
         return self._flat(self.rules.f(*tree_unflatten(self.treedef, leaves)))
@@ -185,7 +191,7 @@ class CustomCall(Primitive):
             raise MissingRuleError(
                 f"{self.name} has a custom function without rules: give them with defvjp or defjvp"
             )
-        if any(isinstance(x, Var) and x._trace is tape for x in outs):
+        if any(isinstance(x, Box) and x._trace.level >= tape.level for x in outs):
             raise _closed_over(self.name)
         avals = [aval_of(x) if differentiable(x) else None for x in outs]
         kept = (residual, live, [(shape_of(values[i]), dtype_of(values[i])) for i in live], avals)
@@ -203,7 +209,16 @@ class CustomCall(Primitive):
         residual, live, places, avals = kept
         found = self.rules.backward(residual, self._cotangent(cts, avals))
         leaves = self._per_leaf(found)
-        return tuple([fit(leaves[i], *place) for i, place in zip(live, places)])
+        return tuple([self._checked(leaves[i], i, *place) for i, place in zip(live, places)])
+
+    def _checked(self, ct: Any, i: int, shape: Any, dtype: Any) -> Any:
+        """A cotangent as `backward` returned it, which must have its argument's shape."""
+        if ct is not None and shape_of(ct) != shape:
+            raise RuleSignatureError(
+                f"{self.name}: backward returned a cotangent of shape {shape_of(ct)} for argument"
+                f" leaf {i}, which has shape {shape}"
+            )
+        return fit(ct, shape, dtype)
 
     def _per_leaf(self, found: Any) -> list[Any]:
         """The cotangents that `backward` returned, one a leaf of the arguments."""
@@ -250,7 +265,18 @@ class CustomCall(Primitive):
         if not (isinstance(made, tuple) and len(made) == 2):
             raise RuleSignatureError(f"{self.name}: its jvp rule must return (out, tangent_out)")
         moved = leaves_like(made[0], made[1])
-        return [t for t, a in zip(moved, avals) if a is not None]
+        return [self._tangent(t, a) for t, a in zip(moved, avals) if a is not None]
+
+    def _tangent(self, t: Any, aval: Any) -> Any:
+        """A tangent as the jvp rule returned it, which must have its output's shape."""
+        if t is None:
+            return np.zeros(aval.shape, aval.dtype)
+        if shape_of(t) != aval.shape:
+            raise RuleSignatureError(
+                f"{self.name}: its jvp rule returned a tangent of shape {shape_of(t)} for an output"
+                f" of shape {aval.shape}"
+            )
+        return cast(t, aval.dtype)
 
     def _forward(self, trace: ForwardTrace, operands: Sequence[Any]) -> Any:
         rules = self.rules
@@ -273,6 +299,8 @@ class CustomCall(Primitive):
             tangents = self._transposed_backward(residual, values, moves, avals)
         else:
             raise MissingRuleError(f"{self.name} has no rules: give them with defjvp or defvjp")
+        if any(isinstance(x, Box) and x._trace.level >= trace.level for x in (*outs, *tangents)):
+            raise _closed_over(self.name)
         found = iter(tangents)
         return tuple(
             x if a is None else trace.box(x, next(found)) for x, a in zip(outs, avals)

@@ -185,6 +185,12 @@ def elementwise_grad(
     def run(*args: Any, **kwargs: Any) -> Any:
         selection = Selection("elementwise_grad", f, args, kwargs, numbers, ())
         out, pullback = vjp(lambda *xs: selection.call(f, list(xs)), *selection.leaves)
+        kinds = {_is_complex(x) for x in (*tree_flatten(out)[0], *selection.leaves)}
+        if len(kinds) > 1:
+            raise NotDifferentiableError(
+                f"elementwise_grad of {name_of(f)}: it mixes real and complex values, of which one"
+                " number per entry cannot be the derivative; use jacobian, or grad of a real loss"
+            )
         return selection.pack(pullback(tree_map(_ones, out)))
 
     return Transformed(run, f, elementwise_grad, {"argnums": numbers})
@@ -232,7 +238,9 @@ def make_jvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
     def at(*args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         selection = Selection("make_jvp", f, args, kwargs, argnums, ())
         return lambda v: jvp(
-            lambda *xs: selection.call(f, list(xs)), selection.leaves, tree_flatten(v)[0]
+            lambda *xs: selection.call(f, list(xs)),
+            selection.leaves,
+            leaves_like(args[argnums], v),
         )
 
     return Transformed(at, f, make_jvp, {"argnums": argnums})
@@ -319,11 +327,18 @@ def _rows(out: Any, pullback: Any, leaves: Any, chunk_size: int | None, name: st
             cts = [unit if j == i else None for j in range(len(outs))]
             return pullback(_tree_with_none(out_tree, cts, avals))
 
-        found = vmap(row, chunk_size=chunk_size)(_units(aval))
+        units = _units(aval)
+        found = vmap(row, chunk_size=chunk_size)(units)
+        mixed = [_is_complex(x) != (aval.dtype.kind == "c") for x in leaves]
+        if any(m and _is_complex(x) for m, x in zip(mixed, leaves)):
+            raise _not_holomorphic(name)
+        if any(mixed):  # a real argument: the imaginary part is the pullback of 1j
+            sideways = vmap(row, chunk_size=chunk_size)(units * 1j)
+            found = [a + 1j * b if m else a for a, b, m in zip(found, sideways, mixed)]
         blocks.append(
             [
-                _conjugate(np.reshape(block, (*aval.shape, *shape_of(x))))
-                for block, x in zip(found, leaves)
+                np.reshape(block if m else _conjugate(block), (*aval.shape, *shape_of(x)))
+                for block, x, m in zip(found, leaves, mixed)
             ]
         )
     return out_tree, blocks
@@ -347,6 +362,8 @@ def _by_columns(f: Any, leaves: Sequence[Any], chunk_size: int | None, name: str
             outs, treedef = tree_flatten(out)
             for leaf in outs:
                 _check_output(aval_of(leaf), name)
+                if _is_complex(leaves[i]) and not _is_complex(leaf):
+                    raise _not_holomorphic(name)
             structure.append(treedef)
             return leaves_like(out, moved)
 
@@ -362,6 +379,17 @@ def _by_fewer(f: Any, leaves: Sequence[Any], chunk_size: int | None, name: str) 
     if rows <= columns:
         return _rows(out, pullback, leaves, chunk_size, name)
     return _by_columns(f, leaves, chunk_size, name)
+
+
+def _is_complex(x: Any) -> bool:
+    return aval_of(x).dtype.kind == "c"
+
+
+def _not_holomorphic(name: str) -> NotDifferentiableError:
+    return NotDifferentiableError(
+        f"{name}: a real output of a complex argument has no derivative df/dz; use grad (dL/da + i"
+        " dL/db), or make the real and imaginary parts two arguments"
+    )
 
 
 def _check_output(aval: ShapeDtypeStruct, name: str) -> None:

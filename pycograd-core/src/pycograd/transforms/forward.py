@@ -14,12 +14,17 @@ import numpy as np
 from pycograd.core import modes
 from pycograd.core.aval import aval_of, dtype_of, shape_of
 from pycograd.core.box import Box
-from pycograd.core.errors import EscapedTracerError, ShapeError, TreeMismatchError
+from pycograd.core.errors import (
+    EscapedTracerError,
+    NotDifferentiableError,
+    ShapeError,
+    TreeMismatchError,
+)
 from pycograd.core.fit import cast
 from pycograd.core.linear import zeros_like
 from pycograd.core.primitive import Primitive, Trace, bind
 from pycograd.core.tree import tree_flatten, tree_unflatten
-from pycograd.transforms.wrap import check_callable, check_result, is_differentiable, leaves_like, name_of
+from pycograd.transforms.wrap import check_callable, check_result, is_differentiable, leaves_like, name_of, refuse_escaped
 
 
 class ForwardTrace(Trace):
@@ -50,7 +55,7 @@ class ForwardTrace(Trace):
                 values.append(x)
                 tangents.append(None)
         ans = bind(primitive, values, params)
-        if modes.active and modes.watch(primitive, values, ans):
+        if modes.active and modes.watch(self, primitive, values, ans):
             return self.settled(primitive, ans)
         if primitive.zero or all(t is None for t in tangents):
             return self.settled(primitive, ans)
@@ -71,6 +76,7 @@ class ClosedForwardTrace(ForwardTrace):
     """A forward pass that has returned."""
 
     __slots__ = ()
+    closed = True
 
     def process(
         self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
@@ -170,12 +176,15 @@ def _boxed(trace: ForwardTrace, primal: Any, tangent: Any, where: str) -> Any:
             move = np.asarray(move)
         if shape_of(move) != aval.shape:
             raise ShapeError(f"{where} has shape {aval.shape}, its tangent {shape_of(move)}")
+        if dtype_of(move).kind == "c" and aval.dtype.kind != "c":
+            raise NotDifferentiableError(f"{where} is real, its tangent complex")
         boxed.append(trace.box(leaf, cast(move, aval.dtype)))
     return tree_unflatten(treedef, boxed)
 
 
 def _split(x: Any, trace: ForwardTrace) -> tuple[Any, Any]:
     """The value and tangent of an output; zeros if it does not depend on the primals."""
+    refuse_escaped(x)
     if isinstance(x, Dual) and x._trace is trace:
         value, tangent = x.value, x.tangent
     else:

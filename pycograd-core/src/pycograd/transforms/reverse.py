@@ -15,7 +15,12 @@ import numpy as np
 from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of, shape_of
 from pycograd.core.box import Box, raw
 from pycograd.core.buffers import owned
-from pycograd.core.errors import NonScalarOutputError, ShapeError, TreeMismatchError
+from pycograd.core.errors import (
+    NonScalarOutputError,
+    NotDifferentiableError,
+    ShapeError,
+    TreeMismatchError,
+)
 from pycograd.core.fit import cast
 from pycograd.core.tape import Sweep, Tape, Var
 from pycograd.core.tree import tree_flatten, tree_map, tree_unflatten
@@ -27,6 +32,7 @@ from pycograd.transforms.wrap import (
     leaves_like,
     name_of,
     normalize_argnums,
+    refuse_escaped,
 )
 
 
@@ -177,7 +183,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     finally:
         tape.close()
     result = tree_unflatten(treedef, values)
-    lock = threading.Lock()  # a pullback opens the one tape again
+    lock = threading.RLock()  # a pullback opens the one tape again
 
     def pullback(ct: Any) -> tuple[Any, ...]:
         """The cotangents of the primals for the cotangent `ct` of the output."""
@@ -198,14 +204,22 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
                     f"vjp of {name_of(f)}: cotangent {i} has shape {shape_of(c)}, its output"
                     f" {aval.shape}"
                 )
+            if dtype_of(c).kind == "c" and aval.dtype.kind != "c":
+                raise NotDifferentiableError(
+                    f"vjp of {name_of(f)}: cotangent {i} is complex, its output real"
+                )
             seeds.append(cast(c, aval.dtype))
             at.append(slot)
         with lock:
+            before = None if tape.closed else tape.steps  # called from within itself
             tape.reopen(list(steps))
             try:
                 found = pull(tape, at, seeds, inputs) if at else [None] * inputs
             finally:
-                tape.close()
+                if before is None:
+                    tape.close()
+                else:
+                    tape.reopen(before)
         grads = [
             finish(leaf, found, s) if s is not None else None
             for leaf, s in zip(selection.leaves, slots)
@@ -258,6 +272,7 @@ def _typed(leaf: Any, ct: Any) -> Any:
 
 def unbox(x: Any, tape: Tape) -> Any:
     """`x` without this tape's box."""
+    refuse_escaped(x)
     return x.value if isinstance(x, Var) and x._trace is tape else x
 
 
@@ -271,6 +286,7 @@ def _scalar(out: Any, tape: Tape, f: Any) -> tuple[Any, Any]:
             f"grad of {name_of(f)}: it returned {type(out).__name__}, not a real scalar. Return the"
             " loss alone, or (loss, aux) with has_aux=True, or use jacobian for several outputs"
         )
+    refuse_escaped(out)
     mine = isinstance(out, Var) and out._trace is tape
     value = out.value if mine else out
     if not mine and not isinstance(value, (Box, np.ndarray, np.generic, int, float, complex)):

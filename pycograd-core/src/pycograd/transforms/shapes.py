@@ -25,11 +25,11 @@ from pycograd.transforms.wrap import check_callable, check_result, name_of
 class ShapeTrace(Trace):
     """One abstract evaluation."""
 
-    __slots__ = ("open",)
+    __slots__ = ("closed",)
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.open = True
+        self.closed = False
 
     def box(self, aval: ShapeDtypeStruct) -> Shaped:
         """A box of which only `aval` is known."""
@@ -44,7 +44,7 @@ class ShapeTrace(Trace):
     def process(
         self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
     ) -> Any:
-        if not self.open:
+        if self.closed:
             raise EscapedTracerError(
                 f"{primitive.name}: a value made inside eval_shape of {self.name} was used after it"
                 " had returned"
@@ -126,7 +126,7 @@ def _evaluate(f: Any, args: Any, kwargs: Any) -> tuple[Any, Constraints]:
             out = f(*new_args, **new_kwargs)
             check_result(out, f, "eval_shape")
     finally:
-        trace.open = False
+        trace.closed = True
 
     def describe(x: Any) -> Any:
         if not (_is_abstract(x) or isinstance(x, (bool, int))):

@@ -7,6 +7,7 @@ function does.
 from __future__ import annotations
 
 import functools
+import operator
 import sys
 import types
 from collections.abc import Callable, Sequence
@@ -16,7 +17,12 @@ import numpy as np
 
 from pycograd.core.aval import FLOAT32, FLOAT64, is_inexact
 from pycograd.core.box import Box
-from pycograd.core.errors import AsyncFunctionError, NotDifferentiableError
+from pycograd.core.errors import (
+    AsyncFunctionError,
+    EscapedTracerError,
+    NotDifferentiableError,
+    located,
+)
 from pycograd.core.tree import tree_flatten, tree_map, tree_paths, tree_unflatten
 
 _CO_GENERATOR, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
@@ -63,7 +69,7 @@ def name_of(f: Any) -> str:
 def check_callable(f: Any, transform: str) -> None:
     """Refuses what is no function, and functions that do not return their result."""
     if not callable(f):
-        raise TypeError(f"{transform}() takes a function, not {type(f).__name__}")
+        raise TypeError(located(f"{transform}() takes a function, not {type(f).__name__}"))
     code = getattr(f, "__code__", None) or getattr(
         getattr(type(f), "__call__", None), "__code__", None
     )
@@ -95,6 +101,15 @@ def leaves_like(tree: Any, values: Any) -> list[Any]:
     return found
 
 
+def refuse_escaped(x: Any) -> None:
+    """Refuses a box of a transform that has ended among the results of a function."""
+    if isinstance(x, Box) and x._trace.closed:
+        raise EscapedTracerError(
+            f"a function returned a value made inside {x._trace.name or 'a transform'}, which had"
+            " already returned. Return it from there instead of keeping it elsewhere"
+        )
+
+
 def is_differentiable(leaf: Any) -> bool:
     """True for float and complex arrays, scalars and boxes."""
     kind = type(leaf)
@@ -114,10 +129,15 @@ def normalize_argnums(
         if argnums is not None:
             raise TypeError(f"{transform}: argnum= and argnums= are one thing; give one")
         argnums = argnum
-    if argnums is not None and not isinstance(argnums, int):
-        argnums = tuple(argnums)
-        if not all(isinstance(n, (int, np.integer)) for n in argnums):
-            raise TypeError(f"{transform}: argnums are ints, not {argnums!r}")
+    if argnums is not None:
+        try:
+            several = isinstance(argnums, (tuple, list, range))
+            numbers = tuple([operator.index(n) for n in (argnums if several else (argnums,))])
+        except TypeError:
+            numbers = ()
+        if not numbers and argnums != () or any(isinstance(n, bool) for n in (argnums,)):
+            raise TypeError(located(f"{transform}: argnums is an int or a sequence, not {argnums!r}"))
+        argnums = numbers if several else numbers[0]
     names = (argnames,) if isinstance(argnames, str) else tuple(argnames or ())
     return argnums, names
 
@@ -152,9 +172,20 @@ class Selection:
         else:
             numbers = (argnums,) if isinstance(argnums, int) else argnums
             places = [_position(transform, n, len(args)) for n in numbers]
+            if len(set(places)) < len(places):
+                raise TypeError(located(f"{transform}: argnums {argnums} names an argument twice"))
+        if not places and kwargs and argnums is None and not argnames:
+            raise TypeError(
+                located(
+                    f"{transform} of {name_of(f)}: all arguments were given by name, and those are"
+                    f" constants; pass them by position, or say argnames={next(iter(kwargs))!r}"
+                )
+            )
         for name in argnames:
             if name not in kwargs:
-                raise TypeError(f"{transform}: argnames names {name!r}, which was not given by name")
+                raise TypeError(
+                    located(f"{transform}: argnames names {name!r}, which was not given by name")
+                )
             places.append(name)
         self.places = places
         self.trees: list[Any] = []  # (structure, leaves): None for a single array
@@ -227,7 +258,7 @@ class Selection:
 
 def _position(transform: str, n: int, count: int) -> int:
     if not -count <= n < count:
-        raise TypeError(f"{transform}: argnums names position {n}, but {count} were given")
+        raise TypeError(located(f"{transform}: argnums names position {n}, but {count} were given"))
     return int(n) % count
 
 
