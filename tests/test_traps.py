@@ -640,6 +640,31 @@ def test_an_argument_that_is_written_to_changes_inside_alone():
     np.testing.assert_array_equal(x, [1.0, 2.0, 3.0])
 
 
+def scaled_scalar(x):
+    s = t = x[0]
+    s *= np.array([1.0, 2.0])  # a new value: NumPy's scalars are immutable
+    return np.sum(s) * t
+
+
+def written_copy_of_a_scalar(x):
+    s = x[1]
+    v = s[None]  # a copy
+    v *= 2.0
+    return np.sum(v) * s
+
+
+@pytest.mark.parametrize(
+    ("f", "slope"), [(scaled_scalar, [12.0, 0.0]), (written_copy_of_a_scalar, [0.0, 12.0])]
+)
+def test_scalars_are_no_buffers(f, slope):
+    x = np.array([2.0, 3.0])
+    np.testing.assert_allclose(grad(f)(x)[0], slope)
+    np.testing.assert_allclose(jvp(f, (x,), (np.ones(2),))[1], sum(slope))
+    np.testing.assert_allclose(vmap(f)(np.stack([x, x])), [f(x)] * 2)
+    np.testing.assert_allclose(vmap(grad(f))(np.stack([x, x]))[0], [slope] * 2)
+    assert eval_shape(f, x) == ShapeDtypeStruct(())
+
+
 # -- transforms of transforms -------------------------------------------------------------------
 def test_shapes_of_gradients():
     def loss(w, x):

@@ -18,7 +18,9 @@ def test_in_axes_of_every_form():
     np.testing.assert_allclose(vmap(f, (1, None))(X.T, W), expected)
     np.testing.assert_allclose(vmap(f, (-1, None))(X.T, W), expected)
     np.testing.assert_allclose(vmap(f, [0, None])(X, W), expected)
-    np.testing.assert_allclose(vmap(lambda p: f(p["x"], p["w"]), ({"x": 0, "w": None},))({"x": X, "w": W}), expected)
+    np.testing.assert_allclose(
+        vmap(lambda p: f(p["x"], p["w"]), ({"x": 0, "w": None},))({"x": X, "w": W}), expected
+    )
     np.testing.assert_allclose(vmap(lambda x, *, w: x * w)(X, w=X), X * X)
 
 

@@ -139,11 +139,13 @@ def test_opaque_functions_run_as_a_loop_with_one_warning():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         np.testing.assert_allclose(vmap(f)(XS), np.exp(XS))
-    assert [w.category for w in caught] == [pg.BatchingLoopWarning] and "f" in str(caught[0].message)
+    assert [w.category for w in caught] == [pg.BatchingLoopWarning] and "f" in str(
+        caught[0].message
+    )
     np.testing.assert_allclose(grad(f)(0.5)[0], np.exp(0.5))
 
 
-# -- constants ------------------------------------------------------------------------------------------------
+# -- constants -------------------------------------------------------------------------------------
 def test_stop_gradient_in_every_mode():
     f = lambda x: x * pg.stop_gradient(x)
     assert grad(f)(3.0) == (3.0,)
@@ -186,29 +188,32 @@ def test_a_pullback_called_inside_no_grad_runs_its_checkpoints():
 
 def test_debug_nans_names_the_operation():
     with pg.debug_nans():
-        with pytest.raises(pg.NanError, match=r"log made a nan.*test_custom\.py"), np.errstate(all="ignore"):
+        with (
+            pytest.raises(pg.NanError, match=r"log made a nan.*test_custom\.py"),
+            np.errstate(all="ignore"),
+        ):
             grad(lambda x: np.log(x))(-1.0)
         with pytest.raises(pg.NanError, match=r"derivative of sqrt"), np.errstate(all="ignore"):
             grad(lambda x: np.sqrt(x * x) * 0.0)(0.0)
         assert grad(lambda x: x * x)(2.0) == (4.0,)
 
 
-# -- checkpoint -----------------------------------------------------------------------------------------------
+# -- checkpoint ------------------------------------------------------------------------------------
 def body(x, w, *, k=1.0):
     return np.tanh(np.sin(x * w) * k) * x
 
 
 NESTINGS = {
     "reverse": lambda f: lambda x: grad(lambda x: np.sum(f(x)))(x)[0],
-    "reverse over reverse": lambda f: lambda x: grad(
-        lambda x: np.sum(grad(lambda x: np.sum(f(x)))(x)[0] ** 2)
-    )(x)[0],
-    "forward over reverse": lambda f: lambda x: jvp(
-        lambda x: grad(lambda x: np.sum(f(x)))(x)[0], (x,), (np.ones(4),)
-    )[1],
-    "reverse over forward": lambda f: lambda x: grad(
-        lambda x: np.sum(jvp(f, (x,), (np.ones(4),))[1])
-    )(x)[0],
+    "reverse over reverse": lambda f: (
+        lambda x: grad(lambda x: np.sum(grad(lambda x: np.sum(f(x)))(x)[0] ** 2))(x)[0]
+    ),
+    "forward over reverse": lambda f: (
+        lambda x: jvp(lambda x: grad(lambda x: np.sum(f(x)))(x)[0], (x,), (np.ones(4),))[1]
+    ),
+    "reverse over forward": lambda f: (
+        lambda x: grad(lambda x: np.sum(jvp(f, (x,), (np.ones(4),))[1]))(x)[0]
+    ),
     "batched reverse": lambda f: lambda x: vmap(grad(lambda x: np.sum(f(x))))(x)[0],
     "reverse over batched": lambda f: lambda x: grad(lambda x: np.sum(vmap(f)(x)))(x)[0],
     "hessian": lambda f: lambda x: pg.hessian(lambda x: np.sum(f(x)))(x),

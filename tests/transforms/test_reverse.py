@@ -32,7 +32,7 @@ def same(a, b):
     np.testing.assert_allclose(a, b, rtol=1e-12)
 
 
-# -- arguments ---------------------------------------------------------------------------------------
+# -- arguments -------------------------------------------------------------------------------------
 def test_gradients_are_a_tuple_of_one_per_positional_argument():
     value, grads = value_and_grad(lambda x, y: x * y)(3.0, 2.0)
     assert isinstance(value, np.ndarray) and value.shape == () and value == 6.0
@@ -109,7 +109,9 @@ def test_labels_beside_parameters_have_gradient_none():
     assert g == {"w": 2.0, "name": None, "n": None}
 
 
-@pytest.mark.parametrize("x, fix", [(3, r"3\.0"), (np.arange(3), "astype"), ("a", "str"), (True, "bool")])
+@pytest.mark.parametrize(
+    "x, fix", [(3, r"3\.0"), (np.arange(3), "astype"), ("a", "str"), (True, "bool")]
+)
 def test_nothing_to_differentiate(x, fix):
     with pytest.raises(pg.NotDifferentiableError, match=fix):
         grad(lambda x: 1.0)(x)
@@ -117,7 +119,7 @@ def test_nothing_to_differentiate(x, fix):
         grad(lambda y, x: y, 1)(1.0, x)
 
 
-# -- trees ---------------------------------------------------------------------------------------------
+# -- trees -----------------------------------------------------------------------------------------
 def test_every_kind_of_tree():
     tree = {"b": [1.0, (2.0, None)], "a": Point(3.0, np.ones(2))}
     (g,) = grad(lambda t: t["b"][0] * t["b"][1][0] + t["a"].x * np.sum(t["a"].y))(tree)
@@ -134,11 +136,13 @@ def test_dataclass():
     same(g.b, np.ones(2))
 
 
-# -- types and dtypes -------------------------------------------------------------------------------------
+# -- types and dtypes ------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "dtype", ["float16", "float32", "float64", "longdouble", "complex64", "complex128"]
 )
-@pytest.mark.parametrize("make", [lambda d: np.ones(2, d), lambda d: np.ones((), d), lambda d: np.dtype(d).type(1)])
+@pytest.mark.parametrize(
+    "make", [lambda d: np.ones(2, d), lambda d: np.ones((), d), lambda d: np.dtype(d).type(1)]
+)
 def test_gradients_keep_type_and_dtype(dtype, make):
     x = make(dtype)
     value, (g,) = value_and_grad(lambda x: np.sum(np.abs(x * 3.0) ** 2))(x)
@@ -219,7 +223,7 @@ def test_unused_and_constant():
     same(g, np.zeros(2))
 
 
-# -- outputs ----------------------------------------------------------------------------------------------
+# -- outputs ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "f", [lambda x: x, lambda x: (x[0], x[1]), lambda x: None, lambda x: "a", lambda x: x[0] * 1j]
 )
@@ -251,7 +255,7 @@ def test_gradients_inside_coroutines():
     assert asyncio.run(main()) == [0.0, 6.0, 12.0, 18.0]
 
 
-# -- metadata, pickling, callables -----------------------------------------------------------------------
+# -- metadata, pickling, callables -----------------------------------------------------------------
 def test_metadata_and_pickling():
     g = grad(loss)
     assert g.__name__ == "loss" and g.__doc__ == "The loss."
@@ -293,7 +297,7 @@ def test_exceptions_leave_no_trace():
     assert grad(lambda x: x * x)(2.0) == (4.0,)
 
 
-# -- nesting ---------------------------------------------------------------------------------------------
+# -- nesting ---------------------------------------------------------------------------------------
 def test_perturbation_confusion():
     # d/dx (x * d/dy (x + y)) = 1
     assert grad(lambda x: x * grad(lambda y: x + y)(2.0)[0])(1.0) == (1.0,)
@@ -308,7 +312,7 @@ def test_third_order():
     same(g(2.0), 48.0)
 
 
-# -- vjp --------------------------------------------------------------------------------------------------
+# -- vjp -------------------------------------------------------------------------------------------
 def test_vjp_of_trees_is_reusable():
     out, pullback = vjp(lambda x, y: {"a": x * y, "b": (np.sum(x), 3)}, np.arange(3.0), 2.0)
     same(out["a"], [0, 2, 4])
@@ -366,7 +370,7 @@ def test_vjp_has_aux():
     assert out == 9.0 and aux == 3.0 and pullback(1.0) == (6.0,)
 
 
-# -- by hand -----------------------------------------------------------------------------------------------
+# -- by hand ---------------------------------------------------------------------------------------
 def test_var_by_hand():
     w, b = pg.Var(np.ones((2, 3))), pg.Var(np.zeros(2))
     assert not w.grad.any()

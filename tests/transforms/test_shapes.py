@@ -20,7 +20,9 @@ def test_nothing_is_allocated():
     )
 
 
-@pytest.mark.parametrize("f", [np.exp, lambda x: x / 2, np.mean, np.sum, lambda x: x * 2.5, np.cumsum])
+@pytest.mark.parametrize(
+    "f", [np.exp, lambda x: x / 2, np.mean, np.sum, lambda x: x * 2.5, np.cumsum]
+)
 @pytest.mark.parametrize("dtype", ["i4", "i8", "f4", "?", "f2"])
 def test_integer_promotion_is_numpys(f, dtype):
     x = np.ones(3, dtype)

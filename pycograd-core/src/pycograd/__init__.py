@@ -27,20 +27,6 @@ from pycograd.core.tree import (
     tree_unflatten,
 )
 from pycograd.transforms.batch import per_example_grad, vmap
-from pycograd.transforms.checkpoint import checkpoint
-from pycograd.transforms.custom import custom_jvp, custom_vjp, detach, stop_gradient
-from pycograd.transforms.derivatives import (
-    egrad,
-    elementwise_grad,
-    hessian,
-    holomorphic_grad,
-    hvp,
-    jacfwd,
-    jacobian,
-    jacrev,
-    make_jvp,
-    make_vjp,
-)
 from pycograd.transforms.forward import jvp
 from pycograd.transforms.reverse import grad, value_and_grad, vjp
 from pycograd.transforms.shapes import bind, eval_shape, infer_shapes, substitute
@@ -50,15 +36,45 @@ if TYPE_CHECKING:
     from pycograd.nn import *  # noqa: F403
     from pycograd.testing import check_grads
     from pycograd.train import *  # noqa: F403
+    from pycograd.transforms.checkpoint import checkpoint
+    from pycograd.transforms.custom import custom_jvp, custom_vjp, detach, stop_gradient
+    from pycograd.transforms.derivatives import (
+        egrad,
+        elementwise_grad,
+        hessian,
+        holomorphic_grad,
+        hvp,
+        jacfwd,
+        jacobian,
+        jacrev,
+        make_jvp,
+        make_vjp,
+    )
     from pycograd.transforms.summary import Summary, summary
 
 # What `import pycograd` does not load: modules, and the modules whose public names are ours too.
 _MODULES = ("nn", "random", "testing", "train")
 _LENDERS = ("pycograd.nn", "pycograd.train")
+_DERIVATIVES = (
+    "egrad",
+    "elementwise_grad",
+    "hessian",
+    "holomorphic_grad",
+    "hvp",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
+    "make_jvp",
+    "make_vjp",
+)
 _SINGLE = {
     "check_grads": "pycograd.testing",
-    "summary": "pycograd.transforms.summary",
-    "Summary": "pycograd.transforms.summary",
+    "checkpoint": "pycograd.transforms.checkpoint",
+    **dict.fromkeys(("Summary", "summary"), "pycograd.transforms.summary"),
+    **dict.fromkeys(
+        ("custom_jvp", "custom_vjp", "detach", "stop_gradient"), "pycograd.transforms.custom"
+    ),
+    **dict.fromkeys(_DERIVATIVES, "pycograd.transforms.derivatives"),
 }
 
 
@@ -69,7 +85,7 @@ def __getattr__(name: str) -> _Any:
         return _import_module(f"{__name__}.{name}")
     for lender in (_SINGLE[name],) if name in _SINGLE else _LENDERS:
         module = _import_module(lender)
-        if name in module.__all__:
+        if name in _SINGLE or name in module.__all__:
             value = globals()[name] = getattr(module, name)
             return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

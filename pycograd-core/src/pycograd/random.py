@@ -54,7 +54,8 @@ def key(seed: int) -> np.ndarray[Any, Any]:
     seed = operator.index(seed)
     if seed < 0:
         raise ValueError(f"random.key: the seed must not be negative, not {seed}")
-    return np.random.SeedSequence(seed).generate_state(4)
+    words: np.ndarray[Any, Any] = np.random.SeedSequence(seed).generate_state(4)
+    return words
 
 
 # -- the draw: all the work on plain keys, one function ----------------------------------------
@@ -78,14 +79,14 @@ def _draw(
     if key.ndim == 1:
         return sampler(key, shape, dtype, *params)
     stack = key.reshape(-1, 4)
-    result = np.empty((len(stack), *shape), dtype)
+    result: Any = np.empty((len(stack), *shape), dtype)
     for i, one in enumerate(stack):
         result[i] = sampler(one, shape, dtype, *params)
     return result.reshape(*key.shape[:-1], *shape)
 
 
 # A stack of keys draws for each key, so a batch axis in front is one more axis of the stack.
-draw = ZeroDerivative(
+draw: ZeroDerivative = ZeroDerivative(
     "random_draw",
     _draw,
     shape=lambda key, shape, kind, dtype, params=(): make_aval((*key.shape[:-1], *shape), dtype),

@@ -95,8 +95,9 @@ def _as_dtype(spec: Any) -> np.dtype[Any]:
         try:
             return resolve_dtype(spec)
         except ValueError:
-            return np.dtype(spec)
-    return np.dtype(spec)
+            pass  # not one of ours: NumPy's own names
+    found: np.dtype[Any] = np.dtype(spec)
+    return found
 
 
 def aval_of(x: Any) -> ShapeDtypeStruct:
@@ -112,7 +113,7 @@ def aval_of(x: Any) -> ShapeDtypeStruct:
 
 
 def make_aval(shape: Shape, dtype: np.dtype[Any], weak: bool = False) -> ShapeDtypeStruct:
-    """An aval from parts already known to be well formed (no checks: every shape rule ends here)."""
+    """An aval from parts already known to be well formed (no checks; shape rules end here)."""
     aval = object.__new__(ShapeDtypeStruct)
     aval.shape, aval.dtype, aval.weak = tuple(shape), dtype, weak
     return aval
@@ -123,7 +124,8 @@ def shape_of(x: Any) -> Shape:
     try:
         return x.shape  # type: ignore[no-any-return]
     except AttributeError:
-        return np.shape(x)
+        shape: Shape = np.shape(x)
+        return shape
 
 
 def dtype_of(x: Any) -> np.dtype[Any]:
@@ -158,7 +160,8 @@ def _ufunc_dtype(ufunc: np.ufunc, key: tuple[Any, ...]) -> np.dtype[Any]:
     examples = [np.ones((), d) if not weak else _weak_one(d) for d, weak in key]
     with np.errstate(all="ignore"):
         result = ufunc(*examples)
-    return result.dtype if ufunc.nout == 1 else result[0].dtype
+    found: np.dtype[Any] = result.dtype if ufunc.nout == 1 else result[0].dtype
+    return found
 
 
 def _weak_one(dtype: np.dtype[Any]) -> Any:

@@ -36,7 +36,7 @@ class Box:
     contents: tuple[str, ...] = ()
 
     # Ordinary code branches on isinstance(x, np.ndarray); type(x) stays ours.
-    __class__ = property(lambda self: np.ndarray)  # type: ignore[assignment]
+    __class__ = property(lambda self: np.ndarray)
 
     def __init_subclass__(cls) -> None:
         register_leaf(cls)  # of trees; the quickest kind to flatten
@@ -108,8 +108,8 @@ class Box:
 
     def _refuse(self, target: str, fix: str) -> NoReturn:
         raise ConversionError(
-            f"{self._kind()} was converted to {target}, which would detach it. Write {fix}; if it was"
-            " being stored into a plain array, make that array with np.zeros(n, like=x);"
+            f"{self._kind()} was converted to {target}, which would detach it. Write {fix}; if it"
+            " was being stored into a plain array, make that array with np.zeros(n, like=x);"
             " stop_gradient(x) if detaching is the purpose"
         )
 
@@ -129,7 +129,7 @@ class Box:
         return (self[i] for i in range(self.shape[0]))  # type: ignore[index]
 
     def __contains__(self, item: Any) -> bool:
-        return bool(np.any(np.equal(self, item)))  # type: ignore[call-overload]
+        return bool(np.any(np.equal(self, item)))
 
     # -- text -------------------------------------------------------------------------------------
     def _text(self) -> str:

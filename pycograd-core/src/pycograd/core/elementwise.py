@@ -5,7 +5,7 @@ tangent, the others say by name what it keeps (`ans`, or an operand `x`, `y`, `z
 elementwise operation the transpose is the same map, so the sweep calls the author's own function on
 the cotangent: `vjp(ct) = conj(rule(conj(ct)))`, the conjugations being identities for reals.
 
-Where the operand was broadcast, its cotangent is summed over the broadcast axes. A rule may be a pair
+Where the operand was broadcast, its cotangent is summed over those axes. A rule may be a pair
 `(lambda t, ans: t * ans, lambda t, y: -t / y)`, of which the second uses the operand itself alone:
 the sum then comes between the two, so that the second works on the small operand.
 
@@ -91,12 +91,14 @@ class Elementwise(Primitive):
             raise DefinitionError(f"{name}: one rule per operand, for one to three operands")
         if self.ufunc is None and dtype is None:
             raise DefinitionError(f"{name}: a function that is no ufunc needs dtype=")
+        if self.ufunc is not None and spellings is not None and function not in spellings:
+            raise DefinitionError(f"{name}: nested, {function} would reach another primitive")
         self.arity = len(rules)
         self.dtype = dtype
         self.rules = [_map(name, rule, self.arity, i) for i, rule in enumerate(rules)]
-        self.real = real and [
+        self.both_ways = [
             (_Map(name, forward, self.arity), _Map(name, back, self.arity))
-            for forward, back in real
+            for forward, back in real or ()
         ]
         self.zero = real is None and all(r is None for r in rules)
         self.fast = self._fast()
@@ -109,7 +111,7 @@ class Elementwise(Primitive):
         return bind(self, operands, params) if params else self.fast(*operands)
 
     def _fast(self) -> Callable[..., Any]:
-        if not self.zero and self.real is None:
+        if not self.zero and not self.both_ways:
             if self.arity == 1 and self.rules[0]:
                 return _fast_unary(self, self.ufunc or _on_arrays(self), self.rules[0])
             if self.arity == 2 and all(self.rules) and self.ufunc is not None:
@@ -141,8 +143,8 @@ class Elementwise(Primitive):
         return (_pull_one, parts[0]) if len(parts) == 1 else (_pull_all, parts)
 
     def _map(self, i: int, values: Any, ans: Any, direction: int) -> _Map | None:
-        if self.real and dtype_of(values[i]).kind == "c":
-            return self.real[i][direction]
+        if self.both_ways and dtype_of(values[i]).kind == "c":
+            return self.both_ways[i][direction]
         return self.rules[i]
 
     def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
@@ -152,7 +154,9 @@ class Elementwise(Primitive):
             rank = max(ranks)
             if min(ranks) < rank:
                 values = [
-                    np.reshape(v, (size,) + (1,) * (rank - r) + v.shape[1:]) if m and r < rank else v
+                    np.reshape(v, (size,) + (1,) * (rank - r) + v.shape[1:])
+                    if m and r < rank
+                    else v
                     for v, m, r in zip(values, mapped, ranks)
                 ]
         return bind(self, values, params)
@@ -162,7 +166,8 @@ class Elementwise(Primitive):
         if self.dtype is not None:
             return make_aval(shape, self.dtype(*avals, **params))
         weak = self.ufunc in _PYTHON_OPERATORS and all(a.weak for a in avals)
-        return make_aval(shape, ufunc_dtype(self.ufunc, avals), weak)
+        ufunc: Any = self.ufunc
+        return make_aval(shape, ufunc_dtype(ufunc, avals), weak)
 
 
 # On Python scalars these are the interpreter's own operators, whose results stay weak.
@@ -291,7 +296,7 @@ def _on_arrays(primitive: Elementwise) -> Callable[..., Any]:
     return lambda x: impl(x) if type(x) is _ndarray else bind(primitive, (x,), {})
 
 
-# -- the hot path -----------------------------------------------------------------------------------
+# -- the hot path ----------------------------------------------------------------------------------
 def _fast_unary(primitive: Elementwise, ufunc: Callable[..., Any], m: _Map) -> Callable[..., Any]:
     rule, keeps_ans, keeps_x = m.rule, m.keeps == (0,), m.keeps == (1,)
     residual = m.residual

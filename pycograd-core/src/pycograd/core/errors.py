@@ -35,7 +35,9 @@ __all__ = [
 ]
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_USER_CODE = (_HERE + "examples" + os.sep,)  # ships with the package, but reads like a user's program
+_USER_CODE = (
+    _HERE + "examples" + os.sep,
+)  # ships with the package, but reads like a user's program
 
 
 def user_line() -> str:
@@ -72,7 +74,7 @@ class ShapeError(PycogradError, ValueError):
 
 
 class DefinitionError(PycogradError, TypeError):
-    """A primitive defined wrongly: a missing rule, an unknown argument name, a spelling taken twice."""
+    """A primitive defined wrongly: a missing rule, an unknown argument, a name taken twice."""
 
 
 class UnsupportedOperationError(PycogradError, TypeError):

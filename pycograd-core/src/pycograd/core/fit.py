@@ -19,9 +19,7 @@ def unbroadcast(ct: Any, shape: Shape) -> Any:
     extra = len(have) - len(shape)
     if extra:
         ct = np.sum(ct, axis=tuple(range(extra)))
-    axes = tuple(
-        [i for i, (m, n) in enumerate(zip(have[extra:], shape)) if m != n and _is_one(n)]
-    )
+    axes = tuple([i for i, (m, n) in enumerate(zip(have[extra:], shape)) if m != n and _is_one(n)])
     return np.sum(ct, axis=axes, keepdims=True) if axes else ct
 
 

@@ -334,19 +334,17 @@ def _count(chosen: Any, axis: Any, keepdims: bool, dtype: np.dtype[Any]) -> Any:
 
 def _to_chosen(ct: Any, chosen: Any, axis: Any) -> Any:
     """`ct`, its reduced axes kept as size 1, in equal shares to the chosen entries."""
-    known = raw(chosen)
+    if type(ct) is np.ndarray and type(chosen) is np.ndarray:
+        if np.count_nonzero(chosen) != ct.size:  # some tie, or a result without a winner
+            ct = ct / _count(chosen, axis, True, ct.dtype)
+        out = np.zeros(chosen.shape, ct.dtype)
+        np.copyto(out, ct, where=chosen)
+        return out
+    known, shared = raw(chosen), True
     if type(known) is np.ndarray:
         results = known.size // max(math.prod([chosen.shape[i] for i in axis]), 1)
-        shared = np.count_nonzero(known) != results  # some tie, or a result without a winner
-    else:
-        shared = True
-    if shared:
-        ct = ct / _count(chosen, axis, True, dtype_of(ct))
-    if type(ct) is not np.ndarray or type(chosen) is not np.ndarray:
-        return np.where(chosen, ct, 0)
-    out = np.zeros(chosen.shape, ct.dtype)
-    np.copyto(out, ct, where=chosen)
-    return out
+        shared = np.count_nonzero(known) != results
+    return np.where(chosen, ct / _count(chosen, axis, True, dtype_of(ct)) if shared else ct, 0)
 
 
 class General(Primitive):

@@ -34,9 +34,7 @@ class Trace:
         self.level = next(modes.levels)
         self.name = name
 
-    def process(
-        self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
-    ) -> Any:
+    def process(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
         """Runs `primitive` under this transform; some operand is a box of this trace."""
         raise NotImplementedError
 
@@ -78,7 +76,7 @@ class Primitive:
     ) -> None:
         self.name, self.multi, self.view, self.cost = name, multi, view, cost
         if impl is not None:
-            self.impl = impl
+            self.impl = impl  # type: ignore[method-assign]
         if register:
             if name in REGISTRY:
                 raise DefinitionError(f"primitive {name!r} is defined twice")

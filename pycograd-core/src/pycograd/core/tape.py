@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from pycograd.core import modes
+from pycograd.core.aval import dtype_of
 from pycograd.core.box import Box
 from pycograd.core.buffers import owned
 from pycograd.core.errors import ConversionError, EscapedTracerError, OuterWriteError
@@ -67,15 +68,15 @@ class Tape(Trace):
         """Appends a step; the box of its result."""
         return self.box(value, place(self.steps, (rule, parents, residual)))
 
-    def process(
-        self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
-    ) -> Any:
+    def process(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
         if len(operands) == 1:
             values: Any = [operands[0].value]
             ans = bind(primitive, values, params)
             if modes.active and modes.watch(self, primitive, values, ans):
                 return self.settled(primitive, ans)
-            return ans if primitive.zero else self.push(primitive, operands, values, _ONE, ans, params)
+            return (
+                ans if primitive.zero else self.push(primitive, operands, values, _ONE, ans, params)
+            )
         values, live = [], []
         for i, x in enumerate(operands):
             if (type(x) is Var or type(x) is WeakVar) and x._trace is self:
@@ -124,12 +125,12 @@ class Tape(Trace):
 
     def close(self) -> None:
         """Ends the trace: its boxes, if any escaped, raise when used."""
-        self.__class__ = ClosedTape  # type: ignore[assignment]
+        self.__class__ = ClosedTape
         self.steps = []
 
     def reopen(self, steps: list[Any]) -> None:
         """Opens a closed tape to sweep `steps` once more."""
-        self.__class__ = Tape  # type: ignore[assignment]
+        self.__class__ = Tape
         self.steps = steps
 
 
@@ -139,9 +140,7 @@ class ClosedTape(Tape):
     __slots__ = ()
     closed = True
 
-    def process(
-        self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
-    ) -> Any:
+    def process(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
         raise EscapedTracerError(
             f"{primitive.name}: a value made inside {self.name or 'a differentiated function'} was"
             " used after its gradient had been computed. Return it (has_aux=True) instead of"
@@ -203,10 +202,10 @@ class Var(Box):
         floor = self._trace.floor
         if floor and self.slot < floor:
             raise OuterWriteError(
-                "a value made outside a checkpointed function was written inside it; the write would"
-                " be repeated when the function is run again. Return the new value instead"
+                "a value made outside a checkpointed function was written inside it; the write"
+                " would be repeated when the function is run again. Return the new value instead"
             )
-        self.value, self.slot = new.value, new.slot  # type: ignore[attr-defined]
+        self.value, self.slot = new.value, new.slot
 
     def __bool__(self) -> bool:
         return bool(self.value)
@@ -245,10 +244,10 @@ class WeakVar(Var):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.dtype(type(self.value))
+        return dtype_of(self.value)
 
 
-# -- the sweep --------------------------------------------------------------------------------------
+# -- the sweep -------------------------------------------------------------------------------------
 class Sweep:
     """The state of a running sweep: the steps not yet swept and the cotangents of their slots."""
 
@@ -275,11 +274,11 @@ class Sweep:
                 elif ct is not None:
                     accumulate(cts, parents, ct)
             elif type(parents) is tuple:
-                for parent, ct in zip(parents, rule(ct, residual)):
+                for parent, part in zip(parents, rule(ct, residual)):
                     if cts[parent] is None:
-                        cts[parent] = ct
-                    elif ct is not None:
-                        accumulate(cts, parent, ct)
+                        cts[parent] = part
+                    elif part is not None:
+                        accumulate(cts, parent, part)
             else:
                 rule(ct, residual, parents, self)
 

@@ -113,6 +113,11 @@ def made_by(view: Any, base: Box, primitive: Primitive) -> Any:
     return origin[3]
 
 
+def has_memory(box: Box) -> bool:
+    """True if `box` is a view or was written to, and so stands for an array, not for a scalar."""
+    return _origin(box) is not None or links_of(box).written
+
+
 def exclusive(box: Box) -> bool:
     """True if nobody sees what `box` holds but through `box`: it may be changed in place."""
     for name in box.contents:

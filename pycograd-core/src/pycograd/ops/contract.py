@@ -176,15 +176,14 @@ def matmul(x: Any, y: Any) -> Any:
                 and b.dtype is dtype
             ):
                 steps = tape.steps
+                step: Any
                 if live == 2:
                     step = (rules[2], (x.slot, y.slot), (a, b))
-                    steps.append(step)
                 elif live:
                     step = (rules[1], y.slot, a)
-                    steps.append(step)
                 else:
                     step = (rules[0], x.slot, b)
-                    steps.append(step)
+                steps.append(step)
                 out: Var = _new(Var)
                 out.value, out._trace, out.slot = ans, tape, len(steps) - 1
                 if steps[-1] is not step:

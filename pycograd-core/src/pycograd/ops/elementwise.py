@@ -27,7 +27,7 @@ def _ufunc(function: np.ufunc, *rules: Any, **options: Any) -> Elementwise:
     return Elementwise(function.__name__, function, rules, **options)
 
 
-# -- arithmetic ---------------------------------------------------------------------------------------
+# -- arithmetic ------------------------------------------------------------------------------------
 add = _ufunc(np.add, lambda t: t, lambda t: t)
 subtract = _ufunc(np.subtract, lambda t: t, lambda t: -t)
 multiply = _ufunc(np.multiply, lambda t, y: t * y, lambda t, x: t * x)
@@ -60,7 +60,7 @@ def _power_exponent(t: Any, ans: Any, x: Any) -> Any:
 power = _ufunc(np.power, _power_base, _power_exponent)
 float_power = _ufunc(np.float_power, _power_base, _power_exponent)
 
-# -- exponentials and logarithms -----------------------------------------------------------------------
+# -- exponentials and logarithms -------------------------------------------------------------------
 exp = _ufunc(np.exp, lambda t, ans: t * ans, cost="transcendental")
 exp2 = _ufunc(np.exp2, lambda t, ans: t * (ans * LOG2), cost="transcendental")
 expm1 = _ufunc(np.expm1, lambda t, ans: t * (ans + 1), cost="transcendental")
@@ -88,7 +88,7 @@ def _difference(x: Any, ans: Any) -> Any:
     return np.where(x == ans, 0, x - ans)
 
 
-# -- trigonometric and hyperbolic ----------------------------------------------------------------------
+# -- trigonometric and hyperbolic ------------------------------------------------------------------
 sin = _ufunc(np.sin, lambda t, x: t * np.cos(x), cost="transcendental")
 cos = _ufunc(np.cos, lambda t, x: -t * np.sin(x), cost="transcendental")
 tan = _ufunc(np.tan, lambda t, ans: t * (1 + ans * ans), cost="transcendental")
@@ -130,7 +130,7 @@ radians = _ufunc(np.radians, lambda t: t * (math.pi / 180))
 degrees = _ufunc(np.degrees, lambda t: t * (180 / math.pi))
 
 
-# -- order ----------------------------------------------------------------------------------------------
+# -- order -----------------------------------------------------------------------------------------
 def _winner(t: Any, ans: Any, mine: Any, other: Any) -> Any:
     """The share of an operand of maximum or minimum: all, half at a tie; a nan takes its own."""
     return np.where(mine == other, t * 0.5, np.where((mine == ans) | (mine != mine), t, 0))
@@ -193,7 +193,7 @@ def clip(
     return deliver(limited if high is None else np.minimum(limited, high), out)
 
 
-# -- magnitude, sign and the parts of complex numbers ------------------------------------------------------
+# -- magnitude, sign and the parts of complex numbers ----------------------------------------------
 absolute = _ufunc(
     np.absolute,
     lambda t, x: t * np.sign(x),
@@ -257,11 +257,11 @@ def angle(z: Any, deg: bool = False) -> Any:
     return _angle(z) * (180 / math.pi) if deg else _angle(z)
 
 
-# -- floating-point parts ----------------------------------------------------------------------------------
+# -- floating-point parts --------------------------------------------------------------------------
 ldexp = _ufunc(np.ldexp, lambda t, y: np.ldexp(t, y), None)
 heaviside = _ufunc(np.heaviside, None, lambda t, x: np.where(x == 0, t, 0))
 
-# -- zero derivative -----------------------------------------------------------------------------------------
+# -- zero derivative -------------------------------------------------------------------------------
 for _function in (
     np.floor, np.ceil, np.trunc, np.rint, np.spacing, np.signbit, np.isnan, np.isinf, np.isfinite,
     np.logical_not, np.invert,
@@ -275,7 +275,7 @@ for _function in (
     _ufunc(_function, None, None)
 
 
-# -- several results: composites -----------------------------------------------------------------------------
+# -- several results: composites -------------------------------------------------------------------
 def _divmod(x: Any, y: Any) -> tuple[Any, Any]:
     return np.floor_divide(x, y), np.remainder(x, y)
 

@@ -11,7 +11,7 @@ from pycograd.core.aval import ShapeDtypeStruct, aval_of
 from pycograd.core.box import Box, raw
 from pycograd.core.errors import ShapeError
 from pycograd.core.spelling import UFUNCS
-from pycograd.core.views import write
+from pycograd.core.views import has_memory, write
 
 _BINARY = {
     "add": np.add,
@@ -53,6 +53,8 @@ def _in_place(operation: Callable[..., Any]) -> Callable[..., Any]:
 def is_buffer(x: Box) -> bool:
     """True if `x` stands for an array, which a write changes, and not for an immutable scalar."""
     bottom = raw(x)
+    if type(bottom) is np.ndarray and not x.shape and bottom.shape:
+        return has_memory(x)  # vmap holds the numbers of all rows in an array
     if isinstance(bottom, ShapeDtypeStruct):
         return x.shape != ()
     return type(bottom) is np.ndarray
@@ -62,7 +64,7 @@ def update(x: Box, new: Any) -> Box:
     """Writes the whole of `new` into `x`, as `out=` and augmented assignment do."""
     have, got = aval_of(x), aval_of(new)
     if have.shape != got.shape:
-        raise ShapeError(f"a result of shape {got.shape} cannot be written into one of {have.shape}")
+        raise ShapeError(f"a result of shape {got.shape} does not fit into one of {have.shape}")
     if have.dtype != got.dtype:
         if not np.can_cast(got.dtype, have.dtype, "same_kind"):
             raise TypeError(f"cannot write a {got.dtype} result into a {have.dtype} array")

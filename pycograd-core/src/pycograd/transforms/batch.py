@@ -19,7 +19,13 @@ from pycograd.core.elementwise import serve_rows
 from pycograd.core.errors import BatchError, ControlFlowError, EscapedTracerError, ShapeError
 from pycograd.core.primitive import Primitive, Trace, bind, shape_error
 from pycograd.core.tree import broadcast_prefix, tree_flatten, tree_paths, tree_unflatten
-from pycograd.transforms.wrap import Transformed, check_callable, check_result, name_of, refuse_escaped
+from pycograd.transforms.wrap import (
+    Transformed,
+    check_callable,
+    check_result,
+    name_of,
+    refuse_escaped,
+)
 
 
 class BatchTrace(Trace):
@@ -41,9 +47,7 @@ class BatchTrace(Trace):
         """A value that all rows share, until a write makes them differ."""
         return self.box(value, False)
 
-    def process(
-        self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
-    ) -> Any:
+    def process(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
         if len(operands) == 1:
             x = operands[0]
             values, mapped = [x.value], [x.mapped]
@@ -61,7 +65,7 @@ class BatchTrace(Trace):
             try:
                 out = primitive.batch(self.size, values, tuple(mapped), params)
             except ShapeError as error:  # say it in the shapes of one row
-                raise shape_error(primitive.name, operands, error.__cause__ or error) from error
+                raise shape_error(primitive.name, operands, error) from error
         else:
             out = bind(primitive, values, params)
         if modes.active:
@@ -72,7 +76,7 @@ class BatchTrace(Trace):
 
     def close(self) -> None:
         """Ends the trace: its boxes, if any escaped, raise when used."""
-        self.__class__ = ClosedBatchTrace  # type: ignore[assignment]
+        self.__class__ = ClosedBatchTrace
 
 
 class ClosedBatchTrace(BatchTrace):
@@ -84,9 +88,7 @@ class ClosedBatchTrace(BatchTrace):
     def box(self, value: Any, mapped: bool) -> Batched:
         raise self._escaped("an operation")
 
-    def process(
-        self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
-    ) -> Any:
+    def process(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
         raise self._escaped(primitive.name)
 
     def _escaped(self, operation: str) -> EscapedTracerError:
@@ -112,7 +114,7 @@ class Batched(Box):
         return dtype_of(self.value)
 
     def rebind(self, new: Box) -> None:
-        self.value, self.mapped = new.value, new.mapped  # type: ignore[attr-defined]
+        self.value, self.mapped = new.value, new.mapped
 
     # A value that all rows share is a constant of the run: it converts as its value does.
     def __bool__(self) -> bool:
@@ -124,19 +126,19 @@ class Batched(Box):
             )
         return bool(self.value)
 
-    def __float__(self) -> Any:  # type: ignore[override]
+    def __float__(self) -> Any:
         return super().__float__() if self.mapped else float(self.value)
 
-    def __int__(self) -> Any:  # type: ignore[override]
+    def __int__(self) -> Any:
         return super().__int__() if self.mapped else int(self.value)
 
-    def __complex__(self) -> Any:  # type: ignore[override]
+    def __complex__(self) -> Any:
         return super().__complex__() if self.mapped else complex(self.value)
 
-    def __index__(self) -> Any:  # type: ignore[override]
+    def __index__(self) -> Any:
         return super().__index__() if self.mapped else self.value.__index__()
 
-    def __array__(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
         return super().__array__() if self.mapped else np.asarray(self.value, *args, **kwargs)
 
     def _kind(self) -> str:
@@ -231,7 +233,7 @@ def per_example_grad(f: Callable[..., Any], in_axes: Any = 0, **options: Any) ->
     return vmap(grad(f, **options), in_axes)
 
 
-# -- the steps of a call ------------------------------------------------------------------------------
+# -- the steps of a call ---------------------------------------------------------------------------
 _AXES = frozenset({int, type(None)})
 
 
@@ -378,8 +380,10 @@ def _placed(f: Any, outs: Any, out_tree: Any, out_axes: Any, size: int) -> Any:
             if not isinstance(value, (Box, np.ndarray, np.generic, int, float, complex)):
                 placed.append(value)  # None, a name: the same for all rows
                 continue
-            value = np.array(np.broadcast_to(value, (size, *shape_of(value)))) if not isinstance(
-                value, Box
-            ) else np.broadcast_to(value, (size, *shape_of(value)))
+            value = (
+                np.array(np.broadcast_to(value, (size, *shape_of(value))))
+                if not isinstance(value, Box)
+                else np.broadcast_to(value, (size, *shape_of(value)))
+            )
         placed.append(value if axis == 0 else np.moveaxis(value, 0, axis))
     return tree_unflatten(out_tree, placed)

@@ -1,8 +1,8 @@
 """Checkpointing: a function that keeps only its inputs and runs again when it is differentiated.
 
-On a tape it is one step. The recompute happens inside the sweep: it appends to the same tape, sweeps
-what it appended and leaves the tape as it was, so values that the function closes over get their
-cotangents like any others.
+On a tape it is one step. The recompute happens inside the sweep: it appends to the same tape,
+sweeps what it appended and leaves the tape as it was, so values that the function closes over get
+their cotangents like any others.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ class Segment(Primitive):
             outs = self._batched(trace, operands)
         elif isinstance(trace, ForwardTrace) and not own:
             outs = self._forward(trace, operands)
-        # None: a helper, a method's object or a default holds a box of this transform or of an inner
-        # one, which only the results show.
+        # None: a helper, a method's object or a default holds a box of this transform or of an
+        # inner one, which only the results show.
         return self._run(*operands) if outs is None else outs
 
     # -- reverse -----------------------------------------------------------------------------------
@@ -126,8 +126,8 @@ class Segment(Primitive):
         except ValueError as error:
             if "read-only" in str(error):
                 raise OuterWriteError(
-                    f"{self.name} writes into its argument; the write would be repeated when it is run"
-                    " again. Write into a copy, x = x.copy(), and return that"
+                    f"{self.name} writes into its argument; the write would be repeated when it is"
+                    " run again. Write into a copy, x = x.copy(), and return that"
                 ) from error
             raise
         finally:
@@ -136,11 +136,13 @@ class Segment(Primitive):
         if _inner(outs, tape.level + 1):
             del steps[start:]
             return None
-        del steps[start:]  # what values closed over have recorded: it is recorded again in the sweep
+        del steps[
+            start:
+        ]  # what values closed over have recorded: it is recorded again in the sweep
         live = [s for s in slots if s is not None]
         return tape.record_multi(_recompute, live, (self, values, slots), outs)
 
-    # -- forward and batching: checkpoint the transformed function ------------------------------------
+    # -- forward and batching: checkpoint the transformed function ---------------------------------
     def _forward(self, trace: ForwardTrace, operands: Sequence[Any]) -> Any:
         mine = [isinstance(x, Dual) and x._trace is trace for x in operands]
         values = [x.value if m else x for x, m in zip(operands, mine)]
@@ -164,9 +166,7 @@ class Segment(Primitive):
             outs, tangents = _call(moved, self.label, self.enclosed, leaves)
         if _inner((*outs, *tangents), trace.level):
             return None
-        return tuple(
-            x if t is None else trace.box(x, t) for x, t in zip(outs, tangents)
-        )
+        return tuple(x if t is None else trace.box(x, t) for x, t in zip(outs, tangents))
 
     def _batched(self, trace: BatchTrace, operands: Sequence[Any]) -> Any:
         mine = [isinstance(x, Batched) and x._trace is trace for x in operands]

@@ -302,9 +302,7 @@ class CustomCall(Primitive):
         if any(isinstance(x, Box) and x._trace.level >= trace.level for x in (*outs, *tangents)):
             raise _closed_over(self.name)
         found = iter(tangents)
-        return tuple(
-            x if a is None else trace.box(x, next(found)) for x, a in zip(outs, avals)
-        )
+        return tuple(x if a is None else trace.box(x, next(found)) for x, a in zip(outs, avals))
 
     def _transposed_backward(
         self, residual: Any, values: Any, moves: dict[int, Any], avals: Any
@@ -322,7 +320,7 @@ class CustomCall(Primitive):
         _, pullback = vjp(back, *zeros)
         return list(pullback([moves[i] for i in live]))
 
-    # -- batching and shapes ------------------------------------------------------------------------
+    # -- batching and shapes -----------------------------------------------------------------------
     def _batched(self, trace: BatchTrace, operands: Sequence[Any]) -> Any:
         mine = [isinstance(x, Box) and x._trace is trace for x in operands]
         values = [x.value if m else x for x, m in zip(operands, mine)]
@@ -423,7 +421,7 @@ def _closed_over(name: str) -> ClosedOverError:
     )
 
 
-# -- taking values out ------------------------------------------------------------------------------
+# -- taking values out -----------------------------------------------------------------------------
 class _Stop(Primitive):
     """The identity whose derivative is zero."""
 

@@ -48,9 +48,13 @@ def jacrev(
         has_aux: `f` returns `(out, aux)`; the result is then `(jacobian, aux)`.
 
     Returns:
-        A function whose result has the output's structure; at each output leaf stands the argument's
-        structure, with arrays of shape `(*output shape, *argument shape)`. For a holomorphic `f` of
-        complex arguments the entries are `df/dz`.
+        A function whose result has the output's structure; at each output leaf stands the
+        argument's structure, with arrays of shape `(*output shape, *argument shape)`. For a
+        holomorphic `f` of complex arguments the entries are `df/dz`.
+
+    Raises:
+        NotDifferentiableError: an output without derivatives, or a real output of a complex
+            argument.
 
     >>> import numpy as np
     >>> jacrev(lambda x: x * x)(np.array([1.0, 2.0]))
@@ -138,7 +142,7 @@ def hvp(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
         argnums: the argument that the Hessian is of.
 
     Returns:
-        `hvp(f)(x, v)`: `v` has the structure and shapes of `x`; further arguments of `f` follow `v`.
+        `hvp(f)(x, v)`: `v` is like `x` in structure and shapes; more arguments of `f` follow it.
 
     >>> import numpy as np
     >>> hvp(lambda x: np.sum(x ** 3))(np.array([1.0, 2.0]), np.array([1.0, 0.0]))
@@ -218,8 +222,8 @@ def holomorphic_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., A
         for leaf in tree_flatten(args[argnums])[0]:
             if aval_of(leaf).dtype.kind != "c":
                 raise NotDifferentiableError(
-                    f"holomorphic_grad of {name_of(f)}: argument {argnums} is not complex; use grad,"
-                    " or pass z + 0j"
+                    f"holomorphic_grad of {name_of(f)}: argument {argnums} is not complex; use"
+                    " grad, or pass z + 0j"
                 )
         # vjp(ct) = conj(f') ct for a holomorphic f
         return tree_map(_conjugate, elementwise_grad(f, argnums)(*args, **kwargs))
@@ -263,7 +267,7 @@ def make_vjp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
     return Transformed(at, f, make_vjp, {"argnums": argnums})
 
 
-# -- how a Jacobian is made ----------------------------------------------------------------------------
+# -- how a Jacobian is made ------------------------------------------------------------------------
 def _jacobian(
     f: Any,
     argnums: Argnums,
@@ -313,7 +317,8 @@ def _without_aux(f: Callable[..., Any], kept: list[Any]) -> Callable[..., Any]:
 
 
 def _by_rows(f: Any, leaves: Sequence[Any], chunk_size: int | None, name: str) -> Any:
-    return _rows(*vjp(f, *leaves), leaves, chunk_size, name)
+    out, pullback = vjp(f, *leaves)
+    return _rows(out, pullback, leaves, chunk_size, name)
 
 
 def _rows(out: Any, pullback: Any, leaves: Any, chunk_size: int | None, name: str) -> Any:

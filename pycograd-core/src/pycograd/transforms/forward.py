@@ -24,7 +24,14 @@ from pycograd.core.fit import cast
 from pycograd.core.linear import zeros_like
 from pycograd.core.primitive import Primitive, Trace, bind
 from pycograd.core.tree import tree_flatten, tree_unflatten
-from pycograd.transforms.wrap import check_callable, check_result, is_differentiable, leaves_like, name_of, refuse_escaped
+from pycograd.transforms.wrap import (
+    check_callable,
+    check_result,
+    is_differentiable,
+    leaves_like,
+    name_of,
+    refuse_escaped,
+)
 
 
 class ForwardTrace(Trace):
@@ -43,9 +50,7 @@ class ForwardTrace(Trace):
         """A box that does not move, and which a later write may set moving."""
         return self.box(value, None)
 
-    def process(
-        self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
-    ) -> Any:
+    def process(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
         values, tangents = [], []
         for x in operands:
             if isinstance(x, Dual) and x._trace is self:
@@ -69,7 +74,7 @@ class ForwardTrace(Trace):
 
     def close(self) -> None:
         """Ends the trace: its boxes, if any escaped, raise when used."""
-        self.__class__ = ClosedForwardTrace  # type: ignore[assignment]
+        self.__class__ = ClosedForwardTrace
 
 
 class ClosedForwardTrace(ForwardTrace):
@@ -78,9 +83,7 @@ class ClosedForwardTrace(ForwardTrace):
     __slots__ = ()
     closed = True
 
-    def process(
-        self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
-    ) -> Any:
+    def process(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
         raise EscapedTracerError(
             f"{primitive.name}: a value made inside jvp of {self.name} was used after it had"
             " returned. Return it from the function instead of keeping it elsewhere"
@@ -103,7 +106,7 @@ class Dual(Box):
         return dtype_of(self.value)
 
     def rebind(self, new: Box) -> None:
-        self.value, self.tangent = new.value, new.tangent  # type: ignore[attr-defined]
+        self.value, self.tangent = new.value, new.tangent
 
     def __bool__(self) -> bool:
         return bool(self.value)
@@ -122,7 +125,7 @@ def jvp(
         has_aux: `f` returns `(out, aux)`; aux is passed through.
 
     Returns:
-        `(out, tangent_out)`, trees of the same structure; with `has_aux`, `(out, tangent_out, aux)`.
+        `(out, tangent_out)`, trees of one structure; with `has_aux`, `(out, tangent_out, aux)`.
 
     Raises:
         TreeMismatchError, ShapeError: tangents that do not fit the primals.

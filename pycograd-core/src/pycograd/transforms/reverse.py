@@ -258,7 +258,9 @@ def finish(leaf: Any, cts: list[Any], slot: int) -> Any:
     if ct is None:
         if isinstance(leaf, Box):
             return np.zeros_like(leaf)
-        return kind(0) if kind in (float, complex) else _typed(leaf, np.zeros(leaf.shape, leaf.dtype))
+        return (
+            kind(0) if kind in (float, complex) else _typed(leaf, np.zeros(leaf.shape, leaf.dtype))
+        )
     if kind is float or kind is complex:
         return kind(ct)
     if isinstance(leaf, Box):
@@ -305,4 +307,4 @@ def _scalar(out: Any, tape: Tape, f: Any) -> tuple[Any, Any]:
             f"grad of {name_of(f)}: its output is complex. Return a real scalar such as np.abs(z)"
             " ** 2 or np.real(z), or use holomorphic_grad"
         )
-    return value, out.slot if mine else None  # type: ignore[union-attr]
+    return value, out.slot if mine else None

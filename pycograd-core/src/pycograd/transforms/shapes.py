@@ -41,9 +41,7 @@ class ShapeTrace(Trace):
         """A box for a known array, whose data are forgotten."""
         return self.box(aval_of(value))
 
-    def process(
-        self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
-    ) -> Any:
+    def process(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
         if self.closed:
             raise EscapedTracerError(
                 f"{primitive.name}: a value made inside eval_shape of {self.name} was used after it"
@@ -202,9 +200,11 @@ def bind(f: Callable[..., Any], *args: Any, sizes: Mapping[str, int] | None = No
     for name, size in (sizes or {}).items():
         constraints.equate(Dim.of(name), size, f"bind of {name_of(f)}")
     resolved = tree_map(
-        lambda a: make_aval(tuple(constraints.resolve(n) for n in a.shape), a.dtype)
-        if isinstance(a, ShapeDtypeStruct)
-        else a,
+        lambda a: (
+            make_aval(tuple(constraints.resolve(n) for n in a.shape), a.dtype)
+            if isinstance(a, ShapeDtypeStruct)
+            else a
+        ),
         out,
     )
     return resolved

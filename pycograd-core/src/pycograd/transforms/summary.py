@@ -18,7 +18,7 @@ class Row(NamedTuple):
 
     name: str
     aval: ShapeDtypeStruct
-    count: int
+    size: int
     frozen: bool
 
 
@@ -37,17 +37,17 @@ class Summary(NamedTuple):
     @property
     def total(self) -> int:
         """The number of parameters."""
-        return sum(row.count for row in self.rows)
+        return sum(row.size for row in self.rows)
 
     @property
     def trainable(self) -> int:
         """The number of parameters that training changes."""
-        return sum(row.count for row in self.rows if not row.frozen)
+        return sum(row.size for row in self.rows if not row.frozen)
 
     def __str__(self) -> str:
         table = [("parameter", "shape", "count", "")]
         table += [
-            (row.name, repr(row.aval), f"{row.count:,}", "(frozen)" if row.frozen else "")
+            (row.name, repr(row.aval), f"{row.size:,}", "(frozen)" if row.frozen else "")
             for row in self.rows
         ]
         widths = [max(len(line[i]) for line in table) for i in range(3)]

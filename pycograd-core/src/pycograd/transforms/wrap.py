@@ -54,7 +54,8 @@ class Transformed:
         return _remake, (self._make, self.__wrapped__, self._options)  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
-        return f"<{self._make.__name__} of {name_of(self.__wrapped__)}>"  # type: ignore[attr-defined]
+        f: Any = self.__wrapped__  # type: ignore[attr-defined]
+        return f"<{self._make.__name__} of {name_of(f)}>"
 
 
 def _remake(make: Callable[..., Any], f: Any, options: dict[str, Any]) -> Any:
@@ -70,12 +71,9 @@ def check_callable(f: Any, transform: str) -> None:
     """Refuses what is no function, and functions that do not return their result."""
     if not callable(f):
         raise TypeError(located(f"{transform}() takes a function, not {type(f).__name__}"))
-    code = getattr(f, "__code__", None) or getattr(
-        getattr(type(f), "__call__", None), "__code__", None
-    )
-    if code is not None and code.co_flags & (
-        _CO_GENERATOR | _CO_COROUTINE | _CO_ASYNC_GENERATOR
-    ):
+    own_call = type(f).__dict__.get("__call__")  # of an instance of a user's class
+    code = getattr(f, "__code__", None) or getattr(own_call, "__code__", None)
+    if code is not None and code.co_flags & (_CO_GENERATOR | _CO_COROUTINE | _CO_ASYNC_GENERATOR):
         kind = "a generator" if code.co_flags & _CO_GENERATOR else "an async"
         raise AsyncFunctionError(
             f"{transform}: {name_of(f)} is {kind} function; differentiate a plain function that"
@@ -135,8 +133,10 @@ def normalize_argnums(
             numbers = tuple([operator.index(n) for n in (argnums if several else (argnums,))])
         except TypeError:
             numbers = ()
-        if not numbers and argnums != () or any(isinstance(n, bool) for n in (argnums,)):
-            raise TypeError(located(f"{transform}: argnums is an int or a sequence, not {argnums!r}"))
+        if isinstance(argnums, bool) or (not numbers and argnums != ()):
+            raise TypeError(
+                located(f"{transform}: argnums is an int or a sequence, not {argnums!r}")
+            )
         argnums = numbers if several else numbers[0]
     names = (argnames,) if isinstance(argnames, str) else tuple(argnames or ())
     return argnums, names
