@@ -1,4 +1,4 @@
-"""Writing entries: NumPy's values after every kind of write, in every mode, and where it is refused."""
+"""Writing entries: NumPy's values after every kind of write, in each mode; where it is refused."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def x(rng):
 def values_for(hole, rng):
     """Values that broadcast to `hole`, of every rank that does."""
     yield rng.standard_normal(())
-    yield rng.standard_normal(hole)
-    yield rng.standard_normal((1, *hole))
-    yield rng.standard_normal([1] * len(hole))
     if hole:
+        yield rng.standard_normal(hole)
+        yield rng.standard_normal((1, *hole))
+        yield rng.standard_normal([1] * len(hole))
         yield rng.standard_normal(hole[1:])
         yield rng.standard_normal(hole[:-1] + (1,))
 

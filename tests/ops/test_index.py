@@ -154,7 +154,8 @@ def test_repeated_reads_add_up(x):
 
 
 def test_the_gradient_of_a_read_is_memory_of_its_own(x):
-    first, second = grad(lambda x: np.sum(x[0]) + np.sum(x))(x)[0], grad(lambda x: np.sum(x[0]))(x)[0]
+    first = grad(lambda x: np.sum(x[0]) + np.sum(x))(x)[0]
+    second = grad(lambda x: np.sum(x[0]))(x)[0]
     assert np.all(first[0] == 2) and np.all(first[1:] == 1) and np.all(second[1:] == 0)
     assert first.flags.writeable and first.flags.owndata
 
@@ -169,7 +170,7 @@ def test_a_shared_cotangent_is_not_added_into():
 
 
 def test_the_cotangent_given_by_the_user_is_not_written_to():
-    out, pullback = vjp(lambda x: (x * 1.0, x[0], x[1:]), np.ones(3))
+    _, pullback = vjp(lambda x: (x * 1.0, x[0], x[1:]), np.ones(3))
     ct = (np.ones(3), np.float64(1.0), np.ones(2))
     assert np.array_equal(pullback(ct)[0], [2, 2, 2])
     assert np.array_equal(pullback(ct)[0], [2, 2, 2])
@@ -263,9 +264,7 @@ def test_mapped_indices(number, scalar, x_mapped, j_mapped, rng):
         return x[BOXED_KEYS[number](i, j)]
 
     def rows(function):
-        return [
-            function(x[k] if x_mapped else x, i[k], j[k] if j_mapped else j) for k in range(3)
-        ]
+        return [function(x[k] if x_mapped else x, i[k], j[k] if j_mapped else j) for k in range(3)]
 
     assert np.array_equal(vmap(f, axes)(x, i, j), np.stack(rows(f)))
     gradient = grad(lambda x, i, j: np.sum(f(x, i, j) ** 2), argnums=0)
@@ -291,7 +290,8 @@ def test_a_plain_table_and_mapped_indices(rng):
     rows = np.array([[3, 0], [1, 1]])
     got = vmap(lambda i: np.take_along_axis(table, i[:, None], 0))(rows)
     assert np.array_equal(got, [np.take_along_axis(table, i[:, None], 0) for i in rows])
-    for unseen in (lambda i: table[i], lambda i: np.take(table, i, axis=0), lambda i: table.take(i)):
+    by_take, by_method = lambda i: np.take(table, i, axis=0), lambda i: table.take(i)
+    for unseen in (lambda i: table[i], by_take, by_method):
         with pytest.raises(ConversionError):  # NumPy asks no box here
             vmap(unseen)(ids)
 
@@ -392,8 +392,8 @@ OUT_OF_BOUNDS = [0, 7]
 # -- bad input -----------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "key",
-    [3, (0, 4), -4, (0, 0, 0, 0), 1.5, "a", (Ellipsis, Ellipsis), OUT_OF_BOUNDS, [0.5], [True, False],
-     np.ones((3, 5), bool), (slice(None), np.ones(3, bool)), ([0, 1], [0, 1, 2])],
+    [3, (0, 4), -4, (0, 0, 0, 0), 1.5, "a", (Ellipsis, Ellipsis), OUT_OF_BOUNDS, [0.5],
+     [True, False], np.ones((3, 5), bool), (slice(None), np.ones(3, bool)), ([0, 1], [0, 1, 2])],
     ids=repr,
 )  # fmt: skip
 def test_numpys_own_errors(key, x):
@@ -492,7 +492,8 @@ def test_unique_with_everything(x):
     everything = []
     grad(lambda x: everything.append(np.unique_all(x)) or np.sum(everything[0].values))(x)
     assert everything[0]._fields == np.unique_all(x)._fields
-    g = grad(lambda x: np.sum(np.unique(x) * np.arange(np.unique(x).size)))(np.array([2.0, 1.0, 2.0]))
+    repeated = np.array([2.0, 1.0, 2.0])
+    g = grad(lambda x: np.sum(np.unique(x) * np.arange(np.unique(x).size)))(repeated)
     assert np.array_equal(g[0], [1.0, 0.0, 0.0])
 
 

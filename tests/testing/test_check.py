@@ -8,7 +8,8 @@ from pycograd.core.box import raw
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.linear import General, Linear
 from pycograd.core.views import write
-from pycograd.testing.check import checks_of, primitives_bound
+from pycograd.testing.check import checks_of
+from pycograd.testing.recording import primitives_bound
 from pycograd.testing.samples import Draw, Kink, Sample
 
 draw = Draw("faults")

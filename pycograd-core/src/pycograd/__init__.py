@@ -10,12 +10,12 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 from typing import Any as _Any
 
-from pycograd import ops as _ops  # noqa: F401  (defines every operation)
+from pycograd import ops as _ops  # defines every operation
 from pycograd._version import __version__
 from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.dims import Dim
 from pycograd.core.dtypes import current_dtype, dtype, resolve_dtype
-from pycograd.core.errors import *  # noqa: F403  (every error class, and nothing else)
+from pycograd.core.errors import *  # every error class, and nothing else
 from pycograd.core.modes import debug_nans, no_grad
 from pycograd.core.tape import Var
 from pycograd.core.tree import (
@@ -33,9 +33,9 @@ from pycograd.transforms.shapes import bind, eval_shape, infer_shapes, substitut
 
 if TYPE_CHECKING:
     from pycograd import nn, random, testing, train
-    from pycograd.nn import *  # noqa: F403
+    from pycograd.nn import *
     from pycograd.testing import check_grads
-    from pycograd.train import *  # noqa: F403
+    from pycograd.train import *
     from pycograd.transforms.checkpoint import checkpoint
     from pycograd.transforms.custom import custom_jvp, custom_vjp, detach, stop_gradient
     from pycograd.transforms.derivatives import (

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.box import Box, raw
 from pycograd.core.buffers import FRAME, alone, owned
 from pycograd.core.errors import AmbiguousAliasError, EscapedTracerError
@@ -68,12 +69,24 @@ def _origin(box: Box) -> Any:
     return links.origin if type(links) is Links else links
 
 
+def is_buffer(x: Box) -> bool:
+    """True if `x` stands for an array, which a write changes, and not for an immutable scalar."""
+    bottom = raw(x)
+    if type(bottom) is np.ndarray and not x.shape and bottom.shape:
+        return has_memory(x)  # vmap holds the numbers of all rows in an array
+    if isinstance(bottom, ShapeDtypeStruct):
+        return x.shape != ()
+    return type(bottom) is np.ndarray
+
+
 def link(
     base: Any, view: Box, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
 ) -> None:
     """Notes that `view`, just made, was made from `base` by a view operation."""
     if not isinstance(base, Box) or base._trace is not view._trace or view is base:
         return
+    if not base.shape and not is_buffer(base):
+        return  # NumPy makes an array of a scalar by copying it
     if primitive.copies is not None and primitive.copies(view, params):
         return
     alias(base, view, primitive, operands, params)

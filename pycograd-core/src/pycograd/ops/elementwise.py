@@ -177,9 +177,7 @@ def where(condition: Any, *branches: Any) -> Any:
 
 
 @spells(np.clip)
-def clip(
-    a: Any, a_min: Any = _UNSET, a_max: Any = _UNSET, out: Any = None, **kwargs: Any
-) -> Any:
+def clip(a: Any, a_min: Any = _UNSET, a_max: Any = _UNSET, out: Any = None, **kwargs: Any) -> Any:
     """`a` limited to an interval; a bound of None does not limit."""
     low = kwargs.pop("min", None) if a_min is _UNSET else a_min
     high = kwargs.pop("max", None) if a_max is _UNSET else a_max
@@ -211,9 +209,7 @@ def _turn(t: Any, ans: Any, x: Any) -> Any:
 
 sign = _ufunc(np.sign, None, real=[(_turn, _turn)])
 copysign = _ufunc(np.copysign, lambda t, ans, x: t * (np.sign(x) * np.sign(ans)), None)
-conjugate = _ufunc(
-    np.conjugate, lambda t: t, real=[(lambda t: np.conj(t), lambda t: np.conj(t))]
-)
+conjugate = _ufunc(np.conjugate, lambda t: t, real=[(lambda t: np.conj(t), lambda t: np.conj(t))])
 
 
 def _real_dtype(x: Any) -> Any:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import ShapeDtypeStruct, aval_of
-from pycograd.core.box import Box, raw
+from pycograd.core.aval import aval_of
+from pycograd.core.box import Box
 from pycograd.core.errors import ShapeError
 from pycograd.core.spelling import UFUNCS
-from pycograd.core.views import has_memory, write
+from pycograd.core.views import is_buffer, write
 
 _BINARY = {
     "add": np.add,
@@ -48,16 +48,6 @@ def _in_place(operation: Callable[..., Any]) -> Callable[..., Any]:
         return update(self, new) if is_buffer(self) else new
 
     return method
-
-
-def is_buffer(x: Box) -> bool:
-    """True if `x` stands for an array, which a write changes, and not for an immutable scalar."""
-    bottom = raw(x)
-    if type(bottom) is np.ndarray and not x.shape and bottom.shape:
-        return has_memory(x)  # vmap holds the numbers of all rows in an array
-    if isinstance(bottom, ShapeDtypeStruct):
-        return x.shape != ()
-    return type(bottom) is np.ndarray
 
 
 def update(x: Box, new: Any) -> Box:

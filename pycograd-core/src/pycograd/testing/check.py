@@ -14,9 +14,20 @@ from typing import Any
 import numpy as np
 
 from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of, is_inexact, shape_of
-from pycograd.core.box import Box
-from pycograd.core.primitive import Primitive, Trace, bind
 from pycograd.core.tree import tree_leaves, tree_map
+from pycograd.testing.program import (
+    Program,
+    close,
+    differences,
+    differentiable,
+    double,
+    equal,
+    filled,
+    inner,
+    like,
+    numbers_for,
+)
+from pycograd.testing.recording import primitives_bound
 from pycograd.testing.samples import Sample
 from pycograd.transforms.batch import vmap
 from pycograd.transforms.forward import jvp
@@ -34,182 +45,7 @@ _PRECISION = {
     "complex64": 1e-4,
     "complex128": 1e-10,
 }
-_STEP = 1e-4  # of the five-point differences: truncation and rounding both near 1e-12
 _NESTINGS = ("rr", "fr", "rf", "ff")  # outer transform first: f forward, r reverse
-
-
-# -- what was bound -----------------------------------------------------------------------------
-class Recorder(Trace):
-    """A transform that computes nothing new and notes the primitives that it sees."""
-
-    __slots__ = ("seen",)
-
-    def __init__(self) -> None:
-        super().__init__("a recorded run")
-        self.seen: set[str] = set()
-
-    def box(self, value: Any) -> Recorded:
-        """A box whose operations are noted."""
-        box: Recorded = object.__new__(Recorded)
-        box.value, box._trace = value, self
-        return box
-
-    constant = box
-
-    def process(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
-        self.seen.add(primitive.name)
-        values = [x.value if isinstance(x, Recorded) and x._trace is self else x for x in operands]
-        out = bind(primitive, values, params)
-        return tuple([self.box(x) for x in out]) if primitive.multi else self.box(out)
-
-
-class Recorded(Box):
-    """A value whose operations are noted."""
-
-    __slots__ = ()
-    contents = ("value",)
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        return shape_of(self.value)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return dtype_of(self.value)
-
-    def rebind(self, new: Box) -> None:
-        self.value = new.value
-
-    def __bool__(self) -> bool:
-        return bool(self.value)
-
-
-def primitives_bound(f: Callable[..., Any], *args: Any) -> tuple[Any, set[str]]:
-    """The result of `f` and the names of the primitives that it bound on its arguments.
-
-    >>> primitives_bound(lambda x: np.sin(x) + 1, np.zeros(2))[1] == {"sin", "add"}
-    True
-    """
-    trace = Recorder()
-    out = f(*[trace.box(x) if _is_value(x) else x for x in args])
-    return tree_map(lambda x: x.value if isinstance(x, Recorded) else x, out), trace.seen
-
-
-def _is_value(x: Any) -> bool:
-    return isinstance(x, (np.ndarray, np.generic, float, complex))
-
-
-# -- parts --------------------------------------------------------------------------------------
-def _rng(*shapes: Any) -> np.random.Generator:
-    return np.random.default_rng([7, *[n for shape in shapes for n in shape]])
-
-
-def _like(x: Any, salt: int = 0) -> Any:
-    """A direction or weight for `x`: normal entries, complex ones for complex x; of its dtype."""
-    dtype, rng = dtype_of(x), _rng(shape_of(x), (salt,))
-    entries = rng.standard_normal(shape_of(x))
-    if dtype.kind == "c":
-        entries = entries + 1j * rng.standard_normal(shape_of(x))
-    return np.asarray(entries).astype(dtype)
-
-
-def _differentiable_leaves(out: Any) -> list[Any]:
-    return [y for y in tree_leaves(out) if is_inexact(dtype_of(y))]
-
-
-def _inner(a: Any, b: Any) -> Any:
-    """Re<a, b> of two lists of arrays: the inner product of vectors of real and imaginary parts."""
-    total: Any = 0.0
-    for x, y in zip(a, b):
-        product = np.conj(x) * y if dtype_of(x).kind == "c" else x * y
-        total = total + np.sum(np.real(product) if dtype_of(product).kind == "c" else product)
-    return total
-
-
-def _filled(operands: Sequence[Any], new: dict[int, Any]) -> list[Any]:
-    """`operands` with those at some positions replaced."""
-    return [new.get(i, x) for i, x in enumerate(operands)]
-
-
-class Program:
-    """A sample's function over the operands it is differentiated in, the others fixed.
-
-    Arguments:
-        sample: the sample.
-        operands: in the place of the sample's own.
-    """
-
-    def __init__(self, sample: Sample, operands: Sequence[Any] | None = None) -> None:
-        self.sample, self.wrt = sample, sample.wrt
-        self.operands = tuple(sample.operands if operands is None else operands)
-        self.primals = tuple([self.operands[i] for i in self.wrt])
-        with np.errstate(all="ignore"):
-            self.plain = sample.f(*self.operands)
-        self.weights = [_like(y, 1) for y in _differentiable_leaves(self.plain)]
-        self.directions = tuple([_like(x, 2) for x in self.primals])
-
-    def __call__(self, *xs: Any) -> Any:
-        """The differentiable outputs, as a tuple."""
-        return self.outputs(*_filled(self.operands, dict(zip(self.wrt, xs))))
-
-    def loss(self, *xs: Any) -> Any:
-        """A real scalar of the outputs, curved so that linear operations have Hessians too."""
-        return self.loss_of_all(*_filled(self.operands, dict(zip(self.wrt, xs))))
-
-    def outputs(self, *operands: Any) -> Any:
-        """As a call, as a function of all operands."""
-        return tuple(_differentiable_leaves(self.sample.f(*operands)))
-
-    def loss_of_all(self, *operands: Any) -> Any:
-        """As `loss`, as a function of all operands."""
-        outs = self.outputs(*operands)
-        return _inner(self.weights, outs) + _inner(outs, outs) * 0.5
-
-    def gradient(self, *xs: Any) -> Any:
-        """The gradients of the loss, in every operand of `wrt`."""
-        return grad(self.loss)(*xs)
-
-    def slope(self, *xs: Any) -> Any:
-        """The derivative of the loss along `directions`, in forward mode."""
-        return jvp(self.loss, xs, self.directions)[1]
-
-
-def differences(f: Callable[..., Any], primals: Sequence[Any], directions: Sequence[Any]) -> Any:
-    """The derivative of a tuple of outputs along `directions` by five-point differences."""
-
-    def at(step: float) -> list[Any]:
-        moved = [x + step * v for x, v in zip(primals, directions)]
-        return [np.asarray(y) for y in f(*moved)]
-
-    h = _STEP
-    return [
-        (8 * (b - a) - (bb - aa)) / (12 * h)
-        for a, b, aa, bb in zip(at(-h), at(h), at(-2 * h), at(2 * h))
-    ]
-
-
-def _equal(actual: Any, expected: Any, what: str) -> None:
-    """Same tree, shapes, dtypes and values (to the last bits, which a fused path may turn)."""
-    got, want = tree_leaves(actual), tree_leaves(expected)
-    assert len(got) == len(want), f"{what}: {len(got)} results, not {len(want)}"
-    for x, y in zip(got, want):
-        assert not isinstance(x, Box), f"{what}: a box leaked, {x!r}"
-        assert shape_of(x) == shape_of(y), f"{what}: shape {shape_of(x)}, not {shape_of(y)}"
-        assert dtype_of(x) == dtype_of(y), f"{what}: dtype {dtype_of(x)}, not {dtype_of(y)}"
-        _close(x, y, what, 4e-15 if dtype_of(x) == np.float64 else 1e-6)
-
-
-def _close(actual: Any, expected: Any, what: str, rtol: float) -> None:
-    """Equal up to `rtol` of the largest finite entry."""
-    x, y = _double(actual), _double(expected)
-    finite = np.abs(y[np.isfinite(y)])
-    atol = rtol * max(1.0, float(finite.max())) if finite.size else rtol
-    np.testing.assert_allclose(x, y, rtol=rtol, atol=atol, err_msg=what)
-
-
-def _double(x: Any) -> Any:
-    x = np.asarray(x)
-    return x if x.dtype.kind == "c" or x.dtype.char == "g" else x.astype(np.float64)
 
 
 # -- the checks ---------------------------------------------------------------------------------
@@ -218,7 +54,7 @@ def check_bound(sample: Sample) -> None:
     values = [np.asarray(x) if isinstance(x, np.ndarray) else x for x in sample.operands]
     out, seen = primitives_bound(sample.f, *values)
     assert sample.primitive in seen, f"{sample!r} binds {sorted(seen)}, not {sample.primitive}"
-    _equal(out, sample.f(*sample.operands), "a recorded run")
+    equal(out, sample.f(*sample.operands), "a recorded run")
 
 
 def check_value(sample: Sample) -> None:
@@ -226,12 +62,12 @@ def check_value(sample: Sample) -> None:
     p = Program(sample)
 
     def f(*xs: Any) -> Any:
-        return sample.f(*_filled(p.operands, dict(zip(p.wrt, xs))))
+        return sample.f(*filled(p.operands, dict(zip(p.wrt, xs))))
 
-    _equal(vjp(f, *p.primals)[0], p.plain, "vjp")
-    _equal(jvp(f, p.primals, p.directions)[0], p.plain, "jvp")
+    equal(vjp(f, *p.primals)[0], p.plain, "vjp")
+    equal(jvp(f, p.primals, p.directions)[0], p.plain, "jvp")
     nested = jvp(lambda *xs: vjp(f, *xs)[0], p.primals, p.directions)[0]
-    _equal(nested, p.plain, "vjp inside jvp")
+    equal(nested, p.plain, "vjp inside jvp")
 
 
 def check_shape(sample: Sample) -> None:
@@ -299,7 +135,7 @@ def check_jvp(sample: Sample, operands: Sequence[Any] | None = None) -> None:
         for t in (v, tangents):
             actual = jvp(p, p.primals, t)[1]
             for a, e in zip(actual, expected, strict=True):
-                _close(a, e, f"jvp along operands {moving}", sample.rtol)
+                close(a, e, f"jvp along operands {moving}", sample.rtol)
 
 
 def _selections(n: int) -> list[tuple[int, ...]]:
@@ -314,7 +150,7 @@ def check_adjoint(sample: Sample, operands: Sequence[Any] | None = None) -> None
 
 def _adjoint(p: Program) -> None:
     rtol = max(10 * float(np.finfo(dtype_of(x)).eps) for x in (*p.primals, *p.weights)) ** 0.6
-    cts = tuple([_like(y, 3) for y in p.weights])
+    cts = tuple([like(y, 3) for y in p.weights])
     for moving in _selections(len(p.primals)):
 
         def part(*xs: Any, moving: tuple[int, ...] = moving) -> Any:
@@ -330,8 +166,8 @@ def _adjoint(p: Program) -> None:
         for ct, x in zip(pulled, primals):
             assert shape_of(ct) == shape_of(x), f"cotangent {shape_of(ct)} of {shape_of(x)}"
             assert dtype_of(ct) == dtype_of(x), f"cotangent {dtype_of(ct)} of {dtype_of(x)}"
-        forward, reverse = _inner(cts, tangents), _inner(pulled, directions)
-        scale = sum(float(np.sum(np.abs(_double(t)))) for t in tangents)
+        forward, reverse = inner(cts, tangents), inner(pulled, directions)
+        scale = sum(float(np.sum(np.abs(double(t)))) for t in tangents)
         assert abs(float(forward) - float(reverse)) <= rtol * max(1.0, scale), (
             f"<ct, J t> = {forward}, <J* ct, t> = {reverse} for operands {moving}"
         )
@@ -341,22 +177,22 @@ def check_second(sample: Sample, nesting: str, operands: Sequence[Any] | None = 
     """The Hessian times a direction, by two nested transforms, is the difference of gradients."""
     p = Program(sample, operands)
     expected = differences(p.gradient, p.primals, p.directions)
-    other = tuple([_like(x, 4) for x in p.primals])
+    other = tuple([like(x, 4) for x in p.primals])
     if nesting == "ff":  # <other, H v>, one number
 
         def along(*xs: Any) -> Any:
             return jvp(p.loss, xs, other)[1]
 
         actual: Any = [jvp(along, p.primals, p.directions)[1]]
-        expected = [_inner(other, expected)]
+        expected = [inner(other, expected)]
     elif nesting == "fr":
         actual = jvp(p.gradient, p.primals, p.directions)[1]
     elif nesting == "rf":
         actual = grad(p.slope)(*p.primals)
     else:
-        actual = grad(lambda *xs: _inner(p.directions, p.gradient(*xs)))(*p.primals)
+        actual = grad(lambda *xs: inner(p.directions, p.gradient(*xs)))(*p.primals)
     for a, e in zip(actual, expected, strict=True):
-        _close(a, e, f"second order, {nesting}", 10 * sample.rtol)
+        close(a, e, f"second order, {nesting}", 10 * sample.rtol)
 
 
 # -- batches ------------------------------------------------------------------------------------
@@ -429,7 +265,7 @@ def _rows_equal(actual: Any, expected: Any, what: str) -> None:
     for x, y in zip(tree_leaves(actual), tree_leaves(expected), strict=True):
         assert shape_of(x) == shape_of(y), f"vmap {what}: shape {shape_of(x)}, not {shape_of(y)}"
         assert dtype_of(x) == dtype_of(y), f"vmap {what}: dtype {dtype_of(x)}, not {dtype_of(y)}"
-        _close(x, y, f"vmap, {what}", 1e-12)
+        close(x, y, f"vmap, {what}", 1e-12)
 
 
 def check_vmap_grad(sample: Sample) -> None:
@@ -448,7 +284,7 @@ def check_vmap_grad(sample: Sample) -> None:
         found = grad(total, argnums=p.wrt)(*stacked)
         for i, got, want in zip(p.wrt, found, expected):
             want = np.sum(want, 0) if axes[i] is None else np.moveaxis(want, 0, axes[i])
-            _close(got, want, f"grad of vmap, in_axes {axes}, operand {i}", 1e-12)
+            close(got, want, f"grad of vmap, in_axes {axes}, operand {i}", 1e-12)
 
 
 def check_vmap_jvp(sample: Sample) -> None:
@@ -456,7 +292,7 @@ def check_vmap_jvp(sample: Sample) -> None:
     p = Program(sample)
 
     still = [None] * len(p.operands)
-    along = _filled(still, dict(zip(p.wrt, p.directions)))
+    along = filled(still, dict(zip(p.wrt, p.directions)))
     axes = _axes(sample)[0]
     stacked, rows = _batch(_members(sample, sample.operands), axes)
     expected = _stack([jvp(p.outputs, row, along)[1] for row in rows])
@@ -477,7 +313,7 @@ def check_vmap_second(sample: Sample) -> None:
 
     def product(*operands: Any) -> Any:
         def slope(*operands: Any) -> Any:
-            return _inner(p.directions, grad(p.loss_of_all, argnums=p.wrt)(*operands))
+            return inner(p.directions, grad(p.loss_of_all, argnums=p.wrt)(*operands))
 
         return grad(slope, argnums=p.wrt)(*operands)
 
@@ -512,7 +348,7 @@ def _recast(sample: Sample, name: str) -> tuple[Any, ...] | None:
         if dtype.kind != "c" and x.dtype.kind == "c":
             return None
         if dtype.kind == "c" and not own_complex:
-            x = x + 0.3j * _rng(x.shape).uniform(0.2, 1.0, x.shape)
+            x = x + 0.3j * numbers_for(x.shape).uniform(0.2, 1.0, x.shape)
         # A real operand beside complex ones stays real, with their precision.
         operands[i] = x.astype(dtype if x.dtype.kind == "c" else np.zeros((), dtype).real.dtype)
     try:
@@ -560,7 +396,7 @@ def check_dtype(sample: Sample, name: str) -> None:
     ]
     q = Program(sample, wide)
     for a, e in zip(p.gradient(*p.primals), q.gradient(*q.primals)):
-        _close(a, e, f"the gradient in {name}", _PRECISION[name])
+        close(a, e, f"the gradient in {name}", _PRECISION[name])
 
 
 def _complex_operands(sample: Sample) -> tuple[Any, ...] | None:
@@ -581,16 +417,16 @@ def check_kink(sample: Sample, number: int) -> None:
     with np.errstate(all="ignore"):
         p = Program(sample, kink.operands)
         value, pullback = vjp(p, *p.primals)
-        _equal(value, p(*p.primals), "vjp")
+        equal(value, p(*p.primals), "vjp")
         ones = tuple([np.ones(shape_of(y), dtype_of(y)) for y in p.weights])
         found = pullback(ones)
         _adjoint(p)
     for i, g in enumerate(found):
-        assert np.all(np.isfinite(_double(g))), f"the gradient of operand {p.wrt[i]} is {g}"
+        assert np.all(np.isfinite(double(g))), f"the gradient of operand {p.wrt[i]} is {g}"
         if kink.gradients is not None:
             want = np.asarray(kink.gradients[i])
             assert shape_of(g) == want.shape, f"gradient of shape {shape_of(g)}, not {want.shape}"
-            _close(g, want, f"the gradient of operand {p.wrt[i]}", 1e-12)
+            close(g, want, f"the gradient of operand {p.wrt[i]}", 1e-12)
 
 
 # -- the list -----------------------------------------------------------------------------------
@@ -608,7 +444,7 @@ def checks_of(sample: Sample) -> Iterator[tuple[str, Callable[[Sample], None]]]:
 
 
 def _candidates(sample: Sample) -> Iterator[tuple[str, str, Callable[[Sample], None]]]:
-    smooth = bool(sample.wrt) and bool(_differentiable_leaves(Program(sample).plain))
+    smooth = bool(sample.wrt) and bool(differentiable(Program(sample).plain))
     fixed = not sample.data_dependent_shape
     if sample.wrt:
         yield "value", "value", check_value

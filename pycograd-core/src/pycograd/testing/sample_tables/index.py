@@ -32,7 +32,8 @@ def _written(key: Any, value_shape: tuple[int, ...], name: str, *shape: int) -> 
         x[key] = y
         return x
 
-    return Sample("index_update", write, [draw.normal(*shape), draw.normal(*value_shape)], name=name)
+    operands = [draw.normal(*shape), draw.normal(*value_shape)]
+    return Sample("index_update", write, operands, name=name)
 
 
 def _scattered(x: Any, at: Any) -> Any:
