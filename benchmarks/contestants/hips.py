@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import autograd.numpy as np
-from autograd import grad, value_and_grad
-from autograd import hessian as hessian_of
+from autograd import grad, hessian as hessian_of, value_and_grad
 
 import programs
 

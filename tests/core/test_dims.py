@@ -6,8 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pycograd.core.dims import Constraints, Dim, broadcast_shapes, size_of
 from pycograd.core.errors import ShapeError, SymbolicSizeError

@@ -636,3 +636,23 @@ def test_a_plain_array_takes_no_box(name, run):
     elif name != "flat" and not isinstance(raised.value, (ConversionError, ControlFlowError)):
         # NumPy says "setting an array element with a sequence", and ours is its cause.
         assert isinstance(raised.value.__cause__, (ConversionError, ControlFlowError))
+
+
+def test_shapes_of_writes_with_symbols():
+    def f(x, i, v):
+        y = np.zeros(4, like=x)
+        y[i] = v
+        y[0] += x[1]
+        y[1:] *= x[1:]
+        return np.sum(y * x)
+
+    x, i, v = (ShapeDtypeStruct(*a) for a in ((("B", 4),), (("B", 2), "int64"), (("B",),)))
+    assert eval_shape(vmap(f), x, i, v) == v
+    assert eval_shape(vmap(grad(f, argnums=(0, 2))), x, i, v) == (x, v)
+
+    def g(x):
+        x[1:] = x[:-1] * 2.0
+        x[:, 0] = 1.0
+        return np.sum(x)
+
+    assert eval_shape(grad(g), x) == (x,)

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pycograd.core.errors import ShapeError
 from pycograd.train import DataLoader, accuracy, batches

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import pycograd as pg
-from pycograd import ShapeDtypeStruct as S
-from pycograd import eval_shape, grad, vmap
+from pycograd import ShapeDtypeStruct as S, eval_shape, grad, vmap
 
 
 def test_repr():

@@ -7,50 +7,81 @@
 """
 
 from importlib import import_module as _import_module
-from typing import TYPE_CHECKING
-from typing import Any as _Any
+from typing import TYPE_CHECKING as _TYPE_CHECKING, Any as _Any
 
 from pycograd import ops as _ops  # defines every operation
-from pycograd._version import __version__
-from pycograd.core.aval import ShapeDtypeStruct
-from pycograd.core.dims import Dim
-from pycograd.core.dtypes import current_dtype, dtype, resolve_dtype
-from pycograd.core.errors import *  # every error class, and nothing else
-from pycograd.core.modes import debug_nans, no_grad
-from pycograd.core.tape import Var
-from pycograd.core.tree import (
-    register_tree,
-    tree_flatten,
-    tree_leaves,
-    tree_map,
-    tree_structure,
-    tree_unflatten,
+from pycograd._version import __version__ as __version__
+from pycograd.core.aval import ShapeDtypeStruct as ShapeDtypeStruct
+from pycograd.core.dims import Dim as Dim
+from pycograd.core.dtypes import (
+    current_dtype as current_dtype,
+    dtype as dtype,
+    resolve_dtype as resolve_dtype,
 )
-from pycograd.transforms.batch import per_example_grad, vmap
-from pycograd.transforms.forward import jvp
-from pycograd.transforms.reverse import grad, value_and_grad, vjp
-from pycograd.transforms.shapes import bind, eval_shape, infer_shapes, substitute
+from pycograd.core.errors import *  # every error class, and nothing else
+from pycograd.core.modes import (
+    debug_nans as debug_nans,
+    no_grad as no_grad,
+)
+from pycograd.core.tape import Var as Var
+from pycograd.core.tree import (
+    register_tree as register_tree,
+    tree_flatten as tree_flatten,
+    tree_leaves as tree_leaves,
+    tree_map as tree_map,
+    tree_structure as tree_structure,
+    tree_unflatten as tree_unflatten,
+)
+from pycograd.transforms.batch import (
+    per_example_grad as per_example_grad,
+    vmap as vmap,
+)
+from pycograd.transforms.forward import jvp as jvp
+from pycograd.transforms.reverse import (
+    grad as grad,
+    value_and_grad as value_and_grad,
+    vjp as vjp,
+)
+from pycograd.transforms.shapes import (
+    bind as bind,
+    eval_shape as eval_shape,
+    infer_shapes as infer_shapes,
+    substitute as substitute,
+)
 
-if TYPE_CHECKING:
-    from pycograd import nn, random, testing, train
-    from pycograd.nn import *
-    from pycograd.testing import check_grads
-    from pycograd.train import *
-    from pycograd.transforms.checkpoint import checkpoint
-    from pycograd.transforms.custom import custom_jvp, custom_vjp, detach, stop_gradient
-    from pycograd.transforms.derivatives import (
-        egrad,
-        elementwise_grad,
-        hessian,
-        holomorphic_grad,
-        hvp,
-        jacfwd,
-        jacobian,
-        jacrev,
-        make_jvp,
-        make_vjp,
+if _TYPE_CHECKING:
+    from pycograd import (
+        nn as nn,
+        random as random,
+        testing as testing,
+        train as train,
     )
-    from pycograd.transforms.summary import Summary, summary
+    from pycograd.nn import *
+    from pycograd.testing import check_grads as check_grads
+    from pycograd.train import *
+    from pycograd.transforms.checkpoint import checkpoint as checkpoint
+    from pycograd.transforms.custom import (
+        custom_jvp as custom_jvp,
+        custom_vjp as custom_vjp,
+        detach as detach,
+        stop_gradient as stop_gradient,
+    )
+    from pycograd.transforms.derivatives import (
+        egrad as egrad,
+        elementwise_grad as elementwise_grad,
+        hessian as hessian,
+        holomorphic_grad as holomorphic_grad,
+        hvp as hvp,
+        jacfwd as jacfwd,
+        jacobian as jacobian,
+        jacrev as jacrev,
+        make_jvp as make_jvp,
+        make_vjp as make_vjp,
+    )
+    from pycograd.transforms.summary import (
+        Summary as Summary,
+        summary as summary,
+    )
 
 # What `import pycograd` does not load: modules, and the modules whose public names are ours too.
 _MODULES = ("nn", "random", "testing", "train")

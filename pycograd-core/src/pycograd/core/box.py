@@ -90,7 +90,7 @@ class Box:
         raise ConversionError(
             f"{self._kind()} was converted to a plain array, which would detach it. If NumPy was"
             " given a list, write np.stack([...]); np.zeros(n, like=x) makes a buffer that accepts"
-            " it; X @ w instead of X.dot(w); np.take(table, i, axis=0) instead of table[i];"
+            " it; X @ w instead of X.dot(w); np.asarray(table, like=i)[i] instead of table[i];"
             " stop_gradient(x) if detaching is the purpose"
         )
 
@@ -104,7 +104,7 @@ class Box:
         self._refuse("complex", "x + 0j")
 
     def __index__(self) -> NoReturn:
-        self._refuse("an index", "np.take(table, i, axis=0)")
+        self._refuse("an index", "np.asarray(table, like=i)[i] for table[i]")
 
     def _refuse(self, target: str, fix: str) -> NoReturn:
         raise ConversionError(

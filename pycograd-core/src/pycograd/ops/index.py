@@ -161,8 +161,10 @@ class Write(Primitive):
     def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
         x, y, *arrays = values
         if not mapped[0]:
+            if type(size) is not int and not isinstance(x, Box):  # only a box has symbolic sizes
+                x = np.asarray(x, like=next(v for v in (y, *arrays) if isinstance(v, Box)))
             x = np.copy(np.broadcast_to(x, (size, *shape_of(x))), order="C")
-            params = {**params, "in_place": False}
+            params = _only(params, "key", "unique")
         key, arrays, y = batched_part(
             size, shape_of(x)[1:], params["key"], arrays, mapped[2:], y, mapped[1]
         )

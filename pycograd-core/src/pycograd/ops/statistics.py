@@ -20,8 +20,7 @@ from pycograd.core.spelling import spells
 from pycograd.core.tape import Var
 from pycograd.ops.cumulative import array, without_nan
 from pycograd.ops.out import deliver
-from pycograd.ops.reduce import UNSET, count, masked, reduce, reduced_axes
-from pycograd.ops.reduce import sum as sum_
+from pycograd.ops.reduce import UNSET, count, masked, reduce, reduced_axes, sum as sum_
 
 _FLOAT16 = np.dtype(np.float16)
 

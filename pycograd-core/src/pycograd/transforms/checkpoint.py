@@ -17,8 +17,7 @@ from pycograd.core.errors import OuterWriteError
 from pycograd.core.primitive import Primitive, Trace, bind
 from pycograd.core.tape import Sweep, Tape, Var
 from pycograd.core.tree import tree_flatten, tree_unflatten
-from pycograd.transforms.batch import Batched, BatchTrace
-from pycograd.transforms.batch import _run as run_batched
+from pycograd.transforms.batch import Batched, BatchTrace, _run as run_batched
 from pycograd.transforms.forward import Dual, ForwardTrace, jvp
 from pycograd.transforms.wrap import Transformed, check_callable, name_of
 
