@@ -112,3 +112,22 @@ def test_elementwise_and_by_parts():
     np.testing.assert_allclose(t, np.cos(x0) * x0)
     pullback, _ = pg.make_vjp(lambda k, x: k * x, 1)(2.0, x0)
     np.testing.assert_allclose(pullback(x0), 2 * x0)
+
+
+@pytest.mark.parametrize("jac", [jacfwd, jacrev, jacobian])
+def test_aux_belongs_to_outer_transforms(jac):
+    def f(x):
+        return jac(lambda y: (y * y, np.sum(y * 3.0)), has_aux=True)(x)[1]
+
+    np.testing.assert_allclose(pg.grad(f)(x0)[0], [3.0, 3.0, 3.0])
+    np.testing.assert_allclose(pg.vmap(f)(np.stack([x0, x0])), [f(x0)] * 2)
+
+
+@pytest.mark.parametrize("run", [jacfwd, jacrev, jacobian, pg.grad, pg.value_and_grad])
+def test_a_forgotten_aux_is_an_error(run):
+    with pytest.raises(TypeError, match="must return"):
+        run(lambda x: x[:2], has_aux=True)(x0)
+    with pytest.raises(TypeError, match="must return"):
+        pg.vjp(lambda x: x[:2], x0, has_aux=True)
+    with pytest.raises(TypeError, match="must return"):
+        pg.jvp(lambda x: x[:2], (x0,), (x0,), has_aux=True)

@@ -6,6 +6,7 @@ rule maps avals to avals.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -87,7 +88,7 @@ def _size(size: Any) -> Any:
         return size
     if isinstance(size, str):
         return Dim.of(size)
-    return size.__index__()
+    return operator.index(size)
 
 
 def _as_dtype(spec: Any) -> np.dtype[Any]:

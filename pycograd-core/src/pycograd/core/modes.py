@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from pycograd.core.aval import is_inexact
 from pycograd.core.box import Box, raw
 from pycograd.core.errors import NanError, user_line
 
@@ -80,8 +81,8 @@ def debug_nans() -> Iterator[None]:
 
 
 def stopped(trace: Any) -> bool:
-    """True in a `no_grad` block that began after `trace`, unless that is being swept."""
-    return bool(trace.level < _no_grad.get() and not trace.sweeping)
+    """True in a `no_grad` block that began after `trace`, unless that is replaying a segment."""
+    return bool(trace.level < _no_grad.get() and not trace.replaying)
 
 
 def watch(trace: Any, primitive: Any, values: Any, ans: Any) -> bool:
@@ -126,4 +127,4 @@ def has_nan(x: Any) -> bool:
     dtype = getattr(x, "dtype", None)
     if dtype is None:
         return isinstance(x, (float, complex)) and x != x
-    return dtype.kind in "fc" and bool(np.isnan(x).any())
+    return is_inexact(dtype) and bool(np.isnan(x).any())

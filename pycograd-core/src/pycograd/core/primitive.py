@@ -26,7 +26,7 @@ class Trace:
     """One running transform. Boxes belong to a trace by identity; the level orders nesting."""
 
     __slots__ = ("level", "name")
-    sweeping = False  # True: running a checkpointed function again, whatever `no_grad` says
+    replaying = False  # True: running a checkpointed function again, whatever `no_grad` says
     closed = False  # True: the transform has ended, and its boxes have escaped
     differentiates = False  # True: of an integer or boolean it has nothing to say; those stay plain
 

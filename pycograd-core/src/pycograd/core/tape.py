@@ -6,8 +6,8 @@ A step is `(rule, parents, residual)`; the slot of a value is the index of the s
 - an int: `rule(ct, residual)` is the cotangent of that slot;
 - a tuple: `rule(ct, residual)` gives one cotangent per parent (None: a symbolic zero);
 - a list: `rule(ct, residual, parents, sweep)` adds to `sweep.cts` itself (indexing, projections of
-  operations with several results, checkpoints). For one parent `~slot` says the same and, being no
-  container, spares the garbage collector a look at it: a loop over `x[i]` makes many.
+  operations with several results, checkpoints). The list is the rule's own to read: it may hold
+  more than slots (`ops.index` keeps a shape, or None for a written constant, in it).
 
 The sweep is one reverse loop; nothing points forward, so a value is freed by reference counting as
 soon as the last step that kept it is gone.
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from pycograd.core import modes
-from pycograd.core.aval import dtype_of
+from pycograd.core.aval import dtype_of, is_inexact
 from pycograd.core.box import Box
 from pycograd.core.buffers import owned
 from pycograd.core.errors import ConversionError, EscapedTracerError, OuterWriteError
@@ -43,14 +43,14 @@ class Tape(Trace):
     """One reverse pass being recorded; inputs own the first slots."""
 
     # floor: values made before this step may not be written (inside a checkpointed function)
-    __slots__ = ("steps", "floor", "sweeping")
+    __slots__ = ("steps", "floor", "replaying")
     differentiates = True
 
     def __init__(self, name: str = "") -> None:
         super().__init__(name)
         self.steps: list[Any] = []
         self.floor = 0
-        self.sweeping = False  # running a checkpointed function again
+        self.replaying = False  # running a checkpointed function again
 
     def input(self, value: Any) -> Var:
         """A box for an input of the differentiated function."""
@@ -165,7 +165,7 @@ def slot_of(steps: list[Any], step: Any) -> int:
 def differentiable(value: Any) -> bool:
     """True for float and complex values: the only ones with cotangents."""
     dtype = getattr(value, "dtype", None)
-    return isinstance(value, (float, complex)) if dtype is None else dtype.kind in "fcV"
+    return isinstance(value, (float, complex)) if dtype is None else is_inexact(dtype)
 
 
 class Var(Box):
@@ -265,9 +265,6 @@ class Sweep:
             if ct is None:
                 continue
             if type(parents) is int:
-                if parents < 0:
-                    rule(ct, residual, (~parents,), self)
-                    continue
                 ct = rule(ct, residual)
                 if cts[parents] is None:
                     cts[parents] = ct

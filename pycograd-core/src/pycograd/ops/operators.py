@@ -72,10 +72,6 @@ def attached(x: Box, new: Any) -> Any:
     return x._trace.constant(new)
 
 
-def _divmod(x: Any, y: Any) -> tuple[Any, Any]:
-    return np.floor_divide(x, y), np.remainder(x, y)
-
-
 def _power(x: Any, y: Any) -> Any:
     if type(y) in (int, float) and y == 2:
         return UFUNCS[np.square](x)
@@ -91,8 +87,6 @@ def _pow(self: Box, other: Any, modulo: Any = None) -> Any:
 def install() -> None:
     """Gives `Box` its operators; called once, when every ufunc has its definition."""
     for name, ufunc in _BINARY.items():
-        if ufunc not in UFUNCS:
-            continue
         operation = UFUNCS[ufunc]
         setattr(Box, f"__{name}__", operation)
         setattr(Box, f"__r{name}__", _reflected(operation))
@@ -103,5 +97,5 @@ def install() -> None:
     dunder.__pow__ = _pow
     dunder.__rpow__ = _reflected(UFUNCS[np.power])
     dunder.__ipow__ = _in_place(_power)
-    dunder.__divmod__ = _divmod
-    dunder.__rdivmod__ = _reflected(_divmod)
+    dunder.__divmod__ = UFUNCS[np.divmod]
+    dunder.__rdivmod__ = _reflected(UFUNCS[np.divmod])

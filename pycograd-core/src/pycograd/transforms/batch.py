@@ -207,7 +207,7 @@ def vmap(
         ]
         mapped = [axis is not None for axis in axes]
         if chunk_size is None or size <= chunk_size:
-            outs, out_tree = _run(f, moved, mapped, treedef, size)
+            outs, out_tree = run_rows(f, moved, mapped, treedef, size)
         else:
             outs, out_tree = _in_chunks(f, moved, mapped, treedef, size, chunk_size)
         return _placed(f, outs, out_tree, out_axes, size)
@@ -313,7 +313,7 @@ def _path(paths: list[str], i: int) -> str:
     return rest or paths[i]
 
 
-def _run(
+def run_rows(
     f: Any, leaves: Sequence[Any], mapped: Sequence[bool], treedef: Any, size: int
 ) -> tuple[list[Any], Any]:
     """One batched run: for each output leaf `(value, mapped)`, and their structure."""
@@ -347,7 +347,7 @@ def _in_chunks(
     for start in range(0, size, chunk):
         rows = slice(start, min(start + chunk, size))
         part = [x[rows] if m else x for x, m in zip(leaves, mapped)]
-        outs, out_tree = _run(f, part, mapped, treedef, rows.stop - start)
+        outs, out_tree = run_rows(f, part, mapped, treedef, rows.stop - start)
         runs.append(outs)
     joined = []
     for pieces in zip(*runs):

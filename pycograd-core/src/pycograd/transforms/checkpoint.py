@@ -17,7 +17,7 @@ from pycograd.core.errors import OuterWriteError
 from pycograd.core.primitive import Primitive, Trace, bind
 from pycograd.core.tape import Sweep, Tape, Var
 from pycograd.core.tree import tree_flatten, tree_unflatten
-from pycograd.transforms.batch import Batched, BatchTrace, _run as run_batched
+from pycograd.transforms.batch import Batched, BatchTrace, run_rows
 from pycograd.transforms.forward import Dual, ForwardTrace, jvp
 from pycograd.transforms.wrap import Transformed, check_callable, name_of
 
@@ -109,8 +109,8 @@ class Segment(Primitive):
             outs = self._batched(trace, operands)
         elif isinstance(trace, ForwardTrace) and not own:
             outs = self._forward(trace, operands)
-        # None: a helper, a method's object or a default holds a box of this transform or of an
-        # inner one, which only the results show.
+        # None: this kind of trace (by hand, abstract) has no segments, or a box of it or of an
+        # inner one came in unseen (a helper's closure); the call is then an ordinary one.
         return self._run(*operands) if outs is None else outs
 
     # -- reverse -----------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ class Segment(Primitive):
             # Boxes of outer tapes among the values checkpoint there too.
             outs = bind(self, [_locked(v) for v in values], {})
         except ValueError as error:
-            if "read-only" in str(error):
+            if "read-only" in str(error):  # NumPy has no class of its own for this error
                 raise OuterWriteError(
                     f"{self.name} writes into its argument; the write would be repeated when it is"
                     " run again. Write into a copy, x = x.copy(), and return that"
@@ -135,9 +135,8 @@ class Segment(Primitive):
         if _inner(outs, tape.level + 1):
             del steps[start:]
             return None
-        del steps[
-            start:
-        ]  # what values closed over have recorded: it is recorded again in the sweep
+        # What values closed over have recorded goes too: it is recorded again in the sweep.
+        del steps[start:]
         live = [s for s in slots if s is not None]
         return tape.record_multi(_recompute, live, (self, values, slots), outs)
 
@@ -175,7 +174,7 @@ class Segment(Primitive):
         flags: list[bool] = []
 
         def rows(*xs: Any) -> Any:
-            outs, _ = run_batched(self._run, xs, mapped, treedef, trace.size)
+            outs, _ = run_rows(self._run, xs, mapped, treedef, trace.size)
             flags[:] = [m for _, m in outs]
             return [value for value, _ in outs]
 
@@ -195,11 +194,11 @@ def _recompute(cts: list[Any], residual: Any, parents: list[int], sweep: Sweep) 
     start = len(steps)
     assert tape is not None and tape.steps is steps
     boxed = [v if s is None else tape.box(v, s) for v, s in zip(values, slots)]
-    before, tape.sweeping = tape.sweeping, True
+    before, tape.replaying = tape.replaying, True
     try:
         outs = segment._run(*boxed)
     finally:
-        tape.sweeping = before
+        tape.replaying = before
     sweep.cts.extend([None] * (len(steps) - start))
     for ct, out in zip(cts, outs):
         if ct is None or not (isinstance(out, Var) and out._trace is tape):

@@ -362,7 +362,7 @@ class CustomCall(Primitive):
                 None if c is None else np.sum(c, axis=0) if a is None else c
                 for c, a in zip(leaves, axes)
             ]
-            return _as_given(tree_unflatten(self.treedef, summed))
+            return tree_unflatten(self.treedef, summed)
 
         def tangent(primals: Any, tangents: Any) -> Any:
             return vmap(rules.tangent, (arg_axes, arg_axes), axis_size=size)(primals, tangents)
@@ -397,10 +397,6 @@ def _axes_of(tree: Any, axes: list[Any]) -> Any:
     if not found or all(a == found[0] for a in found):
         return found[0] if found else None
     return tree_unflatten(treedef, found)
-
-
-def _as_given(args: Any) -> Any:
-    return tuple(args)
 
 
 def _refuse_closure(*functions: Any) -> None:

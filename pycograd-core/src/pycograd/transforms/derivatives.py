@@ -25,6 +25,7 @@ from pycograd.transforms.wrap import (
     leaves_like,
     name_of,
     normalize_argnums,
+    split_aux,
 )
 
 Argnums = int | Sequence[int] | None
@@ -295,30 +296,23 @@ def _jacobian(
         def of_leaves(*xs: Any) -> Any:
             return selection.call(f, list(xs))
 
-        aux: list[Any] = []
-        body = of_leaves if not has_aux else _without_aux(of_leaves, aux)
-        out_tree, blocks = rows_or_columns(body, selection.leaves, chunk_size, name)
+        def paired(*xs: Any) -> Any:
+            out = of_leaves(*xs)
+            return split_aux(out, f, name) if has_aux else (out, None)
+
+        out_tree, blocks, aux = rows_or_columns(paired, selection.leaves, chunk_size, name)
         jac = tree_unflatten(out_tree, [selection.pack(row) for row in blocks])
-        return (jac, aux[-1]) if has_aux else jac
+        return (jac, aux) if has_aux else jac
 
     options = {"argnums": argnums, "chunk_size": chunk_size, "has_aux": has_aux}
     return Transformed(run, f, make, options)
 
 
-def _without_aux(f: Callable[..., Any], kept: list[Any]) -> Callable[..., Any]:
-    from pycograd.transforms.custom import stop_gradient
-
-    def body(*xs: Any) -> Any:
-        out, aux = f(*xs)
-        kept.append(stop_gradient(aux))
-        return out
-
-    return body
-
-
+# Each takes a function that returns `(out, aux)` and gives the output's structure, the blocks of
+# the Jacobian (a row of blocks per output leaf, a block per argument leaf) and the aux.
 def _by_rows(f: Any, leaves: Sequence[Any], chunk_size: int | None, name: str) -> Any:
-    out, pullback = vjp(f, *leaves)
-    return _rows(out, pullback, leaves, chunk_size, name)
+    out, pullback, aux = vjp(f, *leaves, has_aux=True)
+    return *_rows(out, pullback, leaves, chunk_size, name), aux
 
 
 def _rows(out: Any, pullback: Any, leaves: Any, chunk_size: int | None, name: str) -> Any:
@@ -356,33 +350,34 @@ def _tree_with_none(treedef: Any, cts: Sequence[Any], avals: Sequence[Any]) -> A
 
 
 def _by_columns(f: Any, leaves: Sequence[Any], chunk_size: int | None, name: str) -> Any:
-    structure: list[Any] = []
+    made: list[Any] = []  # (structure, aux) of each run: not mapped, so the same for all
     columns: list[list[Any]] = []
     for i, x in enumerate(leaves):
         aval = aval_of(x)
 
         def column(unit: Any, i: int = i) -> Any:
             moves = [unit if j == i else None for j in range(len(leaves))]
-            out, moved = jvp(f, leaves, moves)
+            out, moved, aux = jvp(f, leaves, moves, has_aux=True)
             outs, treedef = tree_flatten(out)
             for leaf in outs:
                 _check_output(aval_of(leaf), name)
                 if _is_complex(leaves[i]) and not _is_complex(leaf):
                     raise _not_holomorphic(name)
-            structure.append(treedef)
+            made.append((treedef, aux))
             return leaves_like(out, moved)
 
         found = vmap(column, out_axes=-1, chunk_size=chunk_size)(_units(aval))
         columns.append([np.reshape(c, (*shape_of(c)[:-1], *aval.shape)) for c in found])
-    return structure[0], [list(row) for row in zip(*columns)]
+    out_tree, aux = made[0]
+    return out_tree, [list(row) for row in zip(*columns)], aux
 
 
 def _by_fewer(f: Any, leaves: Sequence[Any], chunk_size: int | None, name: str) -> Any:
-    out, pullback = vjp(f, *leaves)
+    out, pullback, aux = vjp(f, *leaves, has_aux=True)
     rows = sum(aval_of(x).size for x in tree_flatten(out)[0])
     columns = sum(aval_of(x).size for x in leaves)
     if rows <= columns:
-        return _rows(out, pullback, leaves, chunk_size, name)
+        return *_rows(out, pullback, leaves, chunk_size, name), aux
     return _by_columns(f, leaves, chunk_size, name)
 
 

@@ -31,6 +31,7 @@ from pycograd.transforms.wrap import (
     leaves_like,
     name_of,
     refuse_escaped,
+    split_aux,
 )
 
 
@@ -149,7 +150,7 @@ def jvp(
         out = f(*args)
         check_result(out, f, "jvp")
         if has_aux:
-            out, aux = out
+            out, aux = split_aux(out, f, "jvp")
             aux_leaves, aux_tree = tree_flatten(aux)
             aux = tree_unflatten(aux_tree, [_split(x, trace)[0] for x in aux_leaves])
         leaves, treedef = tree_flatten(out)

@@ -33,6 +33,7 @@ from pycograd.transforms.wrap import (
     name_of,
     normalize_argnums,
     refuse_escaped,
+    split_aux,
 )
 
 
@@ -88,9 +89,7 @@ def value_and_grad(
             check_result(out, f, "grad")
             aux = None
             if has_aux:
-                if not (isinstance(out, tuple) and len(out) == 2):
-                    raise TypeError(f"grad(has_aux=True): {name_of(f)} must return (loss, aux)")
-                out, aux = out
+                out, aux = split_aux(out, f, "grad")
                 aux = tree_map(lambda leaf: unbox(leaf, tape), aux)
             value, slot = _scalar(out, tape, f)
             del out
@@ -173,7 +172,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         check_result(out, f, "vjp")
         aux = None
         if has_aux:
-            out, aux = out
+            out, aux = split_aux(out, f, "vjp")
             aux = tree_map(lambda leaf: unbox(leaf, tape), aux)
         outs, treedef = tree_flatten(out)
         heads = [x.slot if isinstance(x, Var) and x._trace is tape else None for x in outs]

@@ -92,6 +92,13 @@ def check_result(out: Any, f: Any, transform: str) -> None:
         )
 
 
+def split_aux(out: Any, f: Any, transform: str) -> tuple[Any, Any]:
+    """`(out, aux)` as a function under `has_aux=True` must return it."""
+    if type(out) is not tuple or len(out) != 2:
+        raise TypeError(located(f"{transform}(has_aux=True): {name_of(f)} must return (out, aux)"))
+    return out
+
+
 def leaves_like(tree: Any, values: Any) -> list[Any]:
     """The leaves of `values`, a tree like `tree` in which None may stand for a leaf."""
     found: list[Any] = []
