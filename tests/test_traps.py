@@ -1,5 +1,6 @@
 """Programs where tools of this family fail or are silently wrong: right here, or a clear error."""
 
+import contextlib
 import functools
 import math
 import pickle
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from pycograd import (
+    AmbiguousAliasError,
     ControlFlowError,
     ConversionError,
     EscapedTracerError,
@@ -788,3 +790,19 @@ def test_gradients_do_not_alias_arguments_or_each_other():
     (g,) = grad(lambda x: np.sum(x * y))(x)
     g += 1.0
     np.testing.assert_array_equal(y, np.ones(3))
+
+
+def test_a_write_through_what_take_gave_is_right_or_refused():
+    """Whether `ravel` of it is a view, which the write then reaches, depends on the layout."""
+
+    def f(x):
+        c = np.take(x, [0, -1], axis=-1)
+        b = c[..., -1].ravel()
+        c[0] = 5.0
+        return np.sum(b)
+
+    x = np.arange(6.0).reshape(2, 3)
+    assert f(x) == 7.0
+    for run in (lambda: value_and_grad(f)(x)[0], lambda: jvp(f, (x,), (x,))[0]):
+        with contextlib.suppress(AmbiguousAliasError):
+            assert run() == 7.0

@@ -37,7 +37,10 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
     at = _whole_numbers(indices, "take")
     if mode != "raise":
         at = in_bounds(at, a.shape[axis], mode, "take")
-    return deliver(take_rows(a, at, axis), out)
+    found = take_rows(a, at, axis)
+    if axis and isinstance(found, Box):
+        found = np.copy(found, order="C")  # which later reshapes of it are views depends on this
+    return deliver(found, out)
 
 
 def take_rows(a: Any, at: Any, axis: int, unique: bool = False) -> Any:
