@@ -131,3 +131,11 @@ def test_a_forgotten_aux_is_an_error(run):
         pg.vjp(lambda x: x[:2], x0, has_aux=True)
     with pytest.raises(TypeError, match="must return"):
         pg.jvp(lambda x: x[:2], (x0,), (x0,), has_aux=True)
+
+
+@pytest.mark.parametrize("make", [jacfwd, jacrev, jacobian, hessian, pg.elementwise_grad])
+def test_argnum_is_another_name_of_argnums(make):
+    f = lambda x, y: x * y * y
+    assert np.isclose(make(f, argnum=1)(3.0, 2.0), make(f, 1)(3.0, 2.0))
+    with pytest.raises(TypeError, match="give one"):
+        make(f, argnums=1, argnum=0)

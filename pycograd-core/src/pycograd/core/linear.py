@@ -22,7 +22,25 @@ from pycograd.core.primitive import Primitive, bind
 Rule = Callable[..., Any]
 
 
-class Linear(Primitive):
+class Ruled(Primitive):
+    """A kind whose author writes the shape and the batching rule.
+
+    Arguments:
+        shape: `shape(*avals, **params)` -> aval.
+        batch: `batch(size, values, mapped, **params)` -> the result with batch axis 0.
+    """
+
+    shape_rule: Rule
+    batch_rule: Rule
+
+    def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
+        return self.batch_rule(size, values, mapped, **params)
+
+    def shape(self, avals: Any, params: Any) -> Any:
+        return self.shape_rule(*avals, **params)
+
+
+class Linear(Ruled):
     """An operation linear in some operands.
 
     Arguments:
@@ -31,8 +49,7 @@ class Linear(Primitive):
             constant that has no derivative.
         joint: True if linear in all of them together (`concatenate`), False if in each apart
             (`matmul`).
-        shape: `shape(*avals, **params)` -> aval.
-        batch: `batch(size, values, mapped, **params)` -> the result with batch axis 0.
+        shape, batch: as in `Ruled`.
         conjugate: True if the map has complex coefficients, so that its adjoint is the conjugated
             transpose; structural maps have none.
     """
@@ -55,7 +72,7 @@ class Linear(Primitive):
             raise DefinitionError(f"{name}: transposes of unknown operands {sorted(unknown)}")
         if not transposes:
             raise DefinitionError(f"{name}: no transpose; a zero derivative is a ZeroDerivative")
-        self.operands, self.joint, self.conjugate = tuple(operands), joint, conjugate
+        self.operands, self.joint = tuple(operands), joint
         self.pulls = [
             _Transpose(name, i, transposes[operand], self.operands, conjugate)
             if operand in transposes
@@ -91,12 +108,6 @@ class Linear(Primitive):
         return _pull_each, [
             (p and p.pull, p and p.keep(values, ans, params)) for p in [self.pulls[i] for i in live]
         ]
-
-    def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
-        return self.batch_rule(size, values, mapped, **params)
-
-    def shape(self, avals: Any, params: Any) -> Any:
-        return self.shape_rule(*avals, **params)
 
 
 class _Transpose:
@@ -157,7 +168,7 @@ def zeros_like(x: Any) -> Any:
     return np.multiply(x, 0)
 
 
-class Variadic(Primitive):
+class Variadic(Ruled):
     """A linear operation on any number of like operands (`concatenate`, `einsum`).
 
     Arguments:
@@ -215,14 +226,8 @@ class Variadic(Primitive):
     def _pull_one(self, ct: Any, residual: Any) -> Any:
         return self._pull(ct, residual)[0]
 
-    def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
-        return self.batch_rule(size, values, mapped, **params)
 
-    def shape(self, avals: Any, params: Any) -> Any:
-        return self.shape_rule(*avals, **params)
-
-
-class ZeroDerivative(Primitive):
+class ZeroDerivative(Ruled):
     """An operation whose derivative is zero wherever it exists (`argmax`, `floor`): a constant."""
 
     zero = True
@@ -238,12 +243,6 @@ class ZeroDerivative(Primitive):
     ) -> None:
         super().__init__(name, impl, **options)
         self.shape_rule, self.batch_rule = shape, batch
-
-    def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
-        return self.batch_rule(size, values, mapped, **params)
-
-    def shape(self, avals: Any, params: Any) -> Any:
-        return self.shape_rule(*avals, **params)
 
 
 class Reduction(Primitive):
@@ -265,11 +264,10 @@ class Reduction(Primitive):
         *,
         dtype: Callable[[Any], Any] | None = None,
         zero: bool = False,
-        conjugate: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(name, impl, **options)
-        self.weight, self.dtype, self.zero, self.conjugate = weight, dtype, zero, conjugate
+        self.weight, self.dtype, self.zero = weight, dtype, zero
         self.names: tuple[str, ...] = ()
         if weight is not None:
             code = weight.__code__
@@ -347,7 +345,7 @@ def _to_chosen(ct: Any, chosen: Any, axis: Any) -> Any:
     return np.where(chosen, ct / _count(chosen, axis, True, dtype_of(ct)) if shared else ct, 0)
 
 
-class General(Primitive):
+class General(Ruled):
     """An operation of one operand whose author writes both derivatives, being of no other kind.
 
     Arguments:
@@ -387,12 +385,6 @@ class General(Primitive):
     def _pull(self, ct: Any, residual: Any) -> Any:
         kept, shape, dtype = residual
         return fit(self.back(ct, **kept), shape, dtype)
-
-    def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
-        return self.batch_rule(size, values, mapped, **params)
-
-    def shape(self, avals: Any, params: Any) -> Any:
-        return self.shape_rule(*avals, **params)
 
 
 def _names(rule: Rule) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 from pycograd.core.aval import aval_of
 from pycograd.core.box import Box
 from pycograd.core.errors import ShapeError
+from pycograd.core.fit import cast
 from pycograd.core.spelling import UFUNCS
 from pycograd.core.views import is_buffer, write
 
@@ -58,7 +59,7 @@ def update(x: Box, new: Any) -> Box:
     if have.dtype != got.dtype:
         if not np.can_cast(got.dtype, have.dtype, "same_kind"):
             raise TypeError(f"cannot write a {got.dtype} result into a {have.dtype} array")
-        new = np.astype(new, have.dtype)
+        new = cast(new, have.dtype)
     write(x, attached(x, new))
     return x
 

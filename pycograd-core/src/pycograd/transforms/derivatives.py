@@ -13,7 +13,7 @@ import numpy as np
 
 from pycograd.core.aval import ShapeDtypeStruct, aval_of, is_inexact, shape_of
 from pycograd.core.box import Box
-from pycograd.core.errors import NotDifferentiableError
+from pycograd.core.errors import NotDifferentiableError, located
 from pycograd.core.tree import tree_flatten, tree_map, tree_unflatten
 from pycograd.transforms.batch import vmap
 from pycograd.transforms.forward import jvp
@@ -130,7 +130,7 @@ def hessian(
            [2., 0.]])
     """
     check_callable(f, "hessian")
-    numbers = argnums if argnum is None else argnum
+    numbers = _one_of(argnums, argnum, "hessian")
     run = jacfwd(jacrev(f, numbers), numbers, chunk_size)
     return Transformed(run, f, hessian, {"argnums": numbers, "chunk_size": chunk_size})
 
@@ -185,7 +185,7 @@ def elementwise_grad(
     array([1., 1., 1.])
     """
     check_callable(f, "elementwise_grad")
-    numbers = argnums if argnum is None else argnum
+    numbers = _one_of(argnums, argnum, "elementwise_grad")
 
     def run(*args: Any, **kwargs: Any) -> Any:
         selection = Selection("elementwise_grad", f, args, kwargs, numbers, ())
@@ -268,6 +268,15 @@ def make_vjp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
     return Transformed(at, f, make_vjp, {"argnums": argnums})
 
 
+def _one_of(argnums: Argnums, argnum: int | None, name: str) -> Argnums:
+    """`argnums`, for which `argnum` is another name; its default is 0."""
+    if argnum is None:
+        return argnums
+    if argnums != 0:
+        raise TypeError(located(f"{name}: argnum= and argnums= are one thing; give one"))
+    return argnum
+
+
 # -- how a Jacobian is made ------------------------------------------------------------------------
 def _jacobian(
     f: Any,
@@ -280,8 +289,7 @@ def _jacobian(
 ) -> Callable[..., Any]:
     name = make.__name__
     check_callable(f, name)
-    if argnum is not None:
-        argnums = argnum
+    argnums = _one_of(argnums, argnum, name)
     numbers, _ = normalize_argnums(f, argnums, None, None, name)
 
     def run(*args: Any, **kwargs: Any) -> Any:

@@ -157,11 +157,12 @@ def infer_shapes(f: Callable[..., Any], *shapes: Any) -> Any:
     >>> infer_shapes(np.matmul, (7, 4), (4, "N"))
     (7, N)
     """
-    out = eval_shape(f, *[_struct(s) for s in shapes])
+    out = eval_shape(f, *[as_struct(s) for s in shapes])
     return tree_map(lambda a: a.shape if isinstance(a, ShapeDtypeStruct) else a, out)
 
 
-def _struct(shape: Any) -> Any:
+def as_struct(shape: Any) -> Any:
+    """A tuple of sizes as a float64 `ShapeDtypeStruct`; anything else as it is."""
     if isinstance(shape, (tuple, list)) and all(isinstance(n, (int, str, Dim)) for n in shape):
         return ShapeDtypeStruct(shape)
     return shape

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pycograd.core.aval import ShapeDtypeStruct, aval_of
-from pycograd.core.dims import Dim
 from pycograd.core.tree import tree_leaves, tree_paths
-from pycograd.transforms.shapes import eval_shape
+from pycograd.transforms.shapes import as_struct, eval_shape
 
 __all__ = ["Summary", "summary"]
 
@@ -99,14 +98,8 @@ def summary(
         for name, leaf in zip(tree_paths(params), tree_leaves(params))
         if hasattr(leaf, "shape")
     ]
-    output = eval_shape(f, params, *[_input(shape) for shape in shapes])
+    output = eval_shape(f, params, *[as_struct(shape) for shape in shapes])
     found = Summary(tuple(rows), output)
     if print_fn is not None:
         print_fn(str(found))
     return found
-
-
-def _input(shape: Any) -> Any:
-    if isinstance(shape, (tuple, list)) and all(isinstance(n, (int, str, Dim)) for n in shape):
-        return ShapeDtypeStruct(shape)
-    return shape
