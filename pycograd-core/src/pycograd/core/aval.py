@@ -148,12 +148,8 @@ _EXTENDED_FLOATS = frozenset({"bfloat16"})
 def promote(avals: Sequence[ShapeDtypeStruct]) -> np.dtype[Any]:
     """The dtype NumPy gives to these operands together, weak scalars adapting."""
     strong = [a.dtype for a in avals if not a.weak]
-    weak = [_weak_example(a.dtype) for a in avals if a.weak]
+    weak = [_weak_one(a.dtype) for a in avals if a.weak]
     return np.result_type(*strong, *weak)
-
-
-def _weak_example(dtype: np.dtype[Any]) -> Any:
-    return {"f": 0.0, "c": 0j, "b": False}.get(dtype.kind, 0)
 
 
 @lru_cache(maxsize=4096)
@@ -166,6 +162,7 @@ def _ufunc_dtype(ufunc: np.ufunc, key: tuple[Any, ...]) -> np.dtype[Any]:
 
 
 def _weak_one(dtype: np.dtype[Any]) -> Any:
+    """A Python scalar of this kind; not 0, which some ufuncs may not be asked about."""
     return {"f": 1.0, "c": 1j, "b": True}.get(dtype.kind, 1)
 
 

@@ -42,12 +42,6 @@ class Trace:
         """A box for a value that does not depend on the inputs, which a later write may change."""
         raise NotImplementedError
 
-    def settled(self, primitive: Primitive, ans: Any) -> Any:
-        """A result that is constant: plain, unless it is a view, through which can be written."""
-        if primitive.view is None or not isinstance(ans, (np.ndarray, Box)):
-            return ans
-        return self.constant(ans)
-
 
 class Primitive:
     """An operation. A subclass is a *kind*: it derives the rules below from what its author wrote.

@@ -73,7 +73,7 @@ class Tape(Trace):
             values: Any = [operands[0].value]
             ans = bind(primitive, values, params)
             if modes.active and modes.watch(self, primitive, values, ans):
-                return self.settled(primitive, ans)
+                return ans
             return (
                 ans if primitive.zero else self.push(primitive, operands, values, _ONE, ans, params)
             )
@@ -86,7 +86,7 @@ class Tape(Trace):
                 values.append(x)
         ans = bind(primitive, values, params)
         if modes.active and modes.watch(self, primitive, values, ans):
-            return self.settled(primitive, ans)
+            return ans
         if primitive.zero:
             return ans
         return self.push(primitive, operands, values, tuple(live), ans, params)

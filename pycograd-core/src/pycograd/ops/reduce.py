@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core import modes
+from pycograd.core import elementwise
 from pycograd.core.aval import FLOAT32, FLOAT64, dtype_of, make_aval, shape_of
 from pycograd.core.box import Box, raw
 from pycograd.core.dims import Dim
@@ -25,7 +25,7 @@ from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.core.fit import cast
 from pycograd.core.linear import Reduction, ZeroDerivative
 from pycograd.core.spelling import spells
-from pycograd.core.tape import Tape, Var, slot_of
+from pycograd.core.tape import Var, slot_of
 from pycograd.ops.axes import axes_of
 from pycograd.ops.cumulative import array, gap, others
 from pycograd.ops.out import deliver
@@ -33,15 +33,6 @@ from pycograd.ops.out import deliver
 UNSET: Any = np._NoValue  # NumPy's own default of keywords that were not given
 _new, _ndarray = object.__new__, np.ndarray
 _add_reduce: Any = np.add.reduce
-_hot: Any = Tape  # the trace type that the fast path serves; None while a mode watches operations
-
-
-def _switch(on: bool) -> None:
-    global _hot
-    _hot = Tape if on else None
-
-
-modes.switches.append(_switch)
 
 
 # -- the primitives --------------------------------------------------------------------------------
@@ -254,7 +245,9 @@ def sum(
     """Sums over axes."""
     if type(a) is Var and dtype is None and out is None and initial is UNSET and where is UNSET:
         tape, value = a._trace, a.value
-        if type(tape) is _hot and ((known := value.dtype) is FLOAT64 or known is FLOAT32):
+        if type(tape) is elementwise._hot and (
+            (known := value.dtype) is FLOAT64 or known is FLOAT32
+        ):
             shape, kept = value.shape, None
             keepdims = keepdims is not UNSET and bool(keepdims)
             if axis is not None:

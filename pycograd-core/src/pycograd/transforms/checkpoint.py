@@ -19,7 +19,7 @@ from pycograd.core.tape import Sweep, Tape, Var
 from pycograd.core.tree import tree_flatten, tree_unflatten
 from pycograd.transforms.batch import Batched, BatchTrace, run_rows
 from pycograd.transforms.forward import Dual, ForwardTrace, jvp
-from pycograd.transforms.wrap import Transformed, check_callable, name_of
+from pycograd.transforms.wrap import Transformed, check_callable, enclosed_boxes, name_of
 
 _POLICIES = (None, "nothing", "everything")
 
@@ -56,7 +56,7 @@ def checkpoint(f: Callable[..., Any], policy: str | None = None) -> Callable[...
             args, kwargs = tree_unflatten(treedef, xs)
             return f(*args, **kwargs)
 
-        return _call(flat, name_of(f), _enclosed(f), leaves)
+        return _call(flat, name_of(f), enclosed_boxes(f), leaves)
 
     return Transformed(run, f, checkpoint, {"policy": policy})
 
@@ -65,18 +65,6 @@ def _call(flat: Callable[..., Any], name: str, enclosed: list[Box], leaves: Sequ
     segment = Segment(flat, name, enclosed)
     outs = bind(segment, leaves, {})
     return tree_unflatten(segment.out_tree, outs)
-
-
-def _enclosed(f: Any) -> list[Box]:
-    """The boxes that `f` closes over."""
-    found = []
-    for cell in getattr(f, "__closure__", None) or ():
-        try:
-            value = cell.cell_contents
-        except ValueError:
-            continue
-        found += [x for x in tree_flatten(value)[0] if isinstance(x, Box)]
-    return found
 
 
 class Segment(Primitive):

@@ -35,7 +35,7 @@ from pycograd.transforms.batch import BatchTrace, vmap
 from pycograd.transforms.forward import Dual, ForwardTrace
 from pycograd.transforms.reverse import vjp
 from pycograd.transforms.shapes import Shaped, ShapeTrace
-from pycograd.transforms.wrap import check_callable, leaves_like, name_of
+from pycograd.transforms.wrap import check_callable, enclosed_boxes, leaves_like, name_of
 
 _OPAQUE = (ConversionError, UnsupportedOperationError, ControlFlowError)
 
@@ -401,13 +401,8 @@ def _axes_of(tree: Any, axes: list[Any]) -> Any:
 
 def _refuse_closure(*functions: Any) -> None:
     for f in functions:
-        for cell in getattr(f, "__closure__", None) or ():
-            try:
-                value = cell.cell_contents
-            except ValueError:  # not filled yet
-                continue
-            if isinstance(value, Box):
-                raise _closed_over(name_of(f))
+        if enclosed_boxes(f):
+            raise _closed_over(name_of(f))
 
 
 def _closed_over(name: str) -> ClosedOverError:

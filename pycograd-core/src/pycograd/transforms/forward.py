@@ -62,9 +62,9 @@ class ForwardTrace(Trace):
                 tangents.append(None)
         ans = bind(primitive, values, params)
         if modes.active and modes.watch(self, primitive, values, ans):
-            return self.settled(primitive, ans)
+            return ans
         if primitive.zero or all(t is None for t in tangents):
-            return self.settled(primitive, ans)
+            return ans
         moved = primitive.jvp(values, tangents, ans, params)
         if modes.active and modes.checking_nans():
             modes.check_nan(f"the tangent of {primitive.name}", tangents, moved)

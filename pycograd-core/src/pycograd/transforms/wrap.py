@@ -92,6 +92,18 @@ def check_result(out: Any, f: Any, transform: str) -> None:
         )
 
 
+def enclosed_boxes(f: Any) -> list[Box]:
+    """The boxes that `f` closes over, also inside containers."""
+    found: list[Box] = []
+    for cell in getattr(f, "__closure__", None) or ():
+        try:
+            value = cell.cell_contents
+        except ValueError:  # not filled yet
+            continue
+        found += [x for x in tree_flatten(value)[0] if isinstance(x, Box)]
+    return found
+
+
 def split_aux(out: Any, f: Any, transform: str) -> tuple[Any, Any]:
     """`(out, aux)` as a function under `has_aux=True` must return it."""
     if type(out) is not tuple or len(out) != 2:
