@@ -42,23 +42,37 @@ Rule = Callable[..., Any]
 _OPERANDS = ("x", "y", "z")
 _new = object.__new__
 _ndarray, _float64 = np.ndarray, np.float64
-_hot: Any = Tape  # the trace type that the fast path serves; None while a mode watches operations
-_rows: Any = None  # the box of vmap, which announces itself with serve_rows; None likewise
+# What the fast paths serve, here and in `ops`: mirrors of `modes.active == 0`, so that asking costs
+# one comparison of types. Both are None while a mode watches every operation.
+hot: Any = Tape  # the trace of the boxes
+rows: Any = None  # the box of vmap, which announces itself with serve_rows
 _announced: Any = None
 
 
 def _switch(on: bool) -> None:
-    global _hot, _rows
-    _hot, _rows = (Tape, _announced) if on else (None, None)
+    global hot, rows
+    hot, rows = (Tape, _announced) if on else (None, None)
 
 
 def serve_rows(box: type) -> None:
     """Tells the fast path of `box`, whose `.value` has its batch axis in front if `.mapped`."""
-    global _rows, _announced
-    _rows = _announced = box
+    global rows, _announced
+    rows = _announced = box
 
 
 modes.switches.append(_switch)
+
+
+def all_rows(*values: Any) -> bool:
+    """True if all are boxes of one vmap, mapped, with arrays in them: a rule may run on those."""
+    first = values[0]
+    if type(first) is not rows:
+        return False
+    trace = first._trace
+    for x in values:
+        if not (type(x) is rows and x.mapped and x._trace is trace and type(x.value) is _ndarray):
+            return False
+    return not trace.closed
 
 
 class Elementwise(Primitive):
@@ -296,6 +310,14 @@ def _on_arrays(primitive: Elementwise) -> Callable[..., Any]:
     return lambda x: impl(x) if type(x) is _ndarray else bind(primitive, (x,), {})
 
 
+def _aligned(a: Any, b: Any) -> tuple[Any, Any]:
+    """Both with a batch axis in front and axes of size 1 behind it, to the larger rank."""
+    missing = a.ndim - b.ndim
+    if missing > 0:
+        return a, b.reshape(b.shape[:1] + (1,) * missing + b.shape[1:])
+    return a.reshape(a.shape[:1] + (1,) * -missing + a.shape[1:]), b
+
+
 # -- the hot path ----------------------------------------------------------------------------------
 def _fast_unary(primitive: Elementwise, ufunc: Callable[..., Any], m: _Map) -> Callable[..., Any]:
     rule, keeps_ans, keeps_x = m.rule, m.keeps == (0,), m.keeps == (1,)
@@ -304,7 +326,7 @@ def _fast_unary(primitive: Elementwise, ufunc: Callable[..., Any], m: _Map) -> C
     def unary(x: Any) -> Any:
         if type(x) is Var:
             tape = x._trace
-            if type(tape) is _hot:
+            if type(tape) is hot:
                 value = x.value
                 ans = ufunc(value)
                 dtype = ans.dtype
@@ -322,7 +344,7 @@ def _fast_unary(primitive: Elementwise, ufunc: Callable[..., Any], m: _Map) -> C
                         out.slot = slot_of(steps, step)
                     return out
                 return tape.push(primitive, (x,), (value,), (0,), ans, {})
-        elif type(x) is _rows and type(x.value) is _ndarray:
+        elif type(x) is rows and type(x.value) is _ndarray:
             return x._trace.box(ufunc(x.value), x.mapped)
         return bind(primitive, (_operand(x),), {})
 
@@ -354,7 +376,7 @@ def _fast_binary(
     def binary(x: Any, y: Any) -> Any:
         if type(x) is Var:
             tape = x._trace
-            if type(tape) is _hot:
+            if type(tape) is hot:
                 kind, a = type(y), x.value
                 if kind is float or kind is int:
                     ans = operation(a, y)
@@ -429,7 +451,7 @@ def _fast_binary(
                     return tape.push(primitive, (x, y), (a, y), (0,), ans, {})
         elif type(y) is Var:
             tape = y._trace
-            if type(tape) is _hot:
+            if type(tape) is hot:
                 kind, b = type(x), y.value
                 if kind is float or kind is int or kind is _ndarray or kind is _float64:
                     try:
@@ -454,16 +476,22 @@ def _fast_binary(
                             out.slot = slot_of(steps, step)
                         return out
                     return tape.push(primitive, (x, y), (x, b), (1,), ans, {})
-        elif type(x) is _rows and x.mapped and type(x.value) is _ndarray:
-            a = x.value
-            if type(y) is float:
+        elif type(x) is rows and x.mapped and type(x.value) is _ndarray:
+            a, kind = x.value, type(y)
+            if kind is float or kind is int:
                 return x._trace.box(operation(a, y), True)
-            if type(y) is _rows and y._trace is x._trace and y.mapped:
+            if kind is rows and y._trace is x._trace and type(y.value) is _ndarray:
                 b = y.value
-                if type(b) is _ndarray and a.ndim == b.ndim and a.shape == b.shape:
-                    return x._trace.box(operation(a, b), True)
-        elif type(y) is _rows and y.mapped and type(x) is float and type(y.value) is _ndarray:
-            return y._trace.box(operation(x, y.value), True)
+                if y.mapped and a.ndim != b.ndim:
+                    a, b = _aligned(a, b)
+                if a.ndim == b.ndim if y.mapped else a.ndim > b.ndim:
+                    try:
+                        return x._trace.box(operation(a, b), True)
+                    except ValueError:
+                        pass  # `bind` says it in the shapes of one row
+        elif type(y) is rows and y.mapped and type(y.value) is _ndarray:
+            if type(x) is float or type(x) is int:
+                return y._trace.box(operation(x, y.value), True)
         if isinstance(x, _SEQUENCES) or isinstance(y, _SEQUENCES):
             x, y = _operand(x), _operand(y)
         return bind(primitive, (x, y), {})

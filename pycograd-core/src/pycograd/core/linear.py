@@ -15,6 +15,7 @@ import numpy as np
 
 from pycograd.core.aval import aval_of, dtype_of, make_aval, shape_of
 from pycograd.core.box import raw
+from pycograd.core.elementwise import all_rows
 from pycograd.core.errors import DefinitionError
 from pycograd.core.fit import fit
 from pycograd.core.primitive import Primitive, bind
@@ -277,7 +278,7 @@ class Reduction(Primitive):
 
     def _weight(self, kept: dict[str, Any], axis: Any, keepdims: bool) -> Any:
         if "ans" in kept and not keepdims:
-            kept = {**kept, "ans": np.expand_dims(kept["ans"], axis)}
+            kept = {**kept, "ans": _kept_axes(kept["ans"], axis)}
         return self.weight(**kept)  # type: ignore[misc]
 
     def _kept(self, values: Any, ans: Any, params: Any) -> dict[str, Any]:
@@ -303,8 +304,10 @@ class Reduction(Primitive):
 
     def _pull(self, ct: Any, residual: Any) -> Any:
         kept, axis, keepdims, shape, dtype = residual
+        if all_rows(ct, *[x for n, x in kept.items() if n != "axis"] if kept else ()):
+            return self._pull_rows(ct, residual)
         if not keepdims and len(axis) < len(shape):
-            ct = np.expand_dims(ct, axis)
+            ct = _kept_axes(ct, axis)
         if kept is not None:
             weight = self._weight(kept, axis, keepdims)
             kind = dtype_of(weight).kind
@@ -312,6 +315,15 @@ class Reduction(Primitive):
                 return _to_chosen(ct, weight, axis)
             ct = ct * (np.conj(weight) if kind == "c" else weight)
         return fit(np.broadcast_to(ct, shape), shape, dtype)
+
+    def _pull_rows(self, ct: Any, residual: Any) -> Any:
+        """As `_pull`, on the arrays of all rows at once: to them this is a reduction as well."""
+        kept, axis, keepdims, shape, dtype = residual
+        trace, axis = ct._trace, tuple([a + 1 for a in axis])
+        if kept is not None:
+            kept = {n: axis if n == "axis" else x.value for n, x in kept.items()}
+        residual = kept, axis, keepdims, (trace.size, *shape), dtype
+        return trace.box(self._pull(ct.value, residual), True)
 
     def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
         axis = tuple([a + 1 for a in params["axis"]])
@@ -324,6 +336,16 @@ class Reduction(Primitive):
         else:
             shape = tuple([n for i, n in enumerate(x.shape) if i not in axis])
         return make_aval(shape, self.dtype(x) if self.dtype else x.dtype)
+
+
+def _kept_axes(x: Any, axis: tuple[int, ...]) -> Any:
+    """The result of a reduction with its reduced axes back, as size 1."""
+    if type(x) is not np.ndarray:
+        return np.expand_dims(x, axis)
+    shape = list(x.shape)
+    for i in sorted(axis):
+        shape.insert(i, 1)
+    return x.reshape(shape)
 
 
 def _count(chosen: Any, axis: Any, keepdims: bool, dtype: np.dtype[Any]) -> Any:

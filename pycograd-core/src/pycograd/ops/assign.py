@@ -32,7 +32,7 @@ from pycograd.ops.positions import along_axis, coordinates, in_bounds
 # -- y[i] = v --------------------------------------------------------------------------------------
 def setitem(x: Any, key: Any, value: Any) -> None:
     """`x[key] = value` for a box `x`."""
-    if type(x) is Var and type(x._trace) is elementwise._hot and store(x, key, value):
+    if type(x) is Var and type(x._trace) is elementwise.hot and store(x, key, value):
         return None
     value = _fitting(x, value)
     mask = key[0] if type(key) is tuple and len(key) == 1 else key

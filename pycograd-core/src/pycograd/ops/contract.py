@@ -44,6 +44,8 @@ def _outer(x: Any, y: Any) -> Any:
     """Column times row; over a batch einsum is quicker than the broadcast product."""
     if type(x) is _ndarray and type(y) is _ndarray:
         return x[:, None] * y
+    if elementwise.all_rows(x, y):
+        return x._trace.box(np.einsum("ni,nj->nij", x.value, y.value), True)
     return np.einsum("i,j->ij", x, y)
 
 
@@ -152,14 +154,14 @@ def matmul(x: Any, y: Any) -> Any:
     mine, other = type(x) is Var, type(y)
     if mine or other is Var:
         tape = x._trace if mine else y._trace
-        if type(tape) is elementwise._hot:
+        if type(tape) is elementwise.hot:
             if not mine:
-                if type(x) is not _ndarray:
+                if type(x) is not _ndarray and not _outer_rows(x, tape):
                     return bind(matmul_p, (_array(x), y), {})
                 live, a, b = 1, x, y.value
             elif other is Var and y._trace is tape:
                 live, a, b = 2, x.value, y.value
-            elif other is _ndarray:
+            elif other is _ndarray or _outer_rows(y, tape):
                 live, a, b = 0, x.value, y
             else:
                 return bind(matmul_p, (x, _array(y)), {})
@@ -191,7 +193,19 @@ def matmul(x: Any, y: Any) -> Any:
                 return out
             which = ((0,), (1,), (0, 1))[live]
             return tape.push(matmul_p, (x, y), (a, b), which, ans, {})
+    elif type(x) is elementwise.rows and x.mapped and type(x.value) is _ndarray:
+        a, b = x.value, y
+        if other is elementwise.rows and not y.mapped and y._trace is x._trace:
+            b = y.value
+        if type(b) is _ndarray and 2 <= a.ndim <= 3 and 1 <= b.ndim <= 2:
+            if a.shape[-1] == b.shape[0]:  # the rows of all are the rows of one matrix
+                return x._trace.box(a @ b, True)
     return bind(matmul_p, (_array(x), _array(y)), {})
+
+
+def _outer_rows(x: Any, tape: Any) -> bool:
+    """True for a box of a vmap around the run that `tape` records: to that it is an array."""
+    return type(x) is elementwise.rows and x._trace.level < tape.level
 
 
 claim(UFUNCS, np.matmul, matmul)

@@ -111,10 +111,9 @@ class Read(Primitive):
     def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
         x, *arrays = values
         one = layout(shape_of(x)[mapped[0] :], params["key"], arrays, mapped[1:])
-        key, arrays, source, destination = batched(
-            size, one, params["key"], arrays, mapped[1:], mapped[0]
+        params, arrays, source, destination = batched(
+            size, one, params, arrays, mapped[1:], mapped[0]
         )
-        params = {**params, "key": key}
         if not arrays and one.ndim == 0:
             params["fresh"] = True  # one number in each row
         out = bind(self, (x, *arrays), params)
@@ -138,8 +137,8 @@ class Scatter(Primitive):
     def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
         x, *arrays = values
         shape = params["shape"]
-        key, arrays, x = batched_part(size, shape, params["key"], arrays, mapped[1:], x, mapped[0])
-        return bind(self, (x, *arrays), {**params, "key": key, "shape": (size, *shape)})
+        params, arrays, x = batched_part(size, shape, params, arrays, mapped[1:], x, mapped[0])
+        return bind(self, (x, *arrays), {**params, "shape": (size, *shape)})
 
     def shape(self, avals: Any, params: Any) -> Any:
         return make_aval(params["shape"], avals[0].dtype)
@@ -165,10 +164,10 @@ class Write(Primitive):
                 x = np.asarray(x, like=next(v for v in (y, *arrays) if isinstance(v, Box)))
             x = np.copy(np.broadcast_to(x, (size, *shape_of(x))), order="C")
             params = _only(params, "key", "unique")
-        key, arrays, y = batched_part(
-            size, shape_of(x)[1:], params["key"], arrays, mapped[2:], y, mapped[1]
+        params, arrays, y = batched_part(
+            size, shape_of(x)[1:], params, arrays, mapped[2:], y, mapped[1]
         )
-        return bind(self, (x, y, *arrays), {**params, "key": key})
+        return bind(self, (x, y, *arrays), params)
 
     def shape(self, avals: Any, params: Any) -> Any:
         x, y, *arrays = avals
@@ -364,7 +363,7 @@ def _is_row(x: Any, bottom: Any, key: Key) -> bool:
 
 def getitem(x: Any, key: Any) -> Any:
     """`x[key]`."""
-    if type(x) is Var and type(x._trace) is elementwise._hot and type(x.value) is _ndarray:
+    if type(x) is Var and type(x._trace) is elementwise.hot and type(x.value) is _ndarray:
         kind = type(key)
         if kind is int or kind is slice or (kind is tuple and _BASIC.issuperset(map(type, key))):
             value, tape, slot = x.value, x._trace, x.slot

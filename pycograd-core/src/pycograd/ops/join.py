@@ -62,7 +62,7 @@ class _Join(Variadic):
                 break
             values.append(x)
         else:
-            if type(tape) is elementwise._hot:
+            if type(tape) is elementwise.hot:
                 try:
                     ans = self.impl(*values, **params)
                 except ValueError:

@@ -277,18 +277,24 @@ def _undecided(s: slice, n: Any) -> SymbolicSizeError:
 
 # -- under vmap ------------------------------------------------------------------------------------
 def batched(
-    size: Any, one: Layout, key: Key, arrays: Sequence[Any], mapped: Sequence[bool], x: bool
-) -> tuple[Key, list[Any], Any, Any]:
+    size: Any,
+    one: Layout,
+    params: dict[str, Any],
+    arrays: Sequence[Any],
+    mapped: Sequence[bool],
+    x: bool,
+) -> tuple[dict[str, Any], list[Any], Any, Any]:
     """The index that does for all rows at once what `x[key]` does in each.
 
     Arguments:
         size: the number of rows.
         one: the layout of the result in one row.
+        params: of the operation in one row: its key, and `unique` if no entry is taken twice.
         mapped: which arrays differ between rows (these have their batch axis in front).
         x: whether `x` does.
 
     Returns:
-        `(key, arrays, source, destination)`: the axes `source` of what this index takes belong
+        `(params, arrays, source, destination)`: the axes `source` of what this index takes belong
         where `destination` says in what the rows take, batch axis first.
     """
     if any(m and dtype_of(a).kind == "b" for m, a in zip(mapped, arrays)):
@@ -296,39 +302,45 @@ def batched(
             "x[mask] under vmap: the mask differs between rows, so the result would have another"
             " size in each. Write np.where(mask, x, 0), or np.sum(x, where=mask), in its place"
         )
+    key = params["key"]
     if not any(mapped):
         # Arrays that stand apart give the first axes of the result, before the batch axis.
-        return (slice(None), *key), list(arrays), 0 if one.together else one.rank, 0
+        every: Key = (slice(None), *key)
+        return {**params, "key": every}, list(arrays), 0 if one.together else one.rank, 0
     aligned = [
         a.reshape((size,) + (1,) * (one.rank - len(a.shape) + 1) + a.shape[1:]) if m else a
         for a, m in zip(arrays, mapped)
     ]
     if not x:
-        return key, aligned, one.at, 0
+        params = {name: value for name, value in params.items() if name != "unique"}
+        return params, aligned, one.at, 0
     rows = count(size, *arrays).reshape((size,) + (1,) * one.rank)
     given = tuple(range(1, 1 + one.rank))  # the rows in front, the axes of all arrays come first
-    return (ARRAY, *key), [rows, *aligned], given, tuple([a + one.at for a in given])
+    params = {**params, "key": (ARRAY, *key)}
+    if not one.rank:
+        params["unique"] = True  # one entry in each row, whose number it is taken with
+    return params, [rows, *aligned], given, tuple([a + one.at for a in given])
 
 
 def batched_part(
     size: Any,
     shape: Sequence[Any],
-    key: Key,
+    params: dict[str, Any],
     arrays: Sequence[Any],
     mapped: Sequence[bool],
     part: Any,
     part_mapped: bool,
-) -> tuple[Key, list[Any], Any]:
+) -> tuple[dict[str, Any], list[Any], Any]:
     """As `batched`, for a write of `part` into a value with a batch axis, of `shape` in a row."""
-    one = layout(shape, key, arrays, mapped)
-    key, given, source, destination = batched(size, one, key, arrays, mapped, True)
+    one = layout(shape, params["key"], arrays, mapped)
+    params, given, source, destination = batched(size, one, params, arrays, mapped, True)
     have = shape_of(part)[part_mapped:]
     if have or part_mapped:
         missing = one.ndim - len(have)
         part = np.reshape(part, ((size if part_mapped else 1), *[1] * missing, *have))
         if source != destination:
             part = np.moveaxis(part, destination, source)
-    return key, given, part
+    return params, given, part
 
 
 def count(n: Any, *near: Any) -> Any:

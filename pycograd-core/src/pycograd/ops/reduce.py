@@ -87,6 +87,12 @@ def spread(ct: Any, residual: Any) -> Any:
     """The transpose of a sum: the cotangent repeated along the summed axes."""
     shape, kept = residual
     if isinstance(ct, Box):
+        if elementwise.all_rows(ct):
+            value = ct.value
+            given = value.shape[1:] or (1,) * len(shape) if kept is None else kept
+            out = np.empty((len(value), *shape), value.dtype)
+            out[...] = value.reshape(len(value), *given)
+            return ct._trace.box(out, True)
         return np.broadcast_to(ct if kept is None else np.reshape(ct, kept), shape)
     if type(ct) is float:
         ct = np.float64(ct)
@@ -245,7 +251,7 @@ def sum(
     """Sums over axes."""
     if type(a) is Var and dtype is None and out is None and initial is UNSET and where is UNSET:
         tape, value = a._trace, a.value
-        if type(tape) is elementwise._hot and (
+        if type(tape) is elementwise.hot and (
             (known := value.dtype) is FLOAT64 or known is FLOAT32
         ):
             shape, kept = value.shape, None

@@ -98,7 +98,7 @@ class View(Linear):
         """The view of `x`; recorded inline for a `Var` of a live tape, as in `core.elementwise`."""
         if type(x) is Var:
             tape, value = x._trace, x.value
-            if type(tape) is elementwise._hot and type(value) is _ndarray:
+            if type(tape) is elementwise.hot and type(value) is _ndarray:
                 try:
                     ans = self.method(value, **params)
                 except ValueError:

@@ -261,9 +261,8 @@ def _axes(
         )
     try:
         if _AXES.issuperset(map(type, in_axes if isinstance(in_axes, tuple) else (in_axes,))):
-            axes = _spread_over(treedef, in_axes, len(args))
-        else:
-            axes = broadcast_prefix((in_axes, 0), (args, kwargs))
+            return _spread_over(treedef, in_axes, len(args))
+        axes: list[Any] = broadcast_prefix((in_axes, 0), (args, kwargs))
     except ValueError as error:
         raise BatchError(f"vmap of {name_of(f)}: in_axes does not fit: {error}") from error
     for axis in axes:
