@@ -32,6 +32,8 @@ def parse(key: Any, shape: Sequence[Any]) -> tuple[Key, list[Any], bool]:
     A mask that is known becomes the positions where it is true. `unique` is True if no entry is
     taken twice, as can be seen from all arrays being masks.
     """
+    if isinstance(key, Box) and shape and key.dtype.kind in "iu":
+        return (ARRAY,), [key], False  # the common case of arrays: a label, a list of rows
     entries: list[Any] = []
     masks = False
     for entry in key if type(key) is tuple else (key,):

@@ -279,8 +279,10 @@ def unbox(x: Any, tape: Tape) -> Any:
 
 def _scalar(out: Any, tape: Tape, f: Any) -> tuple[Any, Any]:
     """The value and slot of the output, which must be a real scalar."""
-    if type(out) is Var and out._trace is tape and type(out.value) is np.float64:
-        return out.value, out.slot
+    if type(out) is Var and out._trace is tape:  # the common case
+        value = out.value
+        if value.shape == () and value.dtype.kind == "f":
+            return value, out.slot
     leaves = tree_flatten(out)[0]
     if len(leaves) != 1 or leaves[0] is not out:
         raise NonScalarOutputError(
