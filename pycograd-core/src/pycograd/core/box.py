@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from pycograd.core.errors import ConversionError, UnsupportedOperationError
-from pycograd.core.spelling import CREATORS, FUNCTIONS, UFUNC_METHODS, UFUNCS
+from pycograd.core.spelling import CREATORS, FUNCTIONS, UFUNC_METHODS, UFUNCS, find
 from pycograd.core.tree import register_leaf
 
 INSTEAD: dict[str, str] = {}  # an attribute of arrays that boxes do not have -> what to write
@@ -67,22 +67,22 @@ class Box:
     # -- NumPy's protocols ----------------------------------------------------------------------
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs:
-            try:
-                bind = UFUNCS[ufunc]
-            except KeyError:
-                raise unsupported(ufunc) from None
+            bind = UFUNCS.get(ufunc) or find(UFUNCS, ufunc)
+            if bind is None:
+                raise unsupported(ufunc)
             return bind(*operands)
         return UFUNC_METHODS[method](ufunc, operands, kwargs)
 
     def __array_function__(
         self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        try:
-            ours = FUNCTIONS[function]
-        except KeyError:
+        ours = FUNCTIONS.get(function)
+        if ours is None:
             if function in CREATORS:
                 return CREATORS[function](self, *args, **kwargs)
-            raise unsupported(function) from None
+            ours = find(FUNCTIONS, function)
+            if ours is None:
+                raise unsupported(function)
         return ours(*args, **kwargs)
 
     # -- conversions that would detach ----------------------------------------------------------

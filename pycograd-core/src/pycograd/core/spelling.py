@@ -16,6 +16,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {}  # np.sin -> bind, for a plain call w
 UFUNC_METHODS: dict[str, Callable[..., Any]] = {}  # "reduce" -> f(ufunc, operands, kwargs)
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # np.sum -> function with NumPy's own signature
 CREATORS: dict[Any, Callable[..., Any]] = {}  # np.zeros -> function of the like= box and the rest
+later: list[Callable[[], None]] = []  # each defines operations that the first import leaves out
 
 
 def claim(table: dict[Any, Callable[..., Any]], name: Any, function: Callable[..., Any]) -> None:
@@ -23,6 +24,14 @@ def claim(table: dict[Any, Callable[..., Any]], name: Any, function: Callable[..
     if table.get(name, function) is not function:
         raise DefinitionError(f"{name!r} already has a definition")
     table[name] = function
+
+
+def find(table: dict[Any, Callable[..., Any]], name: Any) -> Callable[..., Any] | None:
+    """The function that answers `name`, if need be after every operation has been defined."""
+    if name not in table:
+        for define in later:
+            define()
+    return table.get(name)
 
 
 def creates(*names: Any) -> Callable[[F], F]:

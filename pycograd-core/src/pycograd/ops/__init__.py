@@ -1,5 +1,12 @@
-"""Every operation, one definition each. Importing this package defines them all."""
+"""Every operation, one definition each.
 
+Importing this package defines those that most programs use; the first use of another NumPy name, or
+`load`, defines the rest. So `import pycograd` stays quick however many operations there are.
+"""
+
+from importlib import import_module
+
+from pycograd.core import spelling
 from pycograd.ops import (
     assign,
     astype,
@@ -7,27 +14,30 @@ from pycograd.ops import (
     contract,
     creation,
     cumulative,
-    diagonal,
-    einsum,
     elementwise,
-    gather,
     index,
     join,
     methods,
     operators,
-    pad,
     positions,
-    quantiles,
-    rearrange,
     reduce,
     shape,
-    sort,
     statistics,
     ufuncs,
 )
 
+_LATER = ("diagonal", "einsum", "gather", "pad", "quantiles", "rearrange", "sort")
+
+
+def load() -> None:
+    """Defines every operation: for whoever goes through all of them."""
+    for name in _LATER:
+        import_module(f"{__name__}.{name}")
+
+
 operators.install()
 methods.install()
+spelling.later.append(load)
 
 __all__ = [
     "assign",
@@ -36,21 +46,15 @@ __all__ = [
     "contract",
     "creation",
     "cumulative",
-    "diagonal",
-    "einsum",
     "elementwise",
-    "gather",
     "index",
     "join",
+    "load",
     "methods",
     "operators",
-    "pad",
     "positions",
-    "quantiles",
-    "rearrange",
     "reduce",
     "shape",
-    "sort",
     "statistics",
     "ufuncs",
 ]

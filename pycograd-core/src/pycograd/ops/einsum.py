@@ -8,7 +8,6 @@ cotangent stands in that operand's place, and the operand in the output's.
 from __future__ import annotations
 
 import operator
-import string
 from collections import Counter
 from functools import lru_cache
 from typing import Any
@@ -23,7 +22,7 @@ from pycograd.core.spelling import spells
 from pycograd.ops.contract import mismatch
 from pycograd.ops.out import deliver
 
-_LETTERS = string.ascii_letters
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 # -- the primitive ---------------------------------------------------------------------------------

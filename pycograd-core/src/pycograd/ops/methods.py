@@ -238,6 +238,11 @@ _INSTEAD = {
 }
 
 
+def _deferred(function: Any) -> Any:
+    """A method by way of NumPy's function, where ours is not defined yet."""
+    return lambda self, *args, **kwargs: function(self, *args, **kwargs)
+
+
 def install() -> None:
     """Gives `Box` its methods and attributes; called once, when every function is defined."""
     box: Any = Box
@@ -247,5 +252,6 @@ def install() -> None:
     for name, method in _METHODS.items():
         setattr(Box, name, method)
     for name in _NAMED_ALIKE:
-        setattr(Box, name, FUNCTIONS[getattr(np, name)])
+        function = getattr(np, name)
+        setattr(Box, name, FUNCTIONS.get(function) or _deferred(function))
     INSTEAD.update(_INSTEAD)
