@@ -33,7 +33,7 @@ from pycograd.core.aval import (
     ufunc_dtype,
 )
 from pycograd.core.errors import DefinitionError
-from pycograd.core.fit import cast, unbroadcast
+from pycograd.core.fit import cast, product_to, unbroadcast
 from pycograd.core.primitive import Primitive, bind, shape_error
 from pycograd.core.spelling import FUNCTIONS, UFUNCS, claim
 from pycograd.core.tape import Tape, Var, slot_of
@@ -226,6 +226,14 @@ def _keeping_weak(function: Callable[..., Any]) -> Callable[..., Any]:
     return impl
 
 
+# Rules that multiply by what they name. Summing such a product need not make it.
+TIMES: dict[str, Rule] = {
+    "ans": lambda t, ans: t * ans,
+    "x": lambda t, x: t * x,
+    "y": lambda t, y: t * y,
+}
+
+
 class _Map:
     """A rule with what it keeps: `rule(t, residual)`, and `fitted(t, residual, shape)`."""
 
@@ -244,7 +252,10 @@ class _Map:
             self.rule = lambda t, residual: rule(t, *residual)
         else:
             self.rule = lambda t, residual: rule(t)
-        self.fitted = self._sum_last if self.keeps else self._sum_first
+        if rule in TIMES.values():
+            self.fitted = product_to
+        else:
+            self.fitted = self._sum_last if self.keeps else self._sum_first
 
     def _sum_last(self, t: Any, residual: Any, shape: Shape) -> Any:
         return unbroadcast(self.rule(t, residual), shape)
@@ -269,8 +280,9 @@ class _Pair(_Map):
         first, then = self.first.rule, self.then.rule
         self.keeps = (-1, -1)
         self.rule = lambda t, residual: then(first(t, residual[0]), residual[1])
+        sum_first = self.first.fitted
         self.fitted = lambda t, residual, shape: then(
-            unbroadcast(first(t, residual[0]), shape), residual[1]
+            sum_first(t, residual[0], shape), residual[1]
         )
 
     def residual(self, ans: Any, values: Sequence[Any]) -> Any:

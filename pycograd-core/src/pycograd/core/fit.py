@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import Shape, dtype_of, shape_of
+from pycograd.core.aval import FLOAT32, FLOAT64, Shape, dtype_of, shape_of
 
 
 def unbroadcast(ct: Any, shape: Shape) -> Any:
@@ -21,6 +21,17 @@ def unbroadcast(ct: Any, shape: Shape) -> Any:
         ct = np.sum(ct, axis=tuple(range(extra)))
     axes = tuple([i for i, (m, n) in enumerate(zip(have[extra:], shape)) if m != n and _is_one(n)])
     return np.sum(ct, axis=axes, keepdims=True) if axes else ct
+
+
+def product_to(t: Any, x: Any, shape: Shape) -> Any:
+    """`unbroadcast(t * x, shape)`, where NumPy has a loop for it without making the product."""
+    if type(t) is type(x) is np.ndarray and t.shape == x.shape != shape and len(shape) == t.ndim:
+        if shape[-1] == 1 and shape[:-1] == t.shape[:-1] and t.dtype is x.dtype in _REAL:
+            return np.vecdot(t, x)[..., None]
+    return unbroadcast(t * x, shape)
+
+
+_REAL = frozenset({FLOAT32, FLOAT64})
 
 
 def _sum_to(ct: Any, have: Shape, shape: Shape) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pycograd.core.aval import dtype_of, is_inexact, promote
-from pycograd.core.elementwise import Elementwise
+from pycograd.core.elementwise import TIMES, Elementwise
 from pycograd.core.spelling import UFUNCS, claim, spells
 from pycograd.ops.out import deliver
 
@@ -30,8 +30,8 @@ def _ufunc(function: np.ufunc, *rules: Any, **options: Any) -> Elementwise:
 # -- arithmetic ------------------------------------------------------------------------------------
 add = _ufunc(np.add, lambda t: t, lambda t: t)
 subtract = _ufunc(np.subtract, lambda t: t, lambda t: -t)
-multiply = _ufunc(np.multiply, lambda t, y: t * y, lambda t, x: t * x)
-divide = _ufunc(np.divide, lambda t, y: t / y, (lambda t, ans: t * ans, lambda t, y: -t / y))
+multiply = _ufunc(np.multiply, TIMES["y"], TIMES["x"])
+divide = _ufunc(np.divide, lambda t, y: t / y, (TIMES["ans"], lambda t, y: -t / y))
 negative = _ufunc(np.negative, lambda t: -t)
 positive = _ufunc(np.positive, lambda t: t)
 reciprocal = _ufunc(np.reciprocal, lambda t, ans: -t * (ans * ans))
