@@ -252,10 +252,13 @@ class _Map:
             self.rule = lambda t, residual: rule(t, *residual)
         else:
             self.rule = lambda t, residual: rule(t)
-        if rule in TIMES.values():
-            self.fitted = product_to
-        else:
-            self.fitted = self._sum_last if self.keeps else self._sum_first
+        self.fitted: Callable[[Any, Any, Shape], Any] = (
+            product_to
+            if rule in TIMES.values()
+            else self._sum_last
+            if self.keeps
+            else self._sum_first
+        )
 
     def _sum_last(self, t: Any, residual: Any, shape: Shape) -> Any:
         return unbroadcast(self.rule(t, residual), shape)
@@ -281,9 +284,7 @@ class _Pair(_Map):
         self.keeps = (-1, -1)
         self.rule = lambda t, residual: then(first(t, residual[0]), residual[1])
         sum_first = self.first.fitted
-        self.fitted = lambda t, residual, shape: then(
-            sum_first(t, residual[0], shape), residual[1]
-        )
+        self.fitted = lambda t, residual, shape: then(sum_first(t, residual[0], shape), residual[1])
 
     def residual(self, ans: Any, values: Sequence[Any]) -> Any:
         return self.first.residual(ans, values), self.then.residual(ans, values)

@@ -5,6 +5,7 @@ Importing this package defines those that most programs use; the first use of an
 """
 
 from importlib import import_module
+from pkgutil import iter_modules
 
 from pycograd.core import spelling
 from pycograd.ops import (
@@ -26,13 +27,11 @@ from pycograd.ops import (
     ufuncs,
 )
 
-_LATER = ("diagonal", "einsum", "gather", "pad", "quantiles", "rearrange", "sort")
-
 
 def load() -> None:
     """Defines every operation: for whoever goes through all of them."""
-    for name in _LATER:
-        import_module(f"{__name__}.{name}")
+    for module in iter_modules(__path__, f"{__name__}."):
+        import_module(module.name)
 
 
 operators.install()
