@@ -155,6 +155,13 @@ def test_the_reader_of_imports(
     assert [name for _, name in imported(file)] == names
 
 
+def test_star_brings_every_public_name() -> None:
+    names: dict[str, object] = {}
+    exec("from pycograd import *", names)
+    assert {"grad", "jacobian", "Adam", "softmax", "nn", "ShapeError"} <= set(names)
+    assert not [name for name in names if name.startswith("_") and name != "__builtins__"]
+
+
 # -- what it says of itself --------------------------------------------------------------------
 
 

@@ -289,3 +289,9 @@ def test_conversions_are_refused():
 
 def test_a_sum_by_method_and_by_function_record_the_same():
     assert vjp(lambda x: x.sum(), X)[0] == vjp(np.sum, X)[0] == X.sum()
+
+
+def test_round_of_the_interpreter():
+    np.testing.assert_allclose(grad(lambda x: round(x * x, 1) + x)(2.5), (1.0,))
+    with pytest.raises(ConversionError, match=r"converted to int.*np\.round"):
+        grad(lambda x: round(x) * x)(2.5)

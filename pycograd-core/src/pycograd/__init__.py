@@ -110,6 +110,8 @@ _SINGLE = {
 
 
 def __getattr__(name: str) -> _Any:
+    if name == "__all__":  # what `from pycograd import *` asks for
+        return [public for public in __dir__() if not public.startswith("_")]
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in _MODULES:

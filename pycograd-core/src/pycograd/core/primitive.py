@@ -147,6 +147,12 @@ def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) 
 
 
 def shape_error(name: str, operands: Sequence[Any], cause: Exception) -> PycogradError:
-    """A `ShapeError` naming the operation and its operands' shapes, NumPy's words behind it."""
-    shapes = " and ".join(str(np.shape(x)) for x in operands)
-    return ShapeError(f"{name}: incompatible shapes {shapes}: {cause}")
+    """A `ShapeError` naming the operation and its operands' shapes, NumPy's words behind it.
+
+    Of a cause that names shapes as well, those of other operands (all rows of a batch) are left
+    out; one that says more than that the shapes are incompatible is the error itself.
+    """
+    message = f"{name}: incompatible shapes {' and '.join(str(np.shape(x)) for x in operands)}"
+    if not isinstance(cause, ShapeError):
+        return ShapeError(f"{message}: {cause}")
+    return ShapeError(message) if str(cause).startswith(f"{name}: incompatible") else cause

@@ -148,6 +148,12 @@ def _partition(
     update(self, np.partition(self, kth, axis, kind, order))
 
 
+def _round(self: Any, digits: int | None = None) -> Any:
+    if digits is None:  # an int, for Python
+        self._refuse("int", "np.round(x)")
+    return np.round(self, digits)
+
+
 # -- the rest ------------------------------------------------------------------------------------
 def _clip(self: Box, min: Any = None, max: Any = None, out: Any = None, **kwargs: Any) -> Any:
     return np.clip(self, min, max, out, **kwargs)
@@ -210,6 +216,7 @@ _METHODS = {
     "partition": _partition,
     "clip": _clip,
     "compress": _compress,
+    "__round__": _round,
     "conj": UFUNCS[np.conjugate],
     "conjugate": UFUNCS[np.conjugate],
     "to_device": lambda self, device, /, *, stream=None: self,

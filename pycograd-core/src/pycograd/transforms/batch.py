@@ -64,8 +64,11 @@ class BatchTrace(Trace):
         if any_mapped:
             try:
                 out = primitive.batch(self.size, values, tuple(mapped), params)
-            except ShapeError as error:  # say it in the shapes of one row
-                raise shape_error(primitive.name, operands, error) from error
+            except ShapeError as error:
+                in_one_row = shape_error(primitive.name, operands, error)
+                if in_one_row is error:
+                    raise
+                raise in_one_row from error
         else:
             out = bind(primitive, values, params)
         if modes.active:
