@@ -23,7 +23,7 @@ from pycograd.core.errors import ShapeError
 from pycograd.core.fit import fit
 from pycograd.core.linear import zeros_like
 from pycograd.core.primitive import Primitive, bind
-from pycograd.core.tape import INTO_BUFFER, Sweep, Var, accumulate, slot_of
+from pycograd.core.tape import INTO_BUFFER, Sweep, Var, WeakVar, accumulate, slot_of
 from pycograd.core.views import alias, exclusive, links_of, spent
 from pycograd.ops.operators import attached
 from pycograd.ops.pattern import (
@@ -418,7 +418,7 @@ def store(x: Any, key: Any, value: Any) -> bool:
         return False
     links.views = [view for view in links.views if view() is not None]
     part, source = value, None
-    if type(value) is Var and value._trace is tape:
+    if (type(value) is Var or type(value) is WeakVar) and value._trace is tape:
         part, source = value.value, value.slot
     if type(part) is _ndarray:
         if kind is not int or part.shape != target.shape[1:]:
