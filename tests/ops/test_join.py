@@ -228,7 +228,7 @@ def test_symbolic_sizes():
         out = eval_shape(f, x, y)
         assert out.shape == shape
         assert eval_shape(lambda x, y, f=f: vjp(f, x, y)[1](f(x, y)), x, y) == (x, y)
-    with pytest.raises(ShapeError, match="stack: sizes 3 and 4"):
+    with pytest.raises(ShapeError, match="stack: incompatible sizes 3 and 4"):
         eval_shape(lambda x: np.stack((x, np.ones((2, 4)))), x)
     assert eval_shape(lambda x: np.stack((x, np.ones((2, 3)))), x).shape == (2, 2, 3)
 

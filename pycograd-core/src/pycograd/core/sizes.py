@@ -40,7 +40,7 @@ def same_size(a: Any, b: Any, operation: str) -> Any:
             constraints.equate(a, b, operation)
             return a if isinstance(b, Dim) else b
     if a != b:
-        raise ShapeError(f"{operation}: sizes {a} and {b} must be equal")
+        raise ShapeError(f"{operation}: incompatible sizes {a} and {b}")
     return a
 
 
