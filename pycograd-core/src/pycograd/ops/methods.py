@@ -148,7 +148,7 @@ def _partition(
     update(self, np.partition(self, kth, axis, kind, order))
 
 
-def _round(self: Any, digits: int | None = None) -> Any:
+def _round(self: Box, digits: int | None = None) -> Any:
     if digits is None:  # an int, for Python
         self._refuse("int", "np.round(x)")
     return np.round(self, digits)
