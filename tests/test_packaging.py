@@ -31,6 +31,7 @@ LAYERS = {
     "transforms": BASE | {"ops"},
     "random": MACHINE,
     "nn": MACHINE | {"random"},
+    "scipy": MACHINE | {"nn"},
     "train": MACHINE | {"random", "nn"},
     "testing": ANY,
     "examples": ANY,

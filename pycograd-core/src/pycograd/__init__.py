@@ -6,11 +6,13 @@
 (5,)
 """
 
+import sys as _sys
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING, Any as _Any
 
 from pycograd import ops as _ops  # defines every operation
 from pycograd._version import __version__ as __version__
+from pycograd.core import spelling as _spelling
 from pycograd.core.aval import ShapeDtypeStruct as ShapeDtypeStruct
 from pycograd.core.dims import Dim as Dim
 from pycograd.core.dtypes import (
@@ -109,12 +111,20 @@ _SINGLE = {
 }
 
 
+def _define_scipy() -> None:
+    if "scipy" in _sys.modules:
+        _import_module("pycograd.scipy.dispatch").load()
+
+
+_spelling.later.append(_define_scipy)
+
+
 def __getattr__(name: str) -> _Any:
     if name == "__all__":  # what `from pycograd import *` asks for
-        return [public for public in __dir__() if not public.startswith("_")]
+        return [name for name in __dir__() if not name.startswith("_") and name != "scipy"]
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in _MODULES:
+    if name in _MODULES or name == "scipy":  # a star import must not hide the user's own scipy
         return _import_module(f"{__name__}.{name}")
     for lender in (_SINGLE[name],) if name in _SINGLE else _LENDERS:
         module = _import_module(lender)

@@ -27,10 +27,11 @@ def claim(table: dict[Any, Callable[..., Any]], name: Any, function: Callable[..
 
 
 def find(table: dict[Any, Callable[..., Any]], name: Any) -> Callable[..., Any] | None:
-    """The function that answers `name`, if need be after every operation has been defined."""
-    if name not in table:
-        for define in later:
-            define()
+    """The function that answers `name`, if need be after more operations have been defined."""
+    for define in later:
+        if name in table:
+            break
+        define()
     return table.get(name)
 
 
