@@ -22,6 +22,10 @@ def _einsum(spec: str, *shapes: tuple[int, ...], of: str = "einsum", **options: 
     return _product(lambda *xs: np.einsum(spec, *xs), *shapes, of=of, name=spec, **options)
 
 
+def _along_path(x: Any, y: Any) -> Any:
+    return np.einsum("ij,jk", x, y, optimize=np.einsum_path("ij,jk", x, y)[0])
+
+
 SAMPLES = [
     # vectors and matrices, with batches that are shared, broadcast, or on one side only
     _product(np.matmul, (3,), (3,)),
@@ -61,4 +65,31 @@ SAMPLES = [
     _einsum("ij->j", (2, 3), of="sum"),
     _einsum("ij->ji", (2, 3), of="transpose"),
     _product(np.vecdot, (2, 3), (4, 1, 3), name="vecdot"),
+    # the names of the array API standard
+    _product(np.linalg.matmul, (2, 3), (3, 2), name="linalg.matmul"),
+    _product(
+        lambda x, y: np.linalg.tensordot(x, y, axes=1), (2, 3), (3, 2), name="linalg.tensordot"
+    ),
+    _product(lambda x, y: np.linalg.vecdot(x, y, axis=0), (2, 3), (2, 3), name="linalg.vecdot"),
+    _product(np.linalg.outer, (5,), (3,), of="multiply", name="linalg.outer"),
+    _product(np.linalg.cross, (2, 3), (3,), of="multiply", name="linalg.cross"),
+    _product(lambda x: np.linalg.diagonal(x, offset=1), (2, 3, 4), of="diagonal", name="linalg"),
+    _product(
+        lambda x: np.linalg.trace(x, offset=-1), (2, 3, 4), of="diagonal", name="linalg.trace"
+    ),
+    _product(np.linalg.matrix_transpose, (2, 3, 4), of="transpose", name="linalg"),
+    _product(
+        _along_path,
+        (2, 3),
+        (3, 2),
+        of="einsum",
+        name="einsum_path",
+        symbolic=False,
+        dtypes=["float32"],
+    ),
+    *[
+        _product(getattr(np, name), *shapes, name=name)
+        for name, *shapes in (("matvec", (2, 3, 4), (4,)), ("vecmat", (3,), (2, 3, 4)))
+        if hasattr(np, name)  # of NumPy 2.2
+    ],
 ]

@@ -86,4 +86,33 @@ SAMPLES = [
         for f in (np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.logical_xor, np.gcd, np.lcm)
     ],
     Sample("cumprod", np.cumprod, [_LINE], name="line"),
+    Sample("cumsum", lambda x: np.nancumsum(x, axis=1), [_X], name="nancumsum"),
+    Sample("cumprod", lambda x: np.nancumprod(x, axis=1), [_X], name="nancumprod"),
+    *[
+        Sample(
+            name.replace("ulative_", "")[:7],
+            lambda x, name=name: getattr(np, name)(x, axis=1, include_initial=True),
+            [_X],
+            name=name,
+            symbolic=False,
+        )
+        for name in ("cumulative_sum", "cumulative_prod")
+        if hasattr(np, name)  # of NumPy 2.1
+    ],
+    Sample("subtract", lambda x: np.diff(x, 2, axis=1), [_X], name="diff"),
+    Sample(
+        "subtract",
+        lambda x: np.diff(x, axis=0, prepend=0.5, append=x[:2]),
+        [_X],
+        name="diff-extended",
+        symbolic=False,
+    ),
+    Sample("subtract", lambda x: np.ediff1d(x, to_end=1.5), [_X], name="ediff1d"),
+    Sample(
+        "divide",
+        lambda y, x: np.trapezoid(y, x, axis=1),
+        [_X, np.sort(draw.distinct(4))],
+        name="trapezoid",
+    ),
+    Sample("divide", lambda y: np.trapezoid(y, dx=0.5, axis=0), [_X], name="trapezoid-even"),
 ]

@@ -207,6 +207,8 @@ SAMPLES = [
     Sample("ldexp", lambda x: np.ldexp(x, -3), [_NORMAL], name="scalar"),
     *_binary(np.heaviside, _NORMAL, _POSITIVE, Kink([np.zeros(1), np.ones(1)], [[0], [1]])),
     Sample("exponent", lambda x: np.frexp(x)[0], [_SPREAD]),
+    Sample("trunc", np.modf, [_APART], name="modf"),
+    Sample("remainder", np.divmod, [_SPREAD, _POSITIVE], name="divmod"),
     # -- zero derivative
     *[
         _unary(function, _APART, Kink([np.array([0.0, -1.0])], [[0, 0]]))

@@ -1,7 +1,8 @@
-"""Samples of `pycograd.ops.index` and of what takes and writes entries by it."""
+"""Samples of `pycograd.ops.index`, `gather`, `assign` and `positions`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,11 @@ draw = Draw("index")
 _ROWS = np.array([2, 0, 2, -1])  # an entry taken twice, one from the end
 _COLUMNS = np.array([[1], [0]])
 _MASK = np.array([True, False, True, True])
+_X, _SQUARE, _WIDE_MASK = draw.distinct(3, 4), draw.normal(3, 3), draw.mask(3, 4)
+_CHOICES = draw.integers(2, 3, 4)
+_COLUMN = np.array([[1], [0], [3]])
+_FIXED: dict[str, Any] = {"symbolic": False}
+_OPEN: dict[str, Any] = {"data_dependent_shape": True}
 
 
 def _read(key: Any, name: str, *shape: int, **options: Any) -> Sample:
@@ -27,13 +33,19 @@ def _has_arrays(key: Any) -> bool:
 
 
 def _written(key: Any, value_shape: tuple[int, ...], name: str, *shape: int) -> Sample:
-    def write(x: Any, y: Any) -> Any:
+    operands = [draw.normal(*shape), draw.normal(*value_shape)]
+    return Sample("index_update", _after(lambda x, y: x.__setitem__(key, y)), operands, name=name)
+
+
+def _after(write: Callable[[Any, Any], None]) -> Callable[[Any, Any], Any]:
+    """The function of x and y that returns what `write` leaves in a copy of x."""
+
+    def written(x: Any, y: Any) -> Any:
         x = x + 0 * np.sum(y)  # a box if y is one, which a plain buffer could not take
-        x[key] = y
+        write(x, y)
         return x
 
-    operands = [draw.normal(*shape), draw.normal(*value_shape)]
-    return Sample("index_update", write, operands, name=name)
+    return written
 
 
 def _scattered(x: Any, at: Any) -> Any:
@@ -92,5 +104,88 @@ SAMPLES = [
         lambda x: np.unique(x, axis=1, return_inverse=True),
         [draw.distinct(2, 3)],
         data_dependent_shape=True,
+    ),
+    *[
+        Sample(
+            "distinct",
+            lambda x, f=f: tuple(f(x))[:2],
+            [draw.distinct(4)],
+            name=f.__name__,
+            data_dependent_shape=True,
+        )
+        for f in (np.unique_all, np.unique_counts, np.unique_inverse)
+    ],
+    Sample(
+        "distinct",
+        lambda x: np.sort(np.unique_values(x)),  # NumPy gives them in any order
+        [draw.distinct(4)],
+        name="unique_values",
+        data_dependent_shape=True,
+    ),
+    # -- what chooses entries
+    Sample(
+        "gather",
+        lambda x, y: np.choose(_CHOICES, [x, y]),
+        [_X, draw.positive(3, 4)],
+        name="choose",
+    ),
+    Sample("gather", lambda x: np.compress([True, False, True], x, 0), [_X], name="compress"),
+    Sample("gather", lambda x: np.extract(_WIDE_MASK, x), [_X], name="extract", **_FIXED),
+    Sample("gather", lambda x: np.delete(x, 1, axis=1), [_X], name="delete"),
+    Sample(
+        "concatenate",
+        lambda x, y: np.insert(x, [1, 2], y, axis=1),
+        [_X, draw.normal(3, 2)],
+        name="insert",
+    ),
+    Sample(
+        "where",
+        lambda x: np.piecewise(x, [x < 0, x >= 1], [lambda y: y * y, 2.0, lambda y: 3 * y]),
+        [_X],
+        name="piecewise",
+    ),
+    Sample(
+        "where",
+        lambda x, y: np.select([x > 0, y > 1], [x * x, y], 0.5),
+        [_X, draw.positive(3, 4)],
+        name="select",
+    ),
+    # -- what writes entries
+    Sample(
+        "where",
+        _after(lambda x, y: np.copyto(x, y, where=_WIDE_MASK)),
+        [_X, draw.normal(4)],
+        name="copyto",
+    ),
+    Sample(
+        "where",
+        _after(lambda x, y: np.putmask(x, _WIDE_MASK, y)),
+        [_X, draw.positive(3, 4)],
+        name="putmask",
+        **_FIXED,
+    ),
+    *[
+        Sample("index_update", _after(write), [_X, draw.normal(*shape)], name=name, **_FIXED)
+        for name, write, shape in (
+            ("place", lambda x, y: np.place(x, _WIDE_MASK, y), (2,)),
+            ("put", lambda x, y: np.put(x, [0, 5, 2], y), (3,)),
+            ("put_along_axis", lambda x, y: np.put_along_axis(x, _COLUMN, y, 1), (3, 1)),
+            ("fill_diagonal", lambda x, y: np.fill_diagonal(x, y), (3,)),
+        )
+    ],
+    # -- positions
+    Sample("nonzero", lambda x: np.nonzero(x > 0), [_X], name="all-axes", **_OPEN),
+    *[
+        Sample("gather", lambda x, f=f: x[f(x)], [_SQUARE], name=f.__name__, **_FIXED)
+        for f in (np.diag_indices_from, np.tril_indices_from, np.triu_indices_from)
+    ],
+    Sample(
+        "remainder", lambda i: np.unravel_index(i, (2, 3)), [draw.integers(6, 4)], name="unravel"
+    ),
+    Sample(
+        "multiply",
+        lambda i, j: np.ravel_multi_index((i, j), (3, 4)),
+        [draw.integers(3, 5), draw.integers(4, 5)],
+        name="ravel_multi_index",
     ),
 ]

@@ -43,9 +43,22 @@ SAMPLES = [
     Sample("stack", lambda x, y: np.stack((x, _PLAIN, y, x), axis=1), [_X, _Y]),
     Sample("stack", lambda x, y: np.stack([x[0, 0], y[1, 1], x[1, 2]], -1), [_X, _Y]),
     Sample("stack", lambda x: np.stack([np.array(1.5), x, x]), [np.array(0.7)]),
-    # what joins are taken apart by; NumPy's own spellings of it are views
+    # what joins are taken apart by
     Sample("split", lambda x: REGISTRY["split"](x, axis=0, sizes=(1, 3)), [_TALL], symbolic=False),
     Sample("split", lambda x: REGISTRY["split"](x, axis=1, sizes=(2, 0, 1)), [_TALL]),
     Sample("unstack", lambda x: REGISTRY["unstack"](x, axis=0), [_X], symbolic=False),
     Sample("unstack", lambda x: REGISTRY["unstack"](x, axis=1), [_X]),
+    # NumPy's own spellings, which are views
+    Sample(
+        "index", lambda x: np.array_split(x, 3, axis=1), [draw.normal(2, 5)], name="array_split"
+    ),
+    Sample("index", lambda x: np.split(x, [1, 3]), [_TALL], name="split", symbolic=False),
+    Sample("index", lambda x: np.vsplit(x, 2), [_TALL], name="vsplit", symbolic=False),
+    Sample("index", lambda x: np.hsplit(x, [1]), [_X], name="hsplit"),
+    Sample("index", lambda x: np.dsplit(x, 2), [draw.normal(2, 3, 4)], name="dsplit"),
+    *[
+        Sample("index", lambda x: np.unstack(x, axis=1), [_X], name="unstack")
+        for _ in (1,)
+        if hasattr(np, "unstack")  # of NumPy 2.1
+    ],
 ]

@@ -73,8 +73,11 @@ SAMPLES = [
     ),
     Sample("min", lambda x: np.min(x, initial=9.0), [_DISTINCT], name="initial"),
     Sample("max", lambda x: np.ptp(x, axis=1), [_DISTINCT], name="ptp"),
+    Sample("max", lambda x: np.amax(x, axis=1), [_DISTINCT], name="amax"),
+    Sample("min", lambda x: np.amin(x, axis=1), [_DISTINCT], name="amin"),
     Sample("max", lambda i: np.max(i, axis=0), [_BITS], name="integers"),
     Sample("fmax_reduce", lambda x: np.nanmax(x, axis=1), [_DISTINCT]),
+    Sample("fmin_reduce", lambda x: np.nanmin(x, axis=1), [_DISTINCT], name="nanmin"),
     Sample("fmin_reduce", lambda x: np.fmin.reduce(x, axis=(0, 2)), [_DISTINCT]),
     Sample(
         "fmax_reduce",
@@ -104,6 +107,7 @@ SAMPLES = [
         for name, f in (("any", np.any), ("all", np.all))
     ],
     Sample("any", lambda x: np.any(x > 0.5, axis=1, where=_MASK), [_X], name="where"),
+    Sample("sum", lambda x: np.count_nonzero(x > 0, axis=1), [_DISTINCT], name="count_nonzero"),
     Sample("logical_xor_reduce", lambda x: np.logical_xor.reduce(x > 0, axis=1), [_X]),
     *[
         Sample(f"{f.__name__}_reduce", lambda i, f=f: f.reduce(i, axis=1), [_BITS])

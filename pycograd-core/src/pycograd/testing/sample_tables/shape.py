@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,23 @@ _SQUARE = draw.normal(3, 3)
 _APART = draw.uniform(0.1, 0.4, 2, 3) + draw.integers(4, 2, 3)  # away from halves and integers
 _REAL: dict[str, Any] = {"complex": False, "dtypes": ["float32"]}
 _0D, _EMPTY = np.array(0.7), np.zeros((0, 3))
+
+
+# What Python decides on cannot be left open: no shape, no rows.
+_ANSWERED: dict[str, Any] = {"data_dependent_shape": True}
+_QUESTIONS: dict[str, Callable[[Any], Any]] = {
+    "shape": lambda x: np.shape(x)[1],
+    "size": np.size,
+    "ndim": np.ndim,
+    "isrealobj": np.isrealobj,
+    "iscomplexobj": np.iscomplexobj,
+    "can_cast": lambda x: np.can_cast(x, x.dtype),
+    "common_type": lambda x: np.ones(3, np.common_type(x, x)),
+    "result_type": lambda x: np.ones(3, np.result_type(x, np.float16)),
+    "min_scalar_type": lambda x: np.ones(3, np.min_scalar_type(x)),
+    "shares_memory": lambda x: np.shares_memory(x, x),
+    "may_share_memory": lambda x: np.may_share_memory(x, x),
+}
 
 
 def _same(*operands: Any) -> Kink:
@@ -51,10 +69,18 @@ SAMPLES = [
     Sample("transpose", lambda x: np.moveaxis(x, (0, 2), (1, 0)), [_Y]),
     Sample("transpose", lambda x: np.moveaxis(x, -1, 0), [_Z]),
     Sample("transpose", lambda x: np.rollaxis(x, 2, 1), [_Y]),
+    # -- turned around
+    Sample("index", lambda x: np.flip(x, (0, 2)), [_Y], name="flip"),
+    Sample("index", np.flipud, [_X], name="flipud"),
+    Sample("index", np.fliplr, [_X], name="fliplr"),
+    Sample("index", lambda x: np.rot90(x, 3, (1, 2)), [_Y], name="rot90"),
+    Sample("gather", lambda x: np.resize(x, (3, 4)), [_X], name="resize", symbolic=False),
     # -- axes of size 1
     Sample("expand_dims", lambda x: np.expand_dims(x, 1), [_X], kinks=[_same(_EMPTY)]),
     Sample("expand_dims", lambda x: np.expand_dims(x, (0, -1)), [_X], kinks=[_same(_0D)]),
     Sample("expand_dims", lambda x: np.atleast_3d(x), [_X]),
+    Sample("expand_dims", np.atleast_2d, [_X[0], _0D], name="atleast_2d"),
+    Sample("expand_dims", np.atleast_1d, [_0D], name="atleast_1d"),
     Sample("squeeze", np.squeeze, [_Z], kinks=[_same(_0D)]),
     Sample("squeeze", lambda x: np.squeeze(x, axis=-1), [_Z]),
     Sample("squeeze", lambda x: np.squeeze(x, axis=(1, 3)), [_Z]),
@@ -82,6 +108,8 @@ SAMPLES = [
         [_X],
         name="in-batches",
     ),
+    Sample("where", lambda x: np.tril(x, -1), [_Y], name="tril"),
+    Sample("where", np.triu, [_Y], name="triu"),
     # -- dtypes
     Sample("astype", lambda x: x.astype(np.float32), [_X], rtol=1e-1, **_REAL),
     Sample("astype", lambda x: x.astype(np.complex128), [_X], **_REAL),
@@ -111,4 +139,27 @@ SAMPLES = [
         name="four-values",
     ),
     Sample("pad", lambda x: np.pad(x, ((1, 0), (0, 2)), "empty")[1:, :3], [_X], name="empty"),
+    # -- questions: about values, and about shapes and dtypes, which are asked of no value
+    Sample("trunc", np.fix, [_APART], name="fix"),
+    Sample("less_equal", lambda x: np.isclose(x, 1.0, atol=0.5), [_X], name="isclose"),
+    Sample("equal", np.isreal, [draw.complex(2, 3)], name="isreal"),
+    Sample("not_equal", np.iscomplex, [draw.complex(2, 3)], name="iscomplex"),
+    Sample("isinf", np.isposinf, [_X], name="isposinf"),
+    Sample("isinf", np.isneginf, [_X], name="isneginf"),
+    Sample("less_equal", lambda x: np.allclose(x, 2 * x), [_X], name="allclose", **_ANSWERED),
+    Sample("equal", lambda x: np.array_equal(x, 2 * x), [_X], name="array_equal", **_ANSWERED),
+    Sample("equal", lambda x: np.array_equiv(x, x[:1]), [_X], name="array_equiv", **_ANSWERED),
+    Sample(
+        "real",
+        lambda x: np.real_if_close(x + 0j),
+        [_X],
+        name="real_if_close",
+        complex=False,
+        data_dependent_shape=True,  # and dtype
+        dtypes=["float32"],
+    ),
+    *[
+        Sample("multiply", lambda x, ask=ask: x * ask(x), [_X], name=name, symbolic=False)
+        for name, ask in _QUESTIONS.items()
+    ],
 ]

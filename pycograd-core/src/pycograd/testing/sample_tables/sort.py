@@ -29,6 +29,9 @@ SAMPLES = [
         name="all",
         symbolic=False,
     ),
+    Sample("argpartition", lambda x: np.argpartition(x, 2, axis=1)[:, 2], [_X], name="positions"),
+    Sample("argsort", np.sort_complex, [draw.complex(2, 3)], name="sort_complex"),
+    Sample("searchsorted", lambda x: np.digitize(x, [-0.5, 0.1, 0.7]), [_X], name="digitize"),
     *[
         Sample(
             "searchsorted",
