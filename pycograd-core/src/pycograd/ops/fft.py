@@ -42,7 +42,7 @@ def _at(axis: int, part: slice) -> tuple[slice, ...]:
 
 
 # -- the primitives --------------------------------------------------------------------------------
-def _fft_value(x: Any, *, axes: tuple[int, ...], inverse: bool, norm: str) -> Any:
+def _fft_value(x: Any, *, axes: tuple[int, ...], inverse: bool, norm: Any) -> Any:
     if len(axes) == 1:
         return (np.fft.ifft if inverse else np.fft.fft)(x, axis=axes[0], norm=norm)
     return (np.fft.ifftn if inverse else np.fft.fftn)(x, axes=axes, norm=norm)
@@ -52,7 +52,7 @@ def _fft_batch(size: Any, values: Any, mapped: Any, axes: tuple[int, ...], **par
     return _fft(*values, axes=tuple([a + 1 for a in axes]), **params)
 
 
-_fft = Linear(
+_fft: Linear = Linear(
     "fft",
     _fft_value,
     transposes={"x": lambda ct, **params: _fft(ct, **params)},
@@ -70,12 +70,12 @@ def _weighted(x: Any, axis: int, n: int, weight: float) -> Any:
     return x
 
 
-def _rfft_value(x: Any, *, axis: int, n: int, norm: str, folded: bool) -> Any:
+def _rfft_value(x: Any, *, axis: int, n: int, norm: Any, folded: bool) -> Any:
     half = np.fft.rfft(x, n, axis, norm)
     return _weighted(half, axis, n, 2) if folded else half
 
 
-def _irfft_value(x: Any, *, axis: int, n: int, norm: str, folded: bool) -> Any:
+def _irfft_value(x: Any, *, axis: int, n: int, norm: Any, folded: bool) -> Any:
     return np.fft.irfft(x if folded else _weighted(x, axis, n, 0.5), n, axis, norm)
 
 
@@ -96,7 +96,7 @@ def _irfft_batch(size: Any, values: Any, mapped: Any, axis: int, **params: Any) 
     return _irfft(*values, axis=axis + 1, **params)
 
 
-_rfft = Linear(
+_rfft: Linear = Linear(
     "rfft",
     _rfft_value,
     transposes={"x": lambda ct, norm, **params: _irfft(ct, norm=_SWAPPED[norm], **params)},
@@ -104,7 +104,7 @@ _rfft = Linear(
     batch=_rfft_batch,
     cost="transcendental",
 )
-_irfft = Linear(
+_irfft: Linear = Linear(
     "irfft",
     _irfft_value,
     transposes={"x": lambda ct, norm, **params: _rfft(ct, norm=_SWAPPED[norm], **params)},
