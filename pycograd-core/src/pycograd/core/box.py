@@ -8,13 +8,16 @@ silently.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any, NoReturn
 
 import numpy as np
 
 from pycograd.core.errors import ConversionError, UnsupportedOperationError
-from pycograd.core.spelling import CREATORS, FUNCTIONS, UFUNC_METHODS, UFUNCS, find
+from pycograd.core.spelling import CREATORS, FUNCTIONS, REFUSED, UFUNC_METHODS, UFUNCS, find
 from pycograd.core.tree import register_leaf
 
 INSTEAD: dict[str, str] = {}  # an attribute of arrays that boxes do not have -> what to write
@@ -68,9 +71,8 @@ class Box:
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs:
             bind = UFUNCS.get(ufunc) or find(UFUNCS, ufunc)
-            if bind is None:
-                raise unsupported(ufunc)
-            return bind(*operands)
+            if bind is not None:
+                return bind(*operands)
         return UFUNC_METHODS[method](ufunc, operands, kwargs)
 
     def __array_function__(
@@ -91,7 +93,7 @@ class Box:
             f"{self._kind()} was converted to a plain array, which would detach it. If NumPy was"
             " given a list, write np.stack([...]); np.zeros(n, like=x) makes a buffer that accepts"
             " it; X @ w instead of X.dot(w); np.asarray(table, like=i)[i] instead of table[i];"
-            " stop_gradient(x) if detaching is the purpose"
+            f" stop_gradient(x) if detaching is the purpose{_for_the_caller()}"
         )
 
     def __float__(self) -> NoReturn:
@@ -158,10 +160,48 @@ class Box:
         raise TypeError(f"{self._kind()} belongs to a running transform and cannot be pickled")
 
 
+# Functions of NumPy that make a plain array of their arguments before any protocol is asked, and
+# what to write in the place of a call that ends in them.
+_INSTEAD_OF_CALLS = {
+    "_vectorize_call": "np.vectorize makes plain arrays of its arguments: call the function itself,"
+    " vmap(f)(x), or np.frompyfunc(f, 1, 1)(x)",
+    "_vectorize_call_with_signature": "np.vectorize makes plain arrays of its arguments: write"
+    " vmap(f)(x)",
+    "mapdomain": "np.polynomial's classes make plain arrays of what they are called on: write"
+    " np.polynomial.polynomial.polyval(offset + scale * x, p.coef), or its like for their kind,"
+    " where offset, scale = p.mapparms()",
+}
+_SERIES = "np.polynomial makes plain arrays of coefficients: write np.polyval(c[::-1], x)"
+
+
+def _for_the_caller() -> str:
+    """What more to say to who called one of these functions."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        code = frame.f_code
+        if not code.co_filename.startswith(_NUMPY):
+            break
+        if code.co_name in _INSTEAD_OF_CALLS:
+            return f". {_INSTEAD_OF_CALLS[code.co_name]}"
+        if f"{os.sep}polynomial{os.sep}" in code.co_filename:
+            return f". {_SERIES}"
+        frame = frame.f_back
+    return ""
+
+
+_NUMPY = os.path.dirname(np.__file__) + os.sep
+
+
 def unsupported(function: Any) -> UnsupportedOperationError:
     """The error for a NumPy name that no operation has claimed."""
-    module = (getattr(function, "__module__", None) or "numpy").replace("numpy", "np", 1)
-    name = f"{module}.{getattr(function, '__name__', function)}"
+    name = getattr(function, "__name__", str(function))
+    if not isinstance(function, np.ufunc):
+        module = getattr(function, "__module__", None) or "numpy"
+        name = f"{module.replace('numpy', 'np', 1)}.{name}"
+    elif getattr(np, name, None) is function:  # other ufuncs do not say where they are from
+        name = f"np.{name}"
+    if function in REFUSED:
+        return UnsupportedOperationError(f"{name} of a differentiated value: {REFUSED[function]}")
     return UnsupportedOperationError(
         f"{name} has no rule for differentiated values. Write it with supported NumPy functions, or"
         " give it one with custom_vjp; stop_gradient(x) makes its argument a constant"

@@ -16,6 +16,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {}  # np.sin -> bind, for a plain call w
 UFUNC_METHODS: dict[str, Callable[..., Any]] = {}  # "reduce" -> f(ufunc, operands, kwargs)
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # np.sum -> function with NumPy's own signature
 CREATORS: dict[Any, Callable[..., Any]] = {}  # np.zeros -> function of the like= box and the rest
+REFUSED: dict[Any, str] = {}  # names that have no rule -> why, and what to write in their place
 later: list[Callable[[], None]] = []  # each defines operations that the first import leaves out
 
 

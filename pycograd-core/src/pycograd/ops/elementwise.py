@@ -260,7 +260,7 @@ heaviside = _ufunc(np.heaviside, None, lambda t, x: np.where(x == 0, t, 0))
 # -- zero derivative -------------------------------------------------------------------------------
 for _function in (
     np.floor, np.ceil, np.trunc, np.rint, np.spacing, np.signbit, np.isnan, np.isinf, np.isfinite,
-    np.logical_not, np.invert,
+    np.logical_not, np.invert, np.bitwise_count,
 ):  # fmt: skip
     _ufunc(_function, None)
 for _function in (

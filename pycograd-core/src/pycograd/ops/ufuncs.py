@@ -15,7 +15,7 @@ from pycograd.core.aval import aval_of, dtype_of, shape_of
 from pycograd.core.box import Box, unsupported
 from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.core.fit import cast
-from pycograd.core.spelling import UFUNC_METHODS, UFUNCS, claim
+from pycograd.core.spelling import UFUNC_METHODS, UFUNCS, claim, find
 from pycograd.ops.axes import axis_of
 from pycograd.ops.cumulative import accumulate, array
 from pycograd.ops.index import index_add, index_update
@@ -41,9 +41,9 @@ def call(
     **axes: Any,
 ) -> Any:
     """`ufunc(*operands, ...)`; `order` and `subok` say nothing about values."""
-    run = UFUNCS.get(ufunc)
+    run = UFUNCS.get(ufunc) or find(UFUNCS, ufunc)
     if run is None:
-        raise unsupported(ufunc)
+        run = find(UFUNC_METHODS, "frompyfunc")(ufunc)  # type: ignore[misc]
     operands = [array(x) for x in operands]
     signature = signature or sig or (dtype and (None,) * ufunc.nin + (dtype,) * ufunc.nout)
     if signature or casting != "same_kind":
@@ -168,7 +168,7 @@ def at(ufunc: np.ufunc, operands: Sequence[Any]) -> None:
     a, index, *rest = operands
     if not isinstance(a, Box):
         raise plain_buffer(name)
-    if ufunc not in UFUNCS or ufunc.nout > 1:
+    if find(UFUNCS, ufunc) is None or ufunc.nout > 1:
         raise unsupported(ufunc)
     rest = [array(b) for b in rest]
     if ufunc in (np.add, np.subtract):
