@@ -1,13 +1,16 @@
 """The elementwise kind: one derivative per operand gives jvp, vjp, batching and shape.
 
 A rule is the linear map on tangents, `lambda t, x: t * np.cos(x)`: its first argument is the
-tangent, the others say by name what it keeps (`ans`, or an operand `x`, `y`, `z`). For an
+tangent, the others say by name what it keeps (`ans`, or an operand `x`, `y`, `z`, `w`). For an
 elementwise operation the transpose is the same map, so the sweep calls the author's own function on
 the cotangent: `vjp(ct) = conj(rule(conj(ct)))`, the conjugations being identities for reals.
 
 Where the operand was broadcast, its cotangent is summed over those axes. A rule may be a pair
 `(lambda t, ans: t * ans, lambda t, y: -t / y)`, of which the second uses the operand itself alone:
 the sum then comes between the two, so that the second works on the small operand.
+
+A rule of None is a derivative of zero. `Refused` is a derivative that there is no rule for:
+differentiating that operand is an error when the operation runs, not a zero.
 
 The functions made by `_fast_unary` and `_fast_binary` are the hot path of the library: a float32 or
 float64 `Var` of a live tape is handled inline, everything else goes to `bind`.
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -32,14 +35,14 @@ from pycograd.core.aval import (
     shape_of,
     ufunc_dtype,
 )
-from pycograd.core.errors import DefinitionError
+from pycograd.core.errors import DefinitionError, MissingRuleError
 from pycograd.core.fit import cast, product_to, unbroadcast
 from pycograd.core.primitive import Primitive, bind, shape_error
 from pycograd.core.spelling import FUNCTIONS, UFUNCS, claim
 from pycograd.core.tape import Tape, Var, slot_of
 
 Rule = Callable[..., Any]
-_OPERANDS = ("x", "y", "z")
+_OPERANDS = ("x", "y", "z", "w")
 _new = object.__new__
 _ndarray, _float64 = np.ndarray, np.float64
 # What the fast paths serve, here and in `ops`: mirrors of `modes.active == 0`, so that asking costs
@@ -80,8 +83,8 @@ class Elementwise(Primitive):
 
     Arguments:
         function: a ufunc, or an implementation with a `dtype` rule of its own.
-        rules: per operand the map described in the module docstring, or None where the operation
-            is not differentiable in it.
+        rules: per operand the map described in the module docstring, None where the derivative is
+            zero, or `Refused`.
         spellings: NumPy names that reach it; `function` itself if it is a ufunc.
         dtype: `dtype(*avals, **params)` of the result, where NumPy's ufunc cannot be asked.
         real: what `rules` become for a complex operand of an operation with a real result
@@ -102,7 +105,7 @@ class Elementwise(Primitive):
         self.ufunc = function if isinstance(function, np.ufunc) else None
         super().__init__(name, _keeping_weak(function), **options)
         if not 1 <= len(rules) <= len(_OPERANDS):
-            raise DefinitionError(f"{name}: one rule per operand, for one to three operands")
+            raise DefinitionError(f"{name}: one rule per operand, for one to four operands")
         if self.ufunc is None and dtype is None:
             raise DefinitionError(f"{name}: a function that is no ufunc needs dtype=")
         if self.ufunc is not None and spellings is not None and function not in spellings:
@@ -290,9 +293,43 @@ class _Pair(_Map):
         return self.first.residual(ans, values), self.then.residual(ans, values)
 
 
+class Refused:
+    """In the place of a rule that there is none of.
+
+    Arguments:
+        operand: what the operand is, in the words of an error: `"its order v"`.
+        instead: what to do about it, if there is more to say than that of every operation.
+    """
+
+    __slots__ = ("operand", "instead")
+
+    def __init__(self, operand: str, instead: str = "") -> None:
+        self.operand, self.instead = operand, instead
+
+
+class _Refusal(_Map):
+    """A map that nothing can be kept for, which is asked of it before it runs, in every mode."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, name: str, refused: Refused) -> None:
+        instead = refused.instead or "give it one with custom_vjp"
+        self.message = (
+            f"{name} has no rule for its derivative in {refused.operand}: {instead}, or make that"
+            " a constant with stop_gradient(x)"
+        )
+        self.keeps = (-1, -1)
+        self.rule = self.fitted = self.residual
+
+    def residual(self, *_: Any) -> NoReturn:
+        raise MissingRuleError(self.message)
+
+
 def _map(name: str, rule: Any, arity: int, own: int) -> _Map | None:
     if rule is None:
         return None
+    if isinstance(rule, Refused):
+        return _Refusal(name, rule)
     return _Pair(name, rule, arity, own) if isinstance(rule, tuple) else _Map(name, rule, arity)
 
 
