@@ -59,6 +59,7 @@ if _TYPE_CHECKING:
         train as train,
     )
     from pycograd.nn import *
+    from pycograd.scipy.objective import scipy_optimize_args as scipy_optimize_args
     from pycograd.testing import check_grads as check_grads
     from pycograd.train import *
     from pycograd.transforms.checkpoint import checkpoint as checkpoint
@@ -103,6 +104,7 @@ _DERIVATIVES = (
 _SINGLE = {
     "check_grads": "pycograd.testing",
     "checkpoint": "pycograd.transforms.checkpoint",
+    "scipy_optimize_args": "pycograd.scipy.objective",
     **dict.fromkeys(("Summary", "summary"), "pycograd.transforms.summary"),
     **dict.fromkeys(
         ("custom_jvp", "custom_vjp", "detach", "stop_gradient"), "pycograd.transforms.custom"
