@@ -26,6 +26,7 @@ from pycograd.core.primitive import Primitive
 from pycograd.core.spelling import spells
 from pycograd.ops.axes import axis_of
 from pycograd.ops.out import deliver
+from pycograd.ops.shape import flat
 
 UNSET: Any = np._NoValue  # NumPy's own default of keywords that were not given
 
@@ -338,7 +339,7 @@ def _flat(a: Any, axis: Any) -> tuple[Any, Any]:
     """`a` and the axis to run along, which without an axis is that of the raveled array."""
     a = array(a)
     whole = axis is None or (shape_of(a) == () and axis in (0, -1))
-    return (np.reshape(a, -1), 0) if whole else (a, axis)
+    return (flat(a), 0) if whole else (a, axis)
 
 
 @spells(np.cumsum)

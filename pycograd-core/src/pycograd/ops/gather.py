@@ -22,6 +22,7 @@ from pycograd.ops.index import gather
 from pycograd.ops.out import deliver
 from pycograd.ops.pattern import ARRAY
 from pycograd.ops.positions import along_axis, in_bounds, no_rows
+from pycograd.ops.shape import flat
 
 _INTP = np.dtype(np.intp)
 
@@ -32,7 +33,7 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
     """The entries at `indices` along an axis, or of the flattened array."""
     a = a if isinstance(a, Box) else np.asarray(a)
     if axis is None:
-        a, axis = np.ravel(a), 0
+        a, axis = flat(a), 0
     axis = axis_of(axis, len(a.shape), "take")
     at = _whole_numbers(indices, "take")
     if mode != "raise":
@@ -64,7 +65,7 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     """The entries at `indices` along an axis, one row of positions for each row of the array."""
     arr = arr if isinstance(arr, Box) else np.asarray(arr)
     if axis is None:
-        arr, axis = np.ravel(arr), 0
+        arr, axis = flat(arr), 0
     arrays = along_axis(arr, _whole_numbers(indices, "take_along_axis"), axis, "take_along_axis")
     return bind(gather, (arr, *arrays), {"key": (ARRAY,) * len(arrays)})
 
@@ -91,7 +92,7 @@ def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
         raise ShapeError(f"compress: the condition has shape {condition.shape}, not one axis")
     a = a if isinstance(a, Box) else np.asarray(a)
     if axis is None:
-        a, axis = np.ravel(a), 0
+        a, axis = flat(a), 0
     axis = axis_of(axis, len(a.shape), "compress")
     return deliver(take_rows(a, np.nonzero(condition)[0], axis, unique=True), out)
 
@@ -153,7 +154,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     """The array with values put in before positions of an axis, or of the flattened array."""
     arr = arr if isinstance(arr, Box) else np.asarray(arr)
     if axis is None:
-        arr, axis = np.ravel(arr), 0
+        arr, axis = flat(arr), 0
     axis = axis_of(axis, len(arr.shape), "insert")
     n = as_int(arr.shape[axis])
     at = np.asarray(range(*obj.indices(n)) if isinstance(obj, slice) else obj)
@@ -173,7 +174,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
 def delete(arr: Any, obj: Any, axis: Any = None) -> Any:
     """The array without the entries at positions of an axis, or of the flattened array."""
     if axis is None:
-        arr, axis = np.ravel(arr), 0
+        arr, axis = flat(arr), 0
     axis = axis_of(axis, len(arr.shape), "delete")
     kept: Any = np.delete(np.arange(as_int(arr.shape[axis])), obj)
     return take_rows(arr, kept, axis, unique=True)

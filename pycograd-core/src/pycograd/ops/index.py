@@ -154,7 +154,7 @@ class Write(Primitive):
         t, s = tangents[:2]
         if t is None and s is None:
             return None
-        t = zeros_like(values[0]) if t is None else t
+        t = zeros_like(values[0]) if t is None else _array(t)
         return bind(self, (t, 0 if s is None else s, *values[2:]), params)
 
     def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
@@ -275,7 +275,7 @@ def _clear(ct: Any, residual: Any, parents: Any, sweep: Sweep, holders: int = FR
     if live[0] == 0:
         if in_place:
             params["in_place"] = True
-        deposit(sweep, parents[0], bind(index_update, (ct, 0, *arrays), params))
+        deposit(sweep, parents[0], bind(index_update, (_array(ct), 0, *arrays), params))
     if part is not None:
         deposit(sweep, parents[-1], part)
 
@@ -308,6 +308,11 @@ def _last(part: Any, shape: Any, arrays: Sequence[Any], params: dict[str, Any]) 
     order = np.arange(math.prod(taken)).reshape(taken)
     written = bind(index_update, (np.zeros(shape, int), order, *arrays), params)
     return np.where(_entries(written, arrays, params) == order, part, 0)
+
+
+def _array(x: Any) -> Any:
+    """A derivative of an array of no axes, for which NumPy's functions return a scalar."""
+    return x if shape_of(x) else np.copy(x)
 
 
 def _plain(*values: Any) -> bool:

@@ -283,6 +283,8 @@ def append(arr: Any, values: Any, axis: Any = None) -> Any:
 def block(arrays: Any) -> Any:
     """Nested lists of blocks as one value: the innermost lists along the last axis."""
     depth, ndim = _nesting(arrays), 0
+    if depth == 0:
+        return np.copy(arrays)
     leaves = [arrays]
     for _ in range(depth):
         leaves = [x for row in leaves for x in row]

@@ -131,6 +131,11 @@ def _set_imag(self: Box, new: Any) -> None:
     np.imag(self)[...] = new
 
 
+def _conj(self: Box) -> Any:
+    """Unlike np.conj, of a real value that value itself."""
+    return UFUNCS[np.conjugate](self) if self.dtype.kind == "c" else self
+
+
 # -- in place ------------------------------------------------------------------------------------
 def _fill(self: Any, value: Any) -> None:
     self[...] = value
@@ -217,8 +222,8 @@ _METHODS = {
     "clip": _clip,
     "compress": _compress,
     "__round__": _round,
-    "conj": UFUNCS[np.conjugate],
-    "conjugate": UFUNCS[np.conjugate],
+    "conj": _conj,
+    "conjugate": _conj,
     "to_device": lambda self, device, /, *, stream=None: self,
     "__copy__": lambda self: duplicate(self),
     "__deepcopy__": lambda self, memo: duplicate(self),

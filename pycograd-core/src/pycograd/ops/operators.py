@@ -60,6 +60,8 @@ def update(x: Box, new: Any) -> Box:
         if not np.can_cast(got.dtype, have.dtype, "same_kind"):
             raise TypeError(f"cannot write a {got.dtype} result into a {have.dtype} array")
         new = cast(new, have.dtype)
+    if not have.shape and is_buffer(x):
+        new = np.copy(new)  # an array still, where ufuncs make a scalar of their result
     write(x, attached(x, new))
     return x
 

@@ -73,7 +73,7 @@ def _entry(entry: Any) -> Any:
         return slice(*[_bound(b) for b in (entry.start, entry.stop, entry.step)])
     if isinstance(entry, Box):
         found = entry
-    elif isinstance(entry, (np.ndarray, list, tuple, bool, np.bool_)):
+    elif isinstance(entry, (np.ndarray, bool, np.bool_, Sequence)):
         found = np.asarray(entry)
         if not found.size and not isinstance(entry, np.ndarray):
             found = found.astype(np.intp)

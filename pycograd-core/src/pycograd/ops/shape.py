@@ -21,7 +21,7 @@ from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
 from pycograd.core.tape import Var, slot_of
-from pycograd.core.views import doubt, in_place_layout, link
+from pycograd.core.views import doubt, in_place_layout, link, own
 from pycograd.ops.axes import axes_of, axis_of
 
 _new, _ndarray = object.__new__, np.ndarray
@@ -79,7 +79,9 @@ class View(Linear):
             transpose, and the way of a write to the view.
     """
 
-    def __init__(self, name: str, method: Any, back: Any, *, shape: Any, batch: Any) -> None:
+    def __init__(
+        self, name: str, method: Any, back: Any, *, shape: Any, batch: Any, written: Any = None
+    ) -> None:
         super().__init__(
             name,
             lambda x, **params: method(array(x), **params),
@@ -88,7 +90,7 @@ class View(Linear):
             batch=batch,
             view=lambda base, new, **params: back(new, base.shape, **params),
         )
-        self.method = method
+        self.method, self.written = method, written
         self.pull = lambda ct, kept: back(ct, kept[0], **kept[1])
 
     def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
@@ -136,6 +138,7 @@ _reshape = View(
     lambda y, before, shape: y.reshape(before),
     shape=_reshape_shape,
     batch=_reshape_batch,
+    written="{0}.reshape({shape})",
 )
 
 
@@ -210,6 +213,14 @@ def ravel(a: Any, order: str = "C") -> Any:
     return reshape(a, (-1,) if 0 not in a.shape else (0,), _memory_order(a, order, "ravel"))
 
 
+def flat(a: Any) -> Any:
+    """All entries along one axis, to be read at once: no alias of `a`."""
+    if len(shape_of(a)) == 1:
+        return a
+    line: Any = np.ravel(a)
+    return own(line) if isinstance(line, Box) else line
+
+
 # -- transpose -------------------------------------------------------------------------------------
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return axes if len(axes) < 3 else tuple(sorted(range(len(axes)), key=axes.__getitem__))
@@ -221,6 +232,7 @@ _transpose = View(
     lambda y, before, axes: y.transpose(_inverse(axes)),
     shape=lambda x, axes: make_aval(tuple([x.shape[a] for a in axes]), x.dtype),
     batch=lambda size, values, mapped, axes: values[0].transpose((0, *[a + 1 for a in axes])),
+    written="{0}.transpose({axes})",
 )
 _REVERSED = [{"axes": tuple(range(n - 1, -1, -1))} for n in range(65)]  # NumPy has at most 64 axes
 

@@ -18,6 +18,7 @@ from pycograd.core.linear import ZeroDerivative
 from pycograd.core.spelling import spells
 from pycograd.ops.axes import axis_of
 from pycograd.ops.cumulative import array
+from pycograd.ops.shape import flat
 
 UNSET: Any = np._NoValue  # NumPy's own default of keywords that were not given
 _INTP = np.dtype(np.intp)
@@ -48,7 +49,7 @@ def _line(name: str, a: Any, axis: Any, order: Any) -> tuple[Any, int]:
         )
     a = array(a)
     if axis is None:
-        return np.reshape(a, -1), 0
+        return flat(a), 0
     return a, axis_of(axis, len(shape_of(a)), name)
 
 

@@ -23,6 +23,7 @@ from pycograd.core.errors import (
 from pycograd.core.fit import cast
 from pycograd.core.linear import zeros_like
 from pycograd.core.primitive import Primitive, Trace, bind
+from pycograd.core.tape import differentiable
 from pycograd.core.tree import tree_flatten, tree_unflatten
 from pycograd.transforms.wrap import (
     check_callable,
@@ -63,15 +64,24 @@ class ForwardTrace(Trace):
         ans = bind(primitive, values, params)
         if modes.active and modes.watch(self, primitive, values, ans):
             return ans
-        if primitive.zero or all(t is None for t in tangents):
+        if primitive.zero:
             return ans
+        if all(t is None for t in tangents):
+            return tuple([self._still(a) for a in ans]) if primitive.multi else self._still(ans)
         moved = primitive.jvp(values, tangents, ans, params)
         if modes.active and modes.checking_nans():
             modes.check_nan(f"the tangent of {primitive.name}", tangents, moved)
         if primitive.multi:
             moved = moved or [None] * len(ans)
-            return tuple([a if t is None else self.box(a, t) for a, t in zip(ans, moved)])
-        return ans if moved is None else self.box(ans, moved)
+            return tuple(
+                [self._still(a) if t is None else self.box(a, t) for a, t in zip(ans, moved)]
+            )
+        return self._still(ans) if moved is None else self.box(ans, moved)
+
+    def _still(self, value: Any) -> Any:
+        """A result that does not move: an array may be written to later, so it is a box as well."""
+        array = type(value) is np.ndarray or isinstance(value, Box)
+        return self.constant(value) if array and differentiable(value) else value
 
     def close(self) -> None:
         """Ends the trace: its boxes, if any escaped, raise when used."""
