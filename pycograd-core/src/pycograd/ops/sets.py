@@ -97,3 +97,14 @@ def isin(
             at = np.searchsorted(among, element)
             found = take(among, at, mode="clip") == element
     return ~found if invert else found
+
+
+def in1d(
+    ar1: Any, ar2: Any, assume_unique: bool = False, invert: bool = False, *, kind: Any = None
+) -> Any:
+    """`isin` of the flattened array."""
+    return isin(_line(ar1), ar2, assume_unique, invert, kind=kind)
+
+
+if hasattr(np, "in1d"):  # until NumPy 2.4
+    spells(np.in1d)(in1d)

@@ -2,7 +2,7 @@
 
 A call is one that the function itself makes, not one inside NumPy or inside a definition of ours:
 its caller is looked at. Operators and methods count as the NumPy function they stand for, so
-`x + y` is `np.add` and `x.sum()` is `np.sum`.
+`x + y` is `np.add` and `x.sum()` is `np.sum`; those of ufuncs and indexing count as themselves.
 """
 
 from __future__ import annotations
@@ -105,14 +105,21 @@ class Recorded(Box):
 
 # -- operators and methods -------------------------------------------------------------------------
 _OPERATORS = {id(ours): ufunc for ufunc, ours in UFUNCS.items()}
-_ALIASES = {"T": np.transpose, "mT": np.matrix_transpose}
+_ALIASES = {
+    "T": np.transpose,
+    "mT": np.matrix_transpose,
+    "__getitem__": np.ndarray.__getitem__,
+    "__setitem__": np.ndarray.__setitem__,
+}
 
 
 def _stands_for(name: str) -> Any:
     """The NumPy function that an operator or method of boxes stands for, if there is one."""
     if ufunc := _OPERATORS.get(id(vars(Box)[name])):
         return ufunc
-    function = _ALIASES.get(name) or vars(np).get(name.strip("_"))
+    if name in _ALIASES:
+        return _ALIASES[name]
+    function = vars(np).get(name.strip("_"))
     if function.__hash__ and (function in UFUNCS or function in FUNCTIONS):
         return function
     plain = f"__{name[3:]}"  # of a reflected or augmented operator

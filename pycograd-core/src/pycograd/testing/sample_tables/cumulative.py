@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import numpy as np
 
 from pycograd.ops.cumulative import recurrence, shift
@@ -13,6 +16,14 @@ _X, _DISTINCT, _LINE = draw.normal(3, 4), draw.distinct(3, 4), draw.normal(5)
 _WIDE = draw.normal(2, 3, 20)  # so many rows that a recurrence steps through all of them at once
 _ZEROS = np.array([2.0, 0.0, 3.0, 0.0, 5.0])
 _BITS = draw.integers(8, 3, 4)
+
+
+def _older(y: Any, name: str = "trapz") -> Any:
+    """The name of trapezoid until NumPy 2.4, deprecated since 2.0."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return getattr(np, name)(y, axis=1)
+
 
 SAMPLES = [
     *[
@@ -115,4 +126,5 @@ SAMPLES = [
         name="trapezoid",
     ),
     Sample("divide", lambda y: np.trapezoid(y, dx=0.5, axis=0), [_X], name="trapezoid-even"),
+    *[Sample("divide", _older, [_X], name="trapz") for _ in (1,) if hasattr(np, "trapz")],
 ]

@@ -172,7 +172,7 @@ SAMPLES = [
     ),
     Sample("clip", np.clip, [_DISTINCT, _UNIT[0] - 1, _POSITIVE[0]], name="arrays"),
     Sample("clip", lambda x: np.clip(x, None, 0.7), [_DISTINCT], name="above"),
-    Sample("clip", lambda x: np.clip(x, min=_UNIT[:1]), [_DISTINCT], name="below"),
+    Sample("clip", lambda x: np.clip(x, _UNIT[:1], None), [_DISTINCT], name="below"),
     # An infinite slope in the branch that is not taken adds 0 to the gradient.
     Sample(
         "where",

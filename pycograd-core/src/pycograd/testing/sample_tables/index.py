@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -62,6 +63,13 @@ def _added_part(x: Any, y: Any) -> Any:
 
 def _updated(x: Any, y: Any, at: Any) -> Any:
     return bind(index_update, (x, y, at), {"key": (slice(None), "array")})
+
+
+def _flat_in(x: Any, name: str = "in1d") -> Any:
+    """The name of isin for the flattened array until NumPy 2.4, deprecated since 2.0."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return getattr(np, name)(x, [1.0, 2.0])
 
 
 SAMPLES = [
@@ -188,4 +196,5 @@ SAMPLES = [
         [draw.integers(3, 5), draw.integers(4, 5)],
         name="ravel_multi_index",
     ),
+    *[Sample("equal", _flat_in, [_X], name="in1d") for _ in (1,) if hasattr(np, "in1d")],
 ]
