@@ -19,6 +19,7 @@ from pycograd.core.errors import DefinitionError, PycogradError, ShapeError
 from pycograd.core.views import link
 
 REGISTRY: dict[str, Primitive] = {}
+_SAID = (PycogradError, np.linalg.LinAlgError)  # errors that already say what they are
 _PLAIN = frozenset({np.ndarray, float, int, np.float64})  # seen at a glance to be no box
 
 
@@ -127,7 +128,7 @@ def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) 
     if top is None:
         try:
             return primitive.impl(*operands, **params)
-        except PycogradError:
+        except _SAID:
             raise
         except ValueError as error:
             raise shape_error(primitive.name, operands, error) from error
