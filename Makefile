@@ -5,6 +5,7 @@
 #   make test-all  everything
 #   make lint      ruff and mypy;  `make format` mends what can be mended
 #   make bench     timings side by side with hand-written NumPy and other libraries
+#   make docs      docs/coverage.md, from the definitions and the samples
 #   make clean     remove the environments and everything generated
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ READY  := $(VENV)/.ready
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 PYTEST     := $(ONE_THREAD) $(RUN) -m pytest -n auto --dist worksteal
 
-.PHONY: demo test test-all lint format bench clean
+.PHONY: demo test test-all lint format bench docs clean
 
 demo: $(READY)
 	$(RUN) -m pycograd.examples
@@ -38,6 +39,9 @@ format: $(READY)
 
 bench: $(READY)
 	$(RUN) benchmarks/run.py $(ARGS)
+
+docs: $(READY)
+	$(ONE_THREAD) $(RUN) -m pycograd.testing.coverage docs
 
 clean:
 	rm -rf $(VENV) .venv-* build dist pycograd-*/dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
