@@ -52,6 +52,11 @@ def same(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 
+def alike(actual, expected):
+    """As `same`, a number being as good as a 0-d array, which NumPy's weighted quantiles are."""
+    same(np.asarray(actual), np.asarray(expected))
+
+
 def through_every_mode(f, *operands, **options):
     """All checks of the sample table but the name of the primitive."""
     sample = Sample("composite", f, operands, **options)
@@ -296,12 +301,59 @@ def test_bad_quantiles():
         value_of(lambda x: np.quantile(x, 1.5), X)
     with pytest.raises(TypeError, match="complex"):
         value_of(lambda x: np.quantile(x, 0.5), X + 1j)
-    with pytest.raises(UnsupportedOperationError, match="weights"):
-        value_of(lambda x: np.quantile(x, 0.5, method="inverted_cdf", weights=WEIGHTS), X)
+    with pytest.raises(ValueError, match="inverted_cdf"):
+        value_of(lambda x: np.quantile(x, 0.5, weights=WEIGHTS), X)
+    for weights, words in ((-WEIGHTS, "non-negative"), (0 * WEIGHTS, "positive")):
+        with pytest.raises(ValueError, match=words):
+            value_of(lambda x: np.quantile(x, 0.5, method="inverted_cdf", weights=weights), X)
     with pytest.raises(UnsupportedOperationError, match="linear"):
         grad(lambda q: np.quantile(X, q, method="hazen"))(0.5)
     with pytest.raises(ValueError, match="nonsense"):
         value_of(lambda x: np.quantile(x, 0.5, method="nonsense"), X)
+
+
+@pytest.mark.parametrize(
+    "q", [0.3, 0, 1.0, np.float64(0.4), [0.0, 0.1, 0.8], [[0.1], [1.0]]], ids=str
+)
+@pytest.mark.parametrize(
+    "axis, weights",
+    [
+        (None, WEIGHTS),
+        (1, WEIGHTS),
+        ((2, 0), WEIGHTS),
+        (2, [1.0, 0.0, 0.0, 1.5]),
+        (0, WEIGHTS[:, 0, 0]),
+        ((2, 0), WEIGHTS[:, 0].T),
+    ],
+    ids=["all", "1", "2-0", "line", "line-0", "matrix"],
+)
+def test_quantiles_with_weights(q, axis, weights):
+    options = {"axis": axis, "weights": weights, "method": "inverted_cdf"}
+    for function in (np.quantile, np.nanquantile):
+        for keepdims in (False, True):
+            f = lambda x: function(x, q, keepdims=keepdims, **options)
+            for x in (X, X.astype(np.float32), np.round(X).astype(int) * 1.0):
+                # NumPy's nanquantile fails for weights of other shapes; without nans they agree.
+                alike(value_of(f, x), np.quantile(x, q, keepdims=keepdims, **options))
+            rows = np.stack([X, X[::-1] * 2])
+            expected = np.stack([np.quantile(r, q, keepdims=keepdims, **options) for r in rows])
+            same(vmap(f)(rows), expected)
+    alike(value_of(lambda x: np.quantile(x, q, **options), HOLES), np.quantile(HOLES, q, **options))
+
+
+def test_derivatives_of_quantiles_with_weights():
+    f = lambda x, w: np.quantile(x, [0.2, 0.7], axis=2, weights=w, method="inverted_cdf")
+    through_every_mode(f, X, WEIGHTS, complex=False, others=[(-X, WEIGHTS), (X, WEIGHTS[::-1])])
+    assert not grad(lambda w: np.sum(f(X * np.ones_like(w), w)))(WEIGHTS)[0].any()
+
+
+def test_nanquantile_with_weights_leaves_nans_out():
+    options = {"axis": 2, "weights": WEIGHTS, "method": "inverted_cdf"}
+    f = lambda x: np.nanquantile(x, [0.0, 0.2, 0.7, 1.0], **options)
+    some = np.where(np.isnan(HOLES).all(axis=2, keepdims=True), X, HOLES)
+    same(value_of(f, some), f(some))
+    g = grad(lambda x: np.sum(f(x)))(some)[0]
+    assert not g[np.isnan(some)].any() and np.sum(g) == f(some).size
 
 
 # -- shapes ----------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ _copy: Linear = Linear(
 @spells(np.astype)
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
     """The value in another dtype; a constant if that is an integer or a boolean one."""
+    check_device(device)
     want = np.dtype(dtype)
     if x.dtype == want:
         return duplicate(x, "K") if copy else x
@@ -50,6 +51,12 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
             f"astype: a differentiated value has no {want} form; stop_gradient(x) makes it plain"
         )
     return bind(_astype if is_inexact(want) else _to_integer, (x,), {"dtype": want})
+
+
+def check_device(device: Any) -> None:
+    """Refuses a device that NumPy would."""
+    if device not in (None, "cpu"):
+        raise ValueError(f'Device not understood. Only "cpu" is allowed, but received: {device}')
 
 
 def converted(x: Any, dtype: Any) -> Any:
@@ -163,18 +170,20 @@ def allclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool
 @spells(np.array_equal)
 def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
     """True if the shapes and all entries are the same."""
-    return shape_of(a1) == shape_of(a2) and array_equiv(a1, a2, equal_nan)
+    if shape_of(a1) != shape_of(a2):
+        return False
+    same = np.equal(a1, a2)
+    return bool(np.all(same | (np.isnan(a1) & np.isnan(a2)) if equal_nan else same))
 
 
 @spells(np.array_equiv)
-def array_equiv(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
+def array_equiv(a1: Any, a2: Any) -> bool:
     """True if the shapes broadcast and all entries are the same."""
     try:
         np.broadcast_shapes(shape_of(a1), shape_of(a2))
     except ValueError:
         return False
-    same = np.equal(a1, a2)
-    return bool(np.all(same | (np.isnan(a1) & np.isnan(a2)) if equal_nan else same))
+    return bool(np.all(np.equal(a1, a2)))
 
 
 # -- questions about dtypes and memory -----------------------------------------------------------
@@ -225,7 +234,7 @@ def isrealobj(x: Any) -> bool:
 
 
 @spells(np.shares_memory)
-def shares_memory(a: Any, b: Any, /, max_work: Any = None) -> bool:
+def shares_memory(a: Any, b: Any, /, max_work: Any = -1) -> bool:
     """True if the arrays at the bottom of the two values overlap."""
     return np.shares_memory(raw(a), raw(b), max_work)
 

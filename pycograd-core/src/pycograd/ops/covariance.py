@@ -113,8 +113,16 @@ def _nonzero(degrees: Any) -> Any:
 
 
 @spells(np.corrcoef)
-def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
-    """The correlation coefficients of all pairs of variables."""
+def corrcoef(
+    x: Any,
+    y: Any = None,
+    rowvar: bool = True,
+    bias: Any = None,
+    ddof: Any = None,
+    *,
+    dtype: Any = None,
+) -> Any:
+    """The correlation coefficients of all pairs of variables; NumPy ignores `bias` and `ddof`."""
     c = cov(x, y, rowvar, dtype=dtype)
     if c.shape == ():
         return c / c

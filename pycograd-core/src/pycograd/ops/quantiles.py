@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from pycograd.core.aval import FLOAT32, FLOAT64, dtype_of, is_inexact, shape_of
-from pycograd.core.box import Box
+from pycograd.core.box import Box, raw
 from pycograd.core.errors import UnsupportedOperationError
 from pycograd.core.fit import cast
 from pycograd.core.spelling import spells
 from pycograd.ops.cumulative import array
 from pycograd.ops.out import deliver
 from pycograd.ops.reduce import UNSET, count, reduced_axes
-from pycograd.ops.statistics import mean, working_dtypes
+from pycograd.ops.statistics import mean, weights_of, working_dtypes
 
 
 def _sorted(a: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], Any]:
@@ -27,14 +27,17 @@ def _sorted(a: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], Any]:
     """
     a = array(a)
     axes = reduced_axes(axis, a, name)
-    n = count(a, axes, np.dtype(np.intp))
-    if len(axes) != 1:
-        shape = shape_of(a)
-        rest = [i for i in range(len(shape)) if i not in axes]
-        a = np.transpose(a, (*rest, *axes))
-        a = np.reshape(a, (*[shape[i] for i in rest], math.prod([shape[i] for i in axes])))
-        return np.sort(a, axis=-1), axes, n
-    return np.sort(np.moveaxis(a, axes[0], -1), axis=-1), axes, n
+    return np.sort(_lines(a, axes), axis=-1), axes, count(a, axes, np.dtype(np.intp))
+
+
+def _lines(a: Any, axes: tuple[int, ...]) -> Any:
+    """`a` with these axes merged into a last one."""
+    if len(axes) == 1:
+        return np.moveaxis(a, axes[0], -1)
+    shape = shape_of(a)
+    rest = [i for i in range(len(shape)) if i not in axes]
+    a = np.transpose(a, (*rest, *axes))
+    return np.reshape(a, (*[shape[i] for i in rest], math.prod([shape[i] for i in axes])))
 
 
 def _kept(ans: Any, axes: tuple[int, ...], keepdims: Any, leading: int = 0) -> Any:
@@ -113,11 +116,6 @@ def _quantile(
     skip_nan: bool,
 ) -> Any:
     """`weak`: q is a Python number, which leaves the dtype of the data."""
-    if dtype_of(a).kind == "c":
-        raise TypeError(f"{name}: complex numbers have no order; take the real part")
-    inside: Any = np.all((q >= 0) & (q <= 1))
-    if not isinstance(inside, Box) and not inside:
-        raise ValueError(f"{name}: quantiles are between 0 and 1 (percentiles 0 and 100)")
     ordered, axes, n = _sorted(a, axis, name)
     flat: Any = np.reshape(q, -1)
     if skip_nan:
@@ -134,8 +132,17 @@ def _quantile(
             part = cast(part, dtype_of(ordered))
         ans = _between(below, above, part)
     if not skip_nan:
-        last = np.take(ordered, [-1], axis=-1)  # sorting puts a nan last
-        ans = np.where(np.isnan(last), last, ans)
+        ans = _nan_if_any(ordered, ans)
+    return deliver(_placed(ans, q, axes, keepdims), out)
+
+
+def _nan_if_any(ordered: Any, ans: Any) -> Any:
+    last = np.take(ordered, [-1], axis=-1)  # sorting puts a nan last
+    return np.where(np.isnan(last), last, ans)
+
+
+def _placed(ans: Any, q: Any, axes: tuple[int, ...], keepdims: Any) -> Any:
+    """The quantiles of each line, which are along the last axis, with the axes of `q` in front."""
     shape = shape_of(q)
     if shape == ():
         ans = +np.squeeze(ans, -1)
@@ -143,7 +150,7 @@ def _quantile(
         ans = np.moveaxis(ans, -1, 0)
         if len(shape) > 1:
             ans = np.reshape(ans, shape + shape_of(ans)[1:])
-    return deliver(_kept(ans, axes, keepdims, len(shape)), out)
+    return _kept(ans, axes, keepdims, len(shape))
 
 
 def _positions(name: str, n: Any, q: Any, method: str, skip_nan: bool) -> Any:
@@ -181,11 +188,46 @@ def _float64_is_weak(function: Callable[..., Any], scale: float) -> bool:
     return bool(function(np.ones(1, np.float32), np.float64(scale / 2)).dtype == FLOAT32)
 
 
-def _no_weights(name: str, weights: Any) -> None:
-    if weights is not None:
-        raise UnsupportedOperationError(
-            f"{name}: weights= has no rule for differentiated values; leave it out"
-        )
+def _checked(name: str, a: Any, q: Any) -> None:
+    if dtype_of(a).kind == "c":
+        raise TypeError(f"{name}: complex numbers have no order; take the real part")
+    inside: Any = np.all((q >= 0) & (q <= 1))
+    if not isinstance(inside, Box) and not inside:
+        raise ValueError(f"{name}: quantiles are between 0 and 1 (percentiles 0 and 100)")
+
+
+# -- with weights ----------------------------------------------------------------------------------
+def _weighted(
+    name: str, a: Any, q: Any, weights: Any, axis: Any, keepdims: Any, skip_nan: bool
+) -> Any:
+    """The entry at which the share of the weights before and at it reaches each quantile.
+
+    It is an entry of `a`: which one is constant in `q` and in the weights, but where it changes.
+    """
+    axes = reduced_axes(axis, a, name)
+    weights = array(weights)
+    known = raw(weights)
+    if isinstance(known, np.ndarray) and not np.all(known >= 0):
+        raise ValueError(f"{name}: weights must be non-negative")
+    w = weights_of(weights, axis, axes, shape_of(a), name)
+    a, w = _lines(a, axes), _lines(np.broadcast_to(w, shape_of(a)), axes)
+    order = np.argsort(a, axis=-1)
+    ordered, w = np.take_along_axis(a, order, -1), np.take_along_axis(w, order, -1)
+    n: Any = a.shape[-1]
+    if skip_nan:
+        w, n = np.where(np.isnan(ordered), 0, w), _valid(ordered)
+    share = np.cumsum(w, axis=-1, dtype=np.float64)
+    total = np.take(share, [-1], axis=-1)
+    if not skip_nan and isinstance(raw(total), np.ndarray) and not np.all(raw(total)):
+        raise ValueError(f"{name}: at least one weight must be positive")
+    share = share / np.where(total == 0, 1, total)
+    if dtype_of(q).kind == "f":
+        share = cast(share, dtype_of(q))
+    # An entry without weight is not the quantile 0.
+    reached = np.where(share == 0, -1, share)[..., None, :] < np.reshape(q, (-1, 1))
+    at = np.minimum(np.sum(reached, axis=-1), n - 1)
+    ans = np.take_along_axis(ordered, at, -1)
+    return _placed(ans if skip_nan else _nan_if_any(ordered, ans), q, axes, keepdims)
 
 
 def _spell(function: Any, scale: float, skip_nan: bool) -> None:
@@ -203,13 +245,18 @@ def _spell(function: Any, scale: float, skip_nan: bool) -> None:
         weights: Any = None,
         interpolation: Any = None,
     ) -> Any:
-        _no_weights(name, weights)
         weak = type(q) in (int, float) or (
             isinstance(q, float) and _float64_is_weak(function, scale)
         )
         q = array(q) / scale if scale != 1 else array(q)
-        method = interpolation or method
-        return _quantile(name, array(a), q, weak, axis, out, method, keepdims, skip_nan)
+        a, method = array(a), interpolation or method
+        _checked(name, a, q)
+        if weights is not None:
+            if method != "inverted_cdf":
+                raise ValueError(f"{name}: weights= needs method='inverted_cdf', not {method!r}")
+            q = cast(q, dtype_of(a)) if weak and is_inexact(dtype_of(a)) else q
+            return deliver(_weighted(name, a, q, weights, axis, keepdims, skip_nan), out)
+        return _quantile(name, a, q, weak, axis, out, method, keepdims, skip_nan)
 
     order_statistic.__name__ = name
     order_statistic.__doc__ = f"{name}: differentiable in `a` and, with method linear, in `q`."

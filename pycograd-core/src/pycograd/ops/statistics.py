@@ -115,8 +115,8 @@ def var(
     return deliver(cast(total / free, final), out)
 
 
-# The root of a variance, whose derivative at 0 is the subgradient 0.
-_root = Elementwise(
+# The root of a variance or of a sum of squares, whose derivative at 0 is the subgradient 0.
+root = Elementwise(
     "deviation",
     lambda x: np.sqrt(x),
     [lambda t, ans: np.where(ans == 0, 0, t) / np.where(ans == 0, 1, 2 * ans)],
@@ -139,7 +139,7 @@ def std(
 ) -> Any:
     """Standard deviations over axes; at zero variance the derivative is 0."""
     options: dict[str, Any] = {"where": where, "mean": mean, "correction": correction}
-    return deliver(_root(var(a, axis, dtype, None, ddof, keepdims, **options)), out)
+    return deliver(root(var(a, axis, dtype, None, ddof, keepdims, **options)), out)
 
 
 @spells(np.average)
@@ -154,7 +154,7 @@ def average(
         mean_ = mean(a, axes, keepdims=keepdims)
         scale: Any = count(a, axes, dtype_of(mean_)) * np.ones((), dtype_of(mean_))
     else:
-        w = _weights(array(weights), axis, axes, shape_of(a))
+        w = weights_of(array(weights), axis, axes, shape_of(a), "average")
         dtype = np.result_type(dtype_of(a), dtype_of(w))
         if not is_inexact(dtype):
             dtype = FLOAT64
@@ -169,16 +169,16 @@ def average(
     return mean_, cast(np.broadcast_to(scale, shape_of(mean_)), dtype_of(mean_))
 
 
-def _weights(w: Any, axis: Any, axes: tuple[int, ...], shape: Any) -> Any:
+def weights_of(w: Any, axis: Any, axes: tuple[int, ...], shape: Any, name: str) -> Any:
     """Weights in a shape that broadcasts against the averaged array."""
     have = shape_of(w)
     if have == shape:
         return w
     if axis is None:
-        raise TypeError("average: axis must be given when shapes of a and weights differ")
+        raise TypeError(f"{name}: axis must be given when shapes of a and weights differ")
     if have != tuple([shape[i] for i in axes]):
         raise ShapeError(
-            f"average: weights of shape {have} fit neither an array of shape {shape} nor its"
+            f"{name}: weights of shape {have} fit neither an array of shape {shape} nor its"
             f" axis {axis}"
         )
     order = sorted(range(len(axes)), key=axes.__getitem__)
@@ -309,7 +309,7 @@ def nanstd(
 ) -> Any:
     """Standard deviations over the entries that are not nan."""
     options: dict[str, Any] = {"where": where, "mean": mean, "correction": correction}
-    return deliver(_root(nanvar(a, axis, dtype, None, ddof, keepdims, **options)), out)
+    return deliver(root(nanvar(a, axis, dtype, None, ddof, keepdims, **options)), out)
 
 
 def _nan_index(find: Callable[..., Any], worst: float) -> Callable[..., Any]:
