@@ -21,7 +21,7 @@ from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of, shape_of
 from pycograd.core.box import Box
 from pycograd.core.errors import DefinitionError
 from pycograd.core.fit import cast, fit
-from pycograd.core.linear import Ruled, _names, _Transpose
+from pycograd.core.linear import Ruled, Transpose, argument_names
 from pycograd.core.primitive import Primitive, Trace, bind
 from pycograd.core.tape import Sweep, Tape, Var
 
@@ -68,7 +68,7 @@ class Differential(Ruled):
         **options: Any,
     ) -> None:
         super().__init__(name, impl, **options)
-        known = _names(shape)
+        known = argument_names(shape)
         self.operands = tuple(operands) or known[: len(core or ())]
         if not self.operands or (core is None and batch is None):
             raise DefinitionError(f"{name}: give core=, or batch= and operands=")
@@ -81,7 +81,7 @@ class Differential(Ruled):
             raise DefinitionError(f"{name}: no rule; a zero derivative is a ZeroDerivative")
         self.rules = [_Rule(name, rules[n], known) if n in rules else None for n in self.operands]
         self.pulls = [
-            _Transpose(name, i, transposes[n], self.operands, True) if n in transposes else None
+            Transpose(name, i, transposes[n], self.operands, True) if n in transposes else None
             for i, n in enumerate(self.operands)
         ]
         self.core = tuple(core or ())
@@ -160,7 +160,7 @@ class _Rule:
     __slots__ = ("rule", "names")
 
     def __init__(self, name: str, rule: Rule, known: Sequence[str]) -> None:
-        first, *names = _names(rule) or ("",)
+        first, *names = argument_names(rule) or ("",)
         if first != "t":
             raise DefinitionError(f"{name}: a rule takes t first, not {first}")
         if unknown := set(names) - {"ans", *known}:

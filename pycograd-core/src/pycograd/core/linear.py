@@ -75,7 +75,7 @@ class Linear(Ruled):
             raise DefinitionError(f"{name}: no transpose; a zero derivative is a ZeroDerivative")
         self.operands, self.joint = tuple(operands), joint
         self.pulls = [
-            _Transpose(name, i, transposes[operand], self.operands, conjugate)
+            Transpose(name, i, transposes[operand], self.operands, conjugate)
             if operand in transposes
             else None
             for i, operand in enumerate(operands)
@@ -111,7 +111,7 @@ class Linear(Ruled):
         ]
 
 
-class _Transpose:
+class Transpose:
     """The transpose of one operand, with what it keeps."""
 
     __slots__ = ("own", "picks", "rule", "pull", "named", "everything")
@@ -388,7 +388,7 @@ class General(Ruled):
     ) -> None:
         super().__init__(name, impl, **options)
         self.forward, self.back = jvp, vjp
-        self.wanted = {rule: _names(rule)[1:] for rule in (jvp, vjp)}
+        self.wanted = {rule: argument_names(rule)[1:] for rule in (jvp, vjp)}
         self.shape_rule, self.batch_rule = shape, batch
 
     def _chosen(self, rule: Rule, x: Any, ans: Any, params: dict[str, Any]) -> dict[str, Any]:
@@ -409,6 +409,7 @@ class General(Ruled):
         return fit(self.back(ct, **kept), shape, dtype)
 
 
-def _names(rule: Rule) -> tuple[str, ...]:
+def argument_names(rule: Rule) -> tuple[str, ...]:
+    """The names of the arguments of a rule, of which the first may be a tangent or cotangent."""
     code = rule.__code__
     return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]

@@ -16,6 +16,7 @@ from pycograd.core.errors import located
 from pycograd.core.spelling import spells
 from pycograd.ops.axes import axis_of
 from pycograd.ops.linalg import LinAlgError, inexact, matrices, square
+from pycograd.ops.statistics import root
 
 _inf = float("inf")
 
@@ -30,10 +31,10 @@ def _squares(x: Any) -> Any:
 
 def _rooted(total: Any, p: Any) -> Any:
     """`total ** (1 / p)`, of which the subgradient at 0 (and at inf for negative p) is 0."""
+    if p == 2:
+        return root(total)
     end: Any = total == 0 if p > 0 else np.isinf(total)
-    inside = np.where(end, 1, total)
-    root = np.sqrt(inside) if p == 2 else inside ** (1 / p)
-    return np.where(end, 0, root)
+    return np.where(end, 0, np.where(end, 1, total) ** (1 / p))
 
 
 def _entries(x: Any, p: Any, axis: Any, keepdims: bool) -> Any:

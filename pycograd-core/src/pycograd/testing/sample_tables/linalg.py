@@ -1,12 +1,12 @@
 """Samples of the modules `linalg*` of `pycograd.ops`: systems, determinants, powers, norms.
 
-Factorizations are in `linalg_factor`. Matrices are square and regular, with no two singular values
-or norms alike; their first axis is no symbol, since a square one has the size of the second.
+Factorizations are in `linalg_factor`. The members of a batch are drawn: a matrix whose entries are
+rotated need not be regular.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,10 @@ _inf = float("inf")
 
 
 def regular(*shape: int) -> Any:
-    """Matrices that are well conditioned, and stay so when their entries are rotated by two."""
+    """Matrices that are well conditioned."""
+    rows, columns = shape[-2:]
     x = draw.normal(*shape) * 0.3
-    return x + 1.5 * np.eye(*shape[-2:]) + 0.7 * np.eye(*shape[-2:], -1)
+    return x + 1.5 * np.eye(rows, columns) + 0.7 * np.eye(rows, columns, -1)
 
 
 def another(x: Any) -> Any:
@@ -48,7 +49,7 @@ def _with(
     return Sample(primitive, f, [a, *rest], name=name, others=others, **options)
 
 
-def _singular(x: Any) -> Sequence[Any]:
+def _singular(x: Any) -> Any:
     """Its small part, as the derivative of a determinant asks for it."""
     return vjp(np.linalg.det, x)[1](np.ones(x.shape[:-2]))[0]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pycograd.ops.linalg_eigen import gaps, over
 from pycograd.testing.sample_tables.linalg import another, regular
 from pycograd.testing.samples import Draw, Kink, Sample
 
@@ -45,8 +46,8 @@ def _read(primitive: str, f: Callable[..., Any], name: str, **options: Any) -> S
     return Sample(primitive, f, [_positive(2, 2)], name=name, others=others, **options)
 
 
-def _eigh(x: Any, uplo: str = "L") -> Any:
-    w, v = np.linalg.eigh(x, uplo)
+def _eigh(x: Any) -> Any:
+    w, v = np.linalg.eigh(x)
     return w, _sizes(v), v @ np.conj(np.matrix_transpose(v))
 
 
@@ -68,6 +69,14 @@ def _complete(x: Any) -> Any:
 _ROTATED = np.array([[0.3, -1.2, 0.4], [1.1, 0.2, -0.3], [0.1, 0.5, 0.9]])
 
 SAMPLES = [
+    Sample(
+        "over_gap",
+        lambda x, w: over(x, gaps(w)),
+        [draw.normal(3, 3), draw.distinct(3)],
+        others=[(draw.normal(3, 3), draw.distinct(3)) for _ in range(2)],
+        mapped=(0, 1),
+        symbolic=False,
+    ),
     _of("cholesky", lambda x: np.linalg.cholesky(_made(x)), regular(2, 3, 3), "made"),
     _read("cholesky", np.linalg.cholesky, "read", complex=False),
     _read("cholesky", lambda x: np.linalg.cholesky(x, upper=True), "upper", complex=False),
