@@ -53,7 +53,7 @@ def dtypes(function: Callable[..., Any], *given: np.dtype[Any]) -> Any:
 
 def inexact(x: Any) -> Any:
     """`x`; integers as float64."""
-    return x if dtype_of(x).kind in "fc" else np.astype(x, np.float64)
+    return x if dtype_of(x).kind in "fc" else x.astype(np.float64)
 
 
 # -- small expressions ---------------------------------------------------------------------------

@@ -45,6 +45,8 @@ def _small_part(a: Any) -> tuple[Any, Any]:
     """
     eps = np.finfo(a.dtype).eps
     nothing = np.zeros_like(a)
+    if not np.all(np.isfinite(a)):
+        return nothing, nothing  # there is no telling; nan will be the answer
     try:
         inverse = np.linalg.inv(a)
         size = np.linalg.norm(a, axis=(-2, -1)) * np.linalg.norm(inverse, axis=(-2, -1))
@@ -77,7 +79,7 @@ def _adjugate(a: Any) -> Any:
     product. Everything in it differentiates by being run.
     """
     if dtypes(np.linalg.det, a.dtype) != a.dtype:
-        a = np.astype(a, dtypes(np.linalg.det, a.dtype))
+        a = a.astype(dtypes(np.linalg.det, a.dtype))
     left, right = _small(a)
     known = raw(right)
     if not isinstance(known, np.ndarray) or not known.any():

@@ -46,7 +46,7 @@ def _entries(x: Any, p: Any, axis: Any, keepdims: bool) -> Any:
     if p == -_inf:
         return np.min(np.abs(x), axis=axis, keepdims=keepdims)
     if p == 0:
-        nonzero = np.astype(x != 0, np.zeros((), dtype_of(x)).real.dtype)
+        nonzero = (x != 0).astype(np.zeros((), dtype_of(x)).real.dtype)
         return np.sum(nonzero, axis=axis, keepdims=keepdims)
     if p == 1:
         return np.sum(np.abs(x), axis=axis, keepdims=keepdims)

@@ -180,7 +180,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     elif rcond < 0:
         rcond = np.finfo(dtypes(np.linalg.pinv, dtype_of(a))).eps
     s = np.linalg.svdvals(a)
-    rank: Any = np.astype(np.count_nonzero(s > rcond * s[:1], axis=-1), np.int32)
+    rank: Any = np.count_nonzero(s > rcond * s[:1], axis=-1).astype(np.int32)
     x = np.linalg.pinv(a, rcond) @ b
     off = b - a @ x
     squares = np.real(off) ** 2 + np.imag(off) ** 2 if dtype_of(off).kind == "c" else off * off
