@@ -89,7 +89,7 @@ def odeint(
     >>> swing = lambda y, t, g: [y[1], -g * np.sin(y[0])]
     >>> angle = lambda g: odeint(swing, [0.1, 0.0], np.array([0.0, 1.0]), (g,))[1, 0]
     >>> round(grad(angle)(9.81)[0], 6)
-    -0.000156
+    -0.000183
     """
     args = args if isinstance(args, tuple) else (args,)
     options = {

@@ -114,3 +114,10 @@ def array(x: Any) -> Any:
 def moved(tangent: Any, value: Any) -> Any:
     """A tangent, a symbolic zero made real."""
     return zeros_like(value) if tangent is None else tangent
+
+
+def entries_at(table: Any, places: Any) -> Any:
+    """`table[places]` along axis 0, where either may be a box."""
+    if isinstance(places, Box) and not isinstance(table, Box):
+        table = np.asarray(table, like=places)
+    return table[places]
