@@ -46,7 +46,7 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
         raise ValueError("bincount: minlength must not be negative")
     x = cast(x, _INTP)
     many = _numbers(x, as_int(minlength))
-    if weights is None:
+    if weights is None or x.shape[0] == 0:
         return _summed(x, np.ones_like(x, _INTP), many)
     (weights,) = as_arrays([weights])
     sizes.same_size(weights.shape[0] if len(weights.shape) == 1 else -1, x.shape[0], "bincount")

@@ -25,7 +25,10 @@ _INTP = np.dtype(np.intp)
 
 def _kept(x: Any, front: bool, back: bool, least: int) -> Any:
     """The positions along the last axis that are kept of true and false entries, in every row."""
-    rows, n = np.reshape(x, (-1, x.shape[-1])), x.shape[-1]
+    n = x.shape[-1]
+    if n == 0:
+        return np.arange(0)
+    rows = np.reshape(x, (-1, n))
     found = {_ends(row, front, back, least) for row in rows}
     if len(found) > 1:
         raise ControlFlowError(
