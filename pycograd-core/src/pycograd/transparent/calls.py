@@ -1,0 +1,95 @@
+"""What a call, or a subscript, of instrumented code goes through (`transparent.source`)."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.box import Box
+from pycograd.core.fillable import fillable
+from pycograd.transparent.kinds import ARRAY_METHODS
+from pycograd.transparent.look import Plan, own_call
+from pycograd.transparent.rebind import Overlay, can_be_rebound, replacement
+
+_AS_THEY_ARE = frozenset({type, np.ufunc, type(np.sum)})
+
+
+@functools.cache
+def hooks(plan: Plan) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """`seen` and `part` for functions under the plan; there are few plans."""
+    remembered: dict[int, tuple[Any, Any]] = {}  # a function, and what stands for it
+
+    def seen(f: Any) -> Any:
+        """What is called in the place of `f`."""
+        kind = type(f)
+        if kind is types.FunctionType:
+            if type(f.__globals__) is Overlay:
+                return f
+            return again(f)
+        if kind is types.MethodType:
+            function = f.__func__
+            if type(function) is not types.FunctionType or not can_be_rebound(function):
+                return f
+            return types.MethodType(again(function), f.__self__)
+        if kind is types.BuiltinFunctionType:
+            if type(f.__self__) is np.ndarray:
+                return _method(f, plan)
+            return replacement(f, plan)
+        if kind in _AS_THEY_ARE:
+            return replacement(f, plan)
+        if kind is functools.partial:
+            return replacement(f, plan)
+        call = own_call(kind)
+        if type(call) is types.FunctionType and can_be_rebound(call):
+            return types.MethodType(again(call), f)
+        return f
+
+    def again(f: Any) -> Any:
+        found = remembered.get(id(f))
+        if found is not None and found[0] is f:
+            return found[1]
+        new = replacement(f, plan)
+        if f.__closure__ is None:  # of a module or class; others come and go
+            if len(remembered) >= 1024:
+                remembered.clear()
+            remembered[id(f)] = f, new
+        return new
+
+    return seen, part
+
+
+def part(table: Any, place: Any) -> Any:
+    """`table[place]`, of a plain array at a place that a transform knows."""
+    if type(table) is np.ndarray:
+        places = place if type(place) is tuple else (place,)
+        for x in places:
+            if isinstance(x, Box) and x.dtype.kind in "iub":
+                return np.asarray(table, like=x)[place]
+    return table[place]
+
+
+def _method(method: Any, plan: Plan) -> Any:
+    """A method of a plain array that is aware of differentiated values."""
+    name = method.__name__
+    if name == "copy" and plan.storing:
+        return lambda *args, **kwargs: fillable(method(*args, **kwargs))
+    if name not in ARRAY_METHODS:
+        return method
+    function = getattr(np, name)
+
+    def aware(*args: Any, **kwargs: Any) -> Any:
+        for x in (*args, *kwargs.values()):
+            if isinstance(x, Box):
+                first = (
+                    (args[0], method.__self__, *args[1:])
+                    if name == "compress"
+                    else (method.__self__, *args)
+                )
+                return function(*first, **kwargs)
+        return method(*args, **kwargs)
+
+    return aware
