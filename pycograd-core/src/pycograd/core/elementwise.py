@@ -9,7 +9,7 @@ Where the operand was broadcast, its cotangent is summed over those axes. A rule
 `(lambda t, ans: t * ans, lambda t, y: -t / y)`, of which the second uses the operand itself alone:
 the sum then comes between the two, so that the second works on the small operand.
 
-A rule of None is a derivative of zero. `Refused` is a derivative that there is no rule for:
+A rule of None is a derivative of zero. `Refused` (`core.rules`) is one that there is no rule for:
 differentiating that operand is an error when the operation runs, not a zero.
 
 The functions made by `_fast_unary` and `_fast_binary` are the hot path of the library: a float32 or
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -28,21 +28,19 @@ from pycograd.core import modes, sizes
 from pycograd.core.aval import (
     FLOAT32,
     FLOAT64,
-    Shape,
     ShapeDtypeStruct,
     dtype_of,
     make_aval,
     shape_of,
     ufunc_dtype,
 )
-from pycograd.core.errors import DefinitionError, MissingRuleError
-from pycograd.core.fit import cast, product_to, unbroadcast
+from pycograd.core.errors import DefinitionError
+from pycograd.core.fit import cast
 from pycograd.core.primitive import Primitive, bind, shape_error
+from pycograd.core.rules import OPERANDS, Map, Refused, Rule, map_of
 from pycograd.core.spelling import FUNCTIONS, UFUNCS, claim
 from pycograd.core.tape import Tape, Var, slot_of
 
-Rule = Callable[..., Any]
-_OPERANDS = ("x", "y", "z", "w")
 _new = object.__new__
 _ndarray, _float64 = np.ndarray, np.float64
 # What the fast paths serve, here and in `ops`: mirrors of `modes.active == 0`, so that asking costs
@@ -89,22 +87,25 @@ class Elementwise(Primitive):
         dtype: `dtype(*avals, **params)` of the result, where NumPy's ufunc cannot be asked.
         real: what `rules` become for a complex operand of an operation with a real result
             (`abs`, `real`), which is not holomorphic: per operand `(jvp rule, vjp rule)`.
+        keeps_dtype: False if a rule may give another dtype than that of t. What it gives is cast,
+            for which the fast path has no time.
     """
 
     def __init__(
         self,
         name: str,
         function: Callable[..., Any],
-        rules: Sequence[Rule | tuple[Rule, Rule] | None],
+        rules: Sequence[Rule | tuple[Rule, Rule] | Refused | None],
         *,
         spellings: Sequence[Any] | None = None,
         dtype: Callable[..., Any] | None = None,
         real: Sequence[tuple[Rule, Rule]] | None = None,
+        keeps_dtype: bool = True,
         **options: Any,
     ) -> None:
         self.ufunc = function if isinstance(function, np.ufunc) else None
         super().__init__(name, _keeping_weak(function), **options)
-        if not 1 <= len(rules) <= len(_OPERANDS):
+        if not 1 <= len(rules) <= len(OPERANDS):
             raise DefinitionError(f"{name}: one rule per operand, for one to four operands")
         if self.ufunc is None and dtype is None:
             raise DefinitionError(f"{name}: a function that is no ufunc needs dtype=")
@@ -112,13 +113,13 @@ class Elementwise(Primitive):
             raise DefinitionError(f"{name}: nested, {function} would reach another primitive")
         self.arity = len(rules)
         self.dtype = dtype
-        self.rules = [_map(name, rule, self.arity, i) for i, rule in enumerate(rules)]
+        self.rules = [map_of(name, rule, self.arity, i) for i, rule in enumerate(rules)]
         self.both_ways = [
-            (_Map(name, forward, self.arity), _Map(name, back, self.arity))
+            (Map(name, forward, self.arity), Map(name, back, self.arity))
             for forward, back in real or ()
         ]
         self.zero = real is None and all(r is None for r in rules)
-        self.fast = self._fast()
+        self.fast = self._fast() if keeps_dtype else self._slow()
         if spellings is None:
             spellings = (function,) if self.ufunc else ()
         for spelling in spellings:
@@ -133,6 +134,9 @@ class Elementwise(Primitive):
                 return _fast_unary(self, self.ufunc or _on_arrays(self), self.rules[0])
             if self.arity == 2 and all(self.rules) and self.ufunc is not None:
                 return _fast_binary(self, self.ufunc, *self.rules)  # type: ignore[arg-type]
+        return self._slow()
+
+    def _slow(self) -> Callable[..., Any]:
         return lambda *operands: bind(self, [_operand(x) for x in operands], {})
 
     # -- the rules ------------------------------------------------------------------------------
@@ -159,7 +163,7 @@ class Elementwise(Primitive):
             parts.append((m, keep, shape_of(x), dtype_of(x), holomorphic))
         return (_pull_one, parts[0]) if len(parts) == 1 else (_pull_all, parts)
 
-    def _map(self, i: int, values: Any, ans: Any, direction: int) -> _Map | None:
+    def _map(self, i: int, values: Any, ans: Any, direction: int) -> Map | None:
         if self.both_ways and dtype_of(values[i]).kind == "c":
             return self.both_ways[i][direction]
         return self.rules[i]
@@ -229,110 +233,6 @@ def _keeping_weak(function: Callable[..., Any]) -> Callable[..., Any]:
     return impl
 
 
-# Rules that multiply by what they name. Summing such a product need not make it.
-TIMES: dict[str, Rule] = {
-    "ans": lambda t, ans: t * ans,
-    "x": lambda t, x: t * x,
-    "y": lambda t, y: t * y,
-}
-
-
-class _Map:
-    """A rule with what it keeps: `rule(t, residual)`, and `fitted(t, residual, shape)`."""
-
-    __slots__ = ("rule", "fitted", "keeps")
-
-    def __init__(self, name: str, rule: Rule, arity: int) -> None:
-        code = rule.__code__
-        names = code.co_varnames[: code.co_argcount]
-        known = ("ans", *_OPERANDS[:arity])
-        if not names or names[0] != "t" or any(n not in known for n in names[1:]):
-            raise DefinitionError(f"{name}: a rule takes t, then any of {known}, not {names}")
-        self.keeps = tuple([known.index(n) for n in names[1:]])  # 0: ans, i + 1: operand i
-        if len(self.keeps) == 1:
-            self.rule = rule
-        elif self.keeps:
-            self.rule = lambda t, residual: rule(t, *residual)
-        else:
-            self.rule = lambda t, residual: rule(t)
-        self.fitted: Callable[[Any, Any, Shape], Any] = (
-            product_to
-            if rule in TIMES.values()
-            else self._sum_last
-            if self.keeps
-            else self._sum_first
-        )
-
-    def _sum_last(self, t: Any, residual: Any, shape: Shape) -> Any:
-        return unbroadcast(self.rule(t, residual), shape)
-
-    def _sum_first(self, t: Any, residual: Any, shape: Shape) -> Any:
-        return self.rule(unbroadcast(t, shape), residual)
-
-    def residual(self, ans: Any, values: Sequence[Any]) -> Any:
-        kept = [ans if k == 0 else values[k - 1] for k in self.keeps]
-        return kept[0] if len(kept) == 1 else tuple(kept)
-
-
-class _Pair(_Map):
-    """Two rules, one after the other, the second in the operand itself alone."""
-
-    __slots__ = ("first", "then")
-
-    def __init__(self, name: str, rules: Sequence[Rule], arity: int, own: int) -> None:
-        self.first, self.then = (_Map(name, rule, arity) for rule in rules)
-        if self.then.keeps not in ((), (own + 1,)):
-            raise DefinitionError(f"{name}: the second rule of a pair uses its own operand alone")
-        first, then = self.first.rule, self.then.rule
-        self.keeps = (-1, -1)
-        self.rule = lambda t, residual: then(first(t, residual[0]), residual[1])
-        sum_first = self.first.fitted
-        self.fitted = lambda t, residual, shape: then(sum_first(t, residual[0], shape), residual[1])
-
-    def residual(self, ans: Any, values: Sequence[Any]) -> Any:
-        return self.first.residual(ans, values), self.then.residual(ans, values)
-
-
-class Refused:
-    """In the place of a rule that there is none of.
-
-    Arguments:
-        operand: what the operand is, in the words of an error: `"its order v"`.
-        instead: what to do about it, if there is more to say than that of every operation.
-    """
-
-    __slots__ = ("operand", "instead")
-
-    def __init__(self, operand: str, instead: str = "") -> None:
-        self.operand, self.instead = operand, instead
-
-
-class _Refusal(_Map):
-    """A map that nothing can be kept for, which is asked of it before it runs, in every mode."""
-
-    __slots__ = ("message",)
-
-    def __init__(self, name: str, refused: Refused) -> None:
-        instead = refused.instead or "give it one with custom_vjp"
-        self.message = (
-            f"{name} has no rule for its derivative in {refused.operand}: {instead}, or make that"
-            " a constant with stop_gradient(x)"
-        )
-        self.keeps = (-1, -1)
-        self.rule = self.fitted = self.residual
-
-    def residual(self, *_: Any) -> NoReturn:
-        raise MissingRuleError(self.message)
-
-
-def _map(name: str, rule: Any, arity: int, own: int) -> _Map | None:
-    if rule is None:
-        return None
-    if isinstance(rule, Refused):
-        return _Refusal(name, rule)
-    return _Pair(name, rule, arity, own) if isinstance(rule, tuple) else _Map(name, rule, arity)
-
-
 def _pull_one(ct: Any, part: Any) -> Any:
     m, residual, shape, dtype, complex_ = part
     if m is None:
@@ -369,7 +269,7 @@ def _aligned(a: Any, b: Any) -> tuple[Any, Any]:
 
 
 # -- the hot path ----------------------------------------------------------------------------------
-def _fast_unary(primitive: Elementwise, ufunc: Callable[..., Any], m: _Map) -> Callable[..., Any]:
+def _fast_unary(primitive: Elementwise, ufunc: Callable[..., Any], m: Map) -> Callable[..., Any]:
     rule, keeps_ans, keeps_x = m.rule, m.keeps == (0,), m.keeps == (1,)
     residual = m.residual
 
@@ -402,7 +302,7 @@ def _fast_unary(primitive: Elementwise, ufunc: Callable[..., Any], m: _Map) -> C
 
 
 def _fast_binary(
-    primitive: Elementwise, ufunc: np.ufunc, left: _Map, right: _Map
+    primitive: Elementwise, ufunc: np.ufunc, left: Map, right: Map
 ) -> Callable[..., Any]:
     # On NumPy's scalars the operator costs a tenth of the ufunc; on arrays they are one.
     operation = _OPERATORS.get(ufunc, ufunc)
