@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from pycograd.core.aval import dtype_of, is_inexact, promote
-from pycograd.core.elementwise import TIMES, Elementwise
+from pycograd.core.elementwise import Elementwise
+from pycograd.core.rules import TIMES
 from pycograd.core.spelling import UFUNCS, claim, spells
 from pycograd.ops.out import deliver
 
