@@ -16,10 +16,10 @@ import numpy as np
 from pycograd.core.aval import ShapeDtypeStruct, is_inexact, make_aval
 from pycograd.core.box import Box, raw
 from pycograd.core.dtypes import current_dtype
-from pycograd.core.errors import ConversionError
+from pycograd.core.errors import ConversionError, UnsupportedOperationError
 from pycograd.core.spelling import creates, spells
 from pycograd.core.views import own
-from pycograd.ops.astype import converted, duplicate
+from pycograd.ops.astype import check_device, converted, duplicate
 from pycograd.ops.operators import attached
 from pycograd.ops.shape import broadcast_to, is_contiguous, sizes_of
 
@@ -61,6 +61,7 @@ def _filled(function: Callable[..., Any]) -> Callable[..., Any]:
     def create(
         like: Box, shape: Any, dtype: Any = None, order: Any = "C", *, device: Any = None
     ) -> Any:
+        check_device(device)
         sizes, kind = sizes_of(shape), current_dtype() if dtype is None else np.dtype(dtype)
         return constant(like, lambda: function(sizes, kind, order), sizes, kind)
 
@@ -81,6 +82,7 @@ def full(
     device: Any = None,
 ) -> Any:
     """A value of this shape with the same number, which may be a box, everywhere."""
+    check_device(device)
     sizes = sizes_of(shape)
     if isinstance(fill_value, Box):
         filled = own(broadcast_to(fill_value, sizes))
@@ -94,7 +96,15 @@ def full(
 
 @creates(np.array)
 def array(
-    like: Box, object: Any, dtype: Any = None, *, copy: Any = True, ndmin: int = 0, **layout: Any
+    like: Box,
+    object: Any,
+    dtype: Any = None,
+    *,
+    copy: Any = True,
+    order: Any = "K",
+    subok: bool = False,
+    ndmin: int = 0,
+    ndmax: int = 0,
 ) -> Any:
     """Numbers, boxes and nested lists of them as one value."""
     made = _gathered(object)
@@ -105,6 +115,11 @@ def array(
     elif made is object and copy:
         made = duplicate(made)
     made = _boxed(like, made)
+    if 0 < ndmax < len(made.shape):
+        raise UnsupportedOperationError(
+            f"np.array: ndmax={ndmax} makes an array of objects of what has {len(made.shape)} axes,"
+            " and objects have no derivative; leave it out"
+        )
     missing = ndmin - len(made.shape)
     return np.expand_dims(made, tuple(range(missing))) if missing > 0 else made
 
@@ -122,6 +137,7 @@ def asarray(
     like: Box, a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: Any = None
 ) -> Any:
     """As `array`, without a copy of what is a box already."""
+    check_device(device)
     return array(like, a, dtype, copy=copy)
 
 
@@ -179,6 +195,7 @@ def _like(function: Callable[..., Any]) -> Callable[..., Any]:
         *,
         device: Any = None,
     ) -> Any:
+        check_device(device)
         sizes = a.shape if shape is None else sizes_of(shape)
         kind = a.dtype if dtype is None else np.dtype(dtype)
         return constant(a, lambda: function(sizes, kind), sizes, kind)
@@ -203,6 +220,7 @@ def full_like(
     device: Any = None,
 ) -> Any:
     """A value in the form of `a` with the same number, which may be a box, everywhere."""
+    check_device(device)
     return full(a, a.shape if shape is None else shape, fill_value, dtype or a.dtype)
 
 
@@ -224,6 +242,7 @@ def linspace(
     device: Any = None,
 ) -> Any:
     """`num` numbers at equal distances from `start` to `stop`."""
+    check_device(device)
     num = index(num)
     if num < 0:
         raise ValueError(f"linspace: the number of samples, {num}, must not be negative")
