@@ -42,13 +42,15 @@ def test_every_reason_is_of_a_name_of_numpy(listed):
 
 
 def test_no_name_has_a_definition_and_a_reason(listed):
+    """But those that NumPy never asks about: a definition of theirs answers other callers."""
     defined = {
         name
         for f in listed
         for name in f.names
         if any(f.value in table for table in (UFUNCS, FUNCTIONS, CREATORS, REFUSED))
     }
-    assert not defined & set(names.reasons())
+    given = {name for name, (kind, _) in names.reasons().items() if kind != "not reached"}
+    assert not defined & given
 
 
 def test_no_name_has_two_reasons():
@@ -146,24 +148,23 @@ ARGUMENTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in POLYNOMIALS if names.polynomial_kind(n) == "not reached"]
-)
-def test_polynomials_in_their_coefficients_say_so(name):
-    f = POLYNOMIALS[name]
-    needed = [p.name for p in inspect.signature(f).parameters.values() if p.default is p.empty]
-    args = [ARGUMENTS[n] for n in needed]
-    if name.endswith(("2d", "3d")):
-        many = int(name[-2])
-        args[-1] = [1] * many if "vander" in name else np.ones((2,) * many)
-    f(*args)
+@pytest.mark.parametrize("module", names.POLYNOMIALS)
+def test_polynomials_in_their_coefficients_say_so(module):
+    for name, f in POLYNOMIALS.items():
+        if f".{module}." in name and names.polynomial_kind(name) == "not reached":
+            needed = inspect.signature(f).parameters.values()
+            args = [ARGUMENTS[p.name] for p in needed if p.default is p.empty]
+            if name.endswith(("2d", "3d")):
+                many = int(name[-2])
+                args[-1] = [1] * many if "vander" in name else np.ones((2,) * many)
+            f(*args)  # on plain arrays it runs, so the error is that of the boxes
 
-    def loss(x):
-        moving = [a * x[0] if isinstance(a, (np.ndarray, float)) else a for a in args]
-        return np.sum(f(*moving)[0])
+            def loss(x, f=f, args=args):
+                moving = [a * x[0] if isinstance(a, (np.ndarray, float)) else a for a in args]
+                return np.sum(f(*moving)[0])
 
-    with pytest.raises(PycogradError):
-        grad(loss)(X)
+            with pytest.raises(PycogradError):
+                print(name, grad(loss)(X))
 
 
 # -- recorded calls ----------------------------------------------------------------------------

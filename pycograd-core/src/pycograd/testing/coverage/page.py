@@ -289,7 +289,8 @@ def _filled(text: str) -> str:
 
 
 def _label(f: Function) -> str:
-    return ", ".join(f"`{name.removeprefix('numpy.')}`" for name in f.names)
+    names = (name.removeprefix("numpy.").removeprefix("scipy.special.") for name in f.names)
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _module(f: Function) -> str:
