@@ -16,6 +16,12 @@ LinAlgError = np.linalg.LinAlgError
 A = rng.standard_normal((3, 3)) + 2 * np.eye(3)
 STACK = rng.standard_normal((2, 3, 3)) + 2 * np.eye(3)
 C = A + 1j * rng.standard_normal((3, 3))
+START = rng.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_in_any_order():
+    rng.bit_generator.state = START
 
 
 def minors(a):

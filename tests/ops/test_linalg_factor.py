@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from pycograd import grad, hessian, jvp, vjp, vmap
+from pycograd import capture, eval_shape, grad, hessian, jvp, vjp, vmap
 from pycograd.testing import check_grads
 
 rng = np.random.default_rng(1)
@@ -17,6 +17,12 @@ SHAPES = {"tall": TALL, "wide": TALL.T.copy(), "square": A, "stack": rng.standar
 for _name in list(SHAPES):
     _x = SHAPES[_name]
     SHAPES[f"complex {_name}"] = _x + 1j * rng.standard_normal(_x.shape)
+START = rng.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_in_any_order():
+    rng.bit_generator.state = START
 
 
 def adjoint(x):
@@ -341,3 +347,23 @@ def test_single_precision_stays(name):
     np.testing.assert_allclose(g, grad(loss)(a.astype(float))[0], rtol=2e-3, atol=2e-3)
     assert jvp(loss, (a,), (a,))[1].dtype == np.float32
     assert hessian(loss)(a).dtype == np.float32
+
+
+def test_eigenvalues_alone_need_no_derivative_of_vectors():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tangent = jvp(np.linalg.eigvals, (2 * np.eye(3),), (np.diag([1.0, 2.0, 3.0]),))[1]
+        np.testing.assert_allclose(tangent, [1, 2, 3])
+        assert jvp(np.linalg.eigvalsh, (np.eye(3),), (np.eye(3),))[1].tolist() == [1, 1, 1]
+        assert jvp(np.linalg.svdvals, (np.eye(3),), (np.eye(3),))[1].tolist() == [1, 1, 1]
+
+
+def test_a_captured_eig_is_complex():
+    a = np.diag([1.0, 2.5, 4.0]) + 0.1 * A
+    loss = lambda a: np.sum(np.abs(np.linalg.eig(a)[1] ** 2) + np.abs(np.linalg.eigvals(a)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        graph = capture(grad(loss), a)
+        np.testing.assert_allclose(graph(a)[0], grad(loss)(a)[0], atol=1e-12)
+        check = capture(np.linalg.eigvals, a)
+    assert eval_shape(np.linalg.eigvals, a).dtype == check(a).dtype == np.complex128

@@ -33,7 +33,11 @@ _det = Differential(
 
 @spells(np.linalg.det)
 def det(a: Any) -> Any:
-    """The determinant of each matrix; derivatives of every order exist at singular ones too."""
+    """The determinant of each matrix, with derivatives of every order at singular ones too.
+
+    A captured graph of a derivative takes matrices for regular; run on a singular one, it ends in
+    NumPy's `LinAlgError`.
+    """
     return _det(square("det", a))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pycograd.core.aval import dtype_of, make_aval
+from pycograd.core.box import raw
 from pycograd.core.differential import Differential
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.errors import located
@@ -154,20 +155,50 @@ def _eig_rule(t: Any, ans: Any) -> Any:
     return diagonals(within), moved
 
 
-def _eig_shape(a: Any) -> Any:
-    dtype = np.result_type(dtypes(np.linalg.inv, a.dtype), np.complex64)
-    return make_aval(a.shape[:-1], dtype), make_aval(a.shape, dtype)
+def _complex(a: Any) -> Any:
+    return np.result_type(dtypes(np.linalg.inv, a.dtype), np.complex64)
 
 
+def _eig_impl(a: Any, settled: bool) -> Any:
+    w, v = np.linalg.eig(a)
+    return (w.astype(_complex(a)), v.astype(_complex(a))) if settled else (w, v)
+
+
+# settled: complex whatever the data are, as the shape rule says it.
 _eig = Differential(
     "eig",
-    lambda a: tuple(np.linalg.eig(a)),
+    _eig_impl,
     {"a": _eig_rule},
     multi=True,
-    shape=_eig_shape,
+    shape=lambda a, settled: (
+        make_aval(a.shape[:-1], _complex(a)),
+        make_aval(a.shape, _complex(a)),
+    ),
     core=(2,),
     cost="factorization",
 )
+
+
+def _eigvals_rule(t: Any, a: Any, settled: bool) -> Any:
+    v = _eig(a, settled=settled)[1]
+    return diagonals(np.linalg.solve(v, t @ v))
+
+
+_eigvals = Differential(
+    "eigvals",
+    lambda a, settled: _eig_impl(a, settled)[0],
+    {"a": _eigvals_rule},
+    shape=lambda a, settled: make_aval(a.shape[:-1], _complex(a)),
+    core=(2,),
+    cost="factorization",
+)
+
+
+def _unknown(a: Any) -> bool:
+    """True where only the shape is known, so that the dtype cannot wait for the data."""
+    return not isinstance(raw(a), (np.ndarray, np.generic))
+
+
 _EigResult = type(np.linalg.eig(np.eye(1)))
 
 
@@ -181,10 +212,10 @@ def eig(a: Any) -> Any:
     independent eigenvectors as rows has no derivative: `LinAlgError`, or large numbers. For equal
     eigenvalues see above.
     """
-    return _EigResult(*_eig(square("eig", a)))
+    return _EigResult(*_eig(square("eig", a), settled=_unknown(a)))
 
 
 @spells(np.linalg.eigvals)
 def eigvals(a: Any) -> Any:
     """Eigenvalues of general matrices, in the order that `eig` has them."""
-    return _eig(square("eigvals", a))[0]
+    return _eigvals(square("eigvals", a), settled=_unknown(a))

@@ -94,7 +94,7 @@ def _least(m: Any, n: Any) -> Any:
 _qr = Differential(
     "qr",
     lambda a, mode: tuple(np.linalg.qr(a, mode)),
-    {"a": lambda t, ans: _qr_rule(t, ans)},
+    {"a": _qr_rule},
     multi=True,
     shape=_qr_shape,
     core=(2,),

@@ -102,10 +102,10 @@ SAMPLES = [
         others=[(draw.complex(2, 3, 3),) for _ in range(2)],
     ),
     Sample(
-        "eig",
+        "eigvals",
         np.linalg.eigvals,
         [draw.complex(2, 2)],
-        name="eigvals",
+        name="complex",
         others=[(draw.complex(2, 2),) for _ in range(2)],
     ),
     _of("qr", np.linalg.qr, regular(3, 2), "tall"),
