@@ -67,4 +67,11 @@ SAMPLES = [
         [_X],
         name="quantile-hazen",
     ),
+    Sample(
+        "gather",
+        lambda x, w: np.quantile(x, [0.3, 0.8], axis=1, weights=w, method="inverted_cdf"),
+        [_X, np.sqrt(np.arange(1.0, 1 + _X.size)).reshape(_X.shape)],
+        name="quantile-weights",
+        complex=False,
+    ),
 ]
