@@ -459,8 +459,6 @@ def test_errors_name_what_is_wrong(x):
         grad(writing(0, 1j))(x)
     with pytest.raises(TypeError, match=r"np\.real"):
         grad(writing(0, lambda x: x[0] * 1j))(x)
-    with pytest.raises(ConversionError, match=r"np\.stack"):
-        grad(writing((0, 0), lambda x: [x[0, 0, 0]] * 5))(x)
     with pytest.raises(TypeError, match="item assignment"):
         grad(lambda x: x[0].__setitem__((), 1.0) or x[0])(np.ones(3))
 

@@ -835,3 +835,61 @@ def test_a_range_is_an_index():
 
     x = numbers(3, 3)
     near(vjp(f, x)[0], f(x.copy()), 1e-15)
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_step_keeps_what_a_value_of_an_outer_transform_was(later):
+    """A write to it between the step and the sweep does not reach the derivative."""
+    x, v = numbers(3), numbers(3, start=4)
+
+    def closed_over(x):
+        y = x * 2.0
+        _, pullback = vjp(lambda v: np.sum(np.sin(v) * y), v)
+        early = pullback(1.0)[0]
+        y[0] = 100.0
+        return np.sum((pullback(1.0)[0] if later else early) ** 2)
+
+    def given(x):
+        y = x * 2.0
+        _, pullback = vjp(lambda v: np.sum(v * v * v), y)
+        early = pullback(1.0)[0]
+        y[1:] *= 3.0
+        return np.sum((pullback(1.0)[0] if later else early) ** 2)
+
+    def inside(x):
+        y = x * 2.0
+
+        def inner(v):
+            z = np.sin(v) * (y if later else y * 1.0)
+            y[0] = 7.0
+            return np.sum(z)
+
+        return np.sum(grad(inner)(v)[0] ** 2) + np.sum(y)
+
+    for f, want in (
+        (closed_over, lambda x: np.sum((np.cos(v) * x * 2.0) ** 2)),
+        (given, lambda x: np.sum((3.0 * (x * 2.0) ** 2) ** 2)),
+        (inside, lambda x: np.sum((np.cos(v) * x * 2.0) ** 2) + np.sum(2.0 * x[1:]) + 7.0),
+    ):
+        near(vjp(f, x)[0], want(x), 1e-14)
+        near(grad(f)(x)[0], grad(want)(x)[0], 1e-14)
+        near(jvp(f, (x,), (v,))[1], jvp(want, (x,), (v,))[1], 1e-14)
+        near(vmap(f)(np.stack([x, v]))[0], want(x), 1e-14)
+
+
+def test_a_checkpoint_runs_again_on_what_was_there():
+    def loss(save):
+        def f(x):
+            y = x * 2.0
+            z = save(lambda v: np.sin(v) * y)(x)
+            w = save(lambda v: np.sin(v) * v)(y)
+            y[0] = x[1] * 5.0
+            y *= z
+            return np.sum(z * w) + np.sum(y)
+
+        return f
+
+    x = numbers(3)
+    near(grad(loss(checkpoint))(x)[0], grad(loss(lambda f: f))(x)[0], 1e-14)
+    second = lambda save: grad(lambda x: np.sum(grad(loss(save))(x)[0] ** 2))(x)[0]
+    near(second(checkpoint), second(lambda f: f), 1e-13)

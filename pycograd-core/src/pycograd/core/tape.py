@@ -26,6 +26,7 @@ from pycograd.core.box import Box
 from pycograd.core.buffers import owned
 from pycograd.core.errors import ConversionError, EscapedTracerError, OuterWriteError
 from pycograd.core.primitive import Primitive, Trace, bind
+from pycograd.core.views import still
 
 _new = object.__new__
 _ONE = (0,)
@@ -50,13 +51,15 @@ class Tape(Trace):
         super().__init__(name)
         self.steps: list[Any] = []
         self.floor = 0
-        self.replaying = False  # running a checkpointed function again
+        self.replaying = 0  # since when a checkpointed function is running again
 
     def input(self, value: Any) -> Var:
         """A box for an input of the differentiated function."""
-        return self.box(value, place(self.steps, (_no_parents, (), None)))
+        return self.constant(still(value))
 
-    constant = input  # a box without parents, which a later write may give some
+    def constant(self, value: Any) -> Var:
+        """A box without parents, which a later write may give some."""
+        return self.box(value, place(self.steps, (_no_parents, (), None)))
 
     def box(self, value: Any, slot: Any) -> Var:
         """A box for the value that the step `slot` made."""
@@ -83,7 +86,7 @@ class Tape(Trace):
                 values.append(x.value)
                 live.append(i)
             else:
-                values.append(x)
+                values.append(still(x) if isinstance(x, Box) else x)
         ans = bind(primitive, values, params)
         if modes.active and modes.watch(self, primitive, values, ans):
             return ans

@@ -12,6 +12,7 @@ filling n entries one by one costs n.
 from __future__ import annotations
 
 import weakref
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from pycograd.core.buffers import FRAME, alone, owned
 from pycograd.core.errors import AmbiguousAliasError, EscapedTracerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pycograd.core.primitive import Primitive
 
@@ -61,7 +62,8 @@ def links_of(box: Box) -> Links:
     return links
 
 
-def _origin(box: Box) -> Any:
+def origin_of(box: Box) -> Any:
+    """`(base, primitive, operands after the base, params)` of a view; None for any other box."""
     try:
         links = _slot(box)
     except AttributeError:
@@ -106,7 +108,7 @@ def alias(
 
 def own(copy: Box) -> Any:
     """`copy`, just made by a view operation where NumPy makes a copy: it forgets its base."""
-    if (origin := _origin(copy)) is not None:
+    if (origin := origin_of(copy)) is not None:
         links_of(origin[0]).views.pop()
         copy.links = None
     return copy
@@ -114,13 +116,13 @@ def own(copy: Box) -> Any:
 
 def doubt(view: Box) -> None:
     """Notes that `view` is a view or a copy, as a memory layout decides that is not known."""
-    if (origin := _origin(view)) is not None:
+    if (origin := origin_of(view)) is not None:
         view.links = (origin[0], None, (), {})
 
 
 def made_by(view: Any, base: Box, primitive: Primitive) -> Any:
     """The params by which `primitive` made the view `view` of `base`; None if it did not."""
-    origin = _origin(view)
+    origin = origin_of(view)
     if origin is None or origin[0] is not base or origin[1] is not primitive:
         return None
     return origin[3]
@@ -128,7 +130,7 @@ def made_by(view: Any, base: Box, primitive: Primitive) -> Any:
 
 def has_memory(box: Box) -> bool:
     """True if `box` is a view or was written to, and so stands for an array, not for a scalar."""
-    return _origin(box) is not None or links_of(box).written
+    return origin_of(box) is not None or links_of(box).written
 
 
 def exclusive(box: Box) -> bool:
@@ -141,7 +143,7 @@ def exclusive(box: Box) -> bool:
         elif content is not None:
             if not isinstance(content, Box) or not alone(content, 1):
                 return False
-            if _origin(content) is not None or not exclusive(content):
+            if origin_of(content) is not None or not exclusive(content):
                 return False
     return bool(box.contents)
 
@@ -153,9 +155,50 @@ def spent(box: Any, holders: int = 1) -> bool:
     return (
         isinstance(box, Box)
         and alone(box, holders + FRAME)
-        and _origin(box) is None
+        and origin_of(box) is None
         and exclusive(box)
     )
+
+
+# -- what later writes do not change ---------------------------------------------------------------
+_kept: dict[type, tuple[str, ...]] = {}  # the slots of each kind of box, its aliases left out
+
+
+def still(x: Any) -> Any:
+    """`x`, or for a box one that stands for what it does now: for a step to keep."""
+    if not isinstance(x, Box):
+        return x
+    kind = type(x)
+    if kind not in _kept:
+        names = [name for base in kind.__mro__ for name in getattr(base, "__slots__", ())]
+        _kept[kind] = tuple([name for name in names if name not in ("links", "__weakref__")])
+    twin: Any = object.__new__(kind)
+    for name in _kept[kind]:
+        if hasattr(x, name):
+            setattr(twin, name, still(getattr(x, name)))
+    return twin
+
+
+@contextmanager
+def as_they_were(twins: Sequence[tuple[Box, Box]]) -> Iterator[None]:
+    """Inside the block each box stands for what its twin does, which `still` made of it."""
+    now = [still(box) for box, _ in twins]
+    try:
+        for box, twin in twins:
+            _become(box, twin)
+        yield
+    finally:
+        for (box, _), twin in zip(twins, now):
+            _become(box, twin)
+
+
+def _become(box: Box, twin: Box) -> None:
+    for name in _kept[type(box)]:
+        if hasattr(twin, name):
+            setattr(box, name, getattr(twin, name))
+
+
+# -- writes ----------------------------------------------------------------------------------------
 
 
 def write(box: Box, new: Any) -> None:
@@ -170,12 +213,11 @@ def change(box: Box, update: Callable[[bool], Any]) -> None:
     that can refuse the write is asked before anything is changed.
     """
     chain = [box]  # from the written view up to the box that owns the memory
-    while (origin := _origin(chain[-1])) is not None:
+    while (origin := origin_of(chain[-1])) is not None:
         _known(origin)
         chain.append(origin[0])
     root = chain[-1]
-    views: list[Box] = []
-    _collect(root, views)
+    views = live_views(root)
     for member in chain:
         member.rebind(member)  # what it may refuse does not depend on the value
     new = update(box is root and exclusive(box))  # true only if the views have copies
@@ -183,7 +225,7 @@ def change(box: Box, update: Callable[[bool], Any]) -> None:
         raise written_outwards()
     pending = [(box, new)]
     for view in chain[:-1]:
-        base, primitive, rest, params = _origin(view)
+        base, primitive, rest, params = origin_of(view)
         if base is root and primitive.writes_part:
             # The last step, which cannot refuse, may change the root in place once the views of
             # it have let go.
@@ -194,9 +236,11 @@ def change(box: Box, update: Callable[[bool], Any]) -> None:
     _settle(pending)
     links_of(root).written = True
     if not _same_layout(before, raw(root)):
-        links_of(root).moved = True
+        root.rebind(_ours(root, _lying(root, memory_order(before, len(root.shape)))))
+        if not _same_layout(before, raw(root)):
+            links_of(root).moved = True
     for view in views:  # what was written through included, so that it lies where NumPy has it
-        base, primitive, rest, params = _origin(view)
+        base, primitive, rest, params = origin_of(view)
         # impl through the trace, not bind: the fresh value must not be linked as a new view
         view.rebind(_ours(base, base._trace.process(primitive, (base, *rest), params)))
 
@@ -230,6 +274,37 @@ def _same_layout(before: Any, after: Any) -> bool:
     )
 
 
+# -- how entries lie in memory: which reshapes are views depends on it -----------------------------
+def memory_order(bottom: Any, rank: int) -> list[int] | None:
+    """Of the last `rank` axes those of size over 1, as they lie in memory, the slowest first.
+
+    None if `bottom` is no array: without data there is no layout.
+    """
+    if type(bottom) is not _ndarray:
+        return None
+    leading = bottom.ndim - rank
+    sizes, strides = bottom.shape[leading:], bottom.strides[leading:]
+    return sorted([i for i in range(rank) if sizes[i] > 1], key=lambda i: -abs(strides[i]))
+
+
+def lying_as(made: Any, model: Any) -> Any:
+    """`made` with its axes in memory as those of `model`, which is NumPy's order `"K"`."""
+    rank = len(model.shape)
+    return _lying(made, memory_order(raw(model), rank)) if rank == len(made.shape) else made
+
+
+def _lying(made: Any, order: list[int] | None) -> Any:
+    rank = len(made.shape)
+    if order is None or memory_order(raw(made), rank) in (order, None):
+        return made
+    axes = order + [i for i in range(rank) if i not in order]
+    if axes == list(range(rank))[::-1]:
+        return np.copy(made, order="F")
+    inverse = sorted(range(rank), key=axes.__getitem__)
+    relaid: Any = np.transpose(np.copy(np.transpose(made, axes), order="C"), inverse)
+    return own(relaid) if isinstance(relaid, Box) else relaid
+
+
 def in_place_layout(box: Any) -> bool:
     """True if `box` lies in memory as NumPy's value would, in spite of what was written to it."""
     while isinstance(box, Box):
@@ -254,11 +329,18 @@ def _known(origin: Any) -> None:
         )
 
 
+def live_views(root: Box) -> list[Box]:
+    """The live views of `root` and theirs, each after what it is a view of."""
+    views: list[Box] = []
+    _collect(root, views)
+    return views
+
+
 def _collect(base: Box, views: list[Box]) -> None:
     """Adds the live views of `base` and theirs, each after what it is a view of."""
     for ref in links_of(base).views:
         view = ref()
         if view is not None:
-            _known(_origin(view))
+            _known(origin_of(view))
             views.append(view)
             _collect(view, views)

@@ -19,6 +19,7 @@ from pycograd.core.box import Box, unsupported
 from pycograd.core.dims import Dim
 from pycograd.core.errors import SymbolicSizeError
 from pycograd.core.spelling import UFUNC_METHODS, claim, spells
+from pycograd.core.views import lying_as
 from pycograd.ops.axes import axis_of
 from pycograd.ops.join import as_arrays
 
@@ -106,7 +107,8 @@ def _each_entry(ufunc: Any, operands: Sequence[Any]) -> Any:
         found.append([r[0] for r in (results if ufunc.nout > 1 else (results,))])
     if not found:
         raise ValueError(f"{ufunc.__name__}: of no entries the dtype of the result is not known")
-    made: list[Any] = [np.reshape(np.stack(as_arrays(column)), shape) for column in zip(*found)]
+    joined: list[Any] = [np.reshape(np.stack(as_arrays(column)), shape) for column in zip(*found)]
+    made = [lying_as(x, operands[0]) for x in joined]
     return tuple(made) if ufunc.nout > 1 else made[0]
 
 

@@ -13,7 +13,7 @@ from pycograd.ops.elementwise import imag, real
 
 
 def _of_parts(x: Any, y: Any) -> Any:
-    made = np.empty(np.broadcast_shapes(np.shape(x), np.shape(y)), _complex_dtype(x, y))
+    made = np.empty_like(np.add(x, y), _complex_dtype(x, y))
     made.real, made.imag = x, y
     return made
 

@@ -24,6 +24,7 @@ from pycograd.core.fit import cast
 from pycograd.core.linear import General, Linear, ZeroDerivative
 from pycograd.core.primitive import Primitive
 from pycograd.core.spelling import spells
+from pycograd.core.views import lying_as
 from pycograd.ops.axes import axis_of
 from pycograd.ops.out import deliver
 from pycograd.ops.shape import flat
@@ -330,7 +331,7 @@ def accumulate(ufunc: np.ufunc, a: Any, axis: Any = 0, dtype: Any = None, out: A
     if dtype is not None:
         dtype = np.dtype(dtype)
         a = cast(a, dtype)
-    ans = run(a, axis=axis)
+    ans = lying_as(run(a, axis=axis), a)
     return deliver(ans if dtype is None else cast(ans, dtype), out)
 
 

@@ -23,6 +23,7 @@ from pycograd.core.dims import Dim
 from pycograd.core.errors import ShapeError, SymbolicSizeError, UnsupportedOperationError
 from pycograd.core.linear import Linear
 from pycograd.core.spelling import spells
+from pycograd.core.views import lying_as
 from pycograd.ops.astype import duplicate
 from pycograd.ops.axes import axis_of
 from pycograd.ops.cumulative import array
@@ -339,7 +340,7 @@ def _swap_parts(x: Any, axes: Any, name: str, back: bool) -> Any:
         part = n // 2 if back else n - n // 2
         ahead, behind = _at(axis, slice(part, None)), _at(axis, slice(None, part))
         swapped = np.concatenate((swapped[ahead], swapped[behind]), axis)
-    return duplicate(x) if swapped is x else swapped
+    return duplicate(x) if swapped is x else lying_as(swapped, x)
 
 
 @spells(np.fft.fftshift)

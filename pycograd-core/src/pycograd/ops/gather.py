@@ -16,6 +16,7 @@ from pycograd.core.errors import ShapeError
 from pycograd.core.linear import ZeroDerivative
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
+from pycograd.core.views import lying_as
 from pycograd.ops.astype import converted
 from pycograd.ops.axes import axis_of
 from pycograd.ops.index import gather
@@ -145,7 +146,7 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
             y = np.where(condition, converted(function(x, *args, **kw), x.dtype), y)
         elif condition.any():
             y[condition] = function(x[condition], *args, **kw)
-    return y
+    return lying_as(y, x)
 
 
 # -- with others put in or left out ----------------------------------------------------------------

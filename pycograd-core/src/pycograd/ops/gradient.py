@@ -14,6 +14,7 @@ from pycograd.core.dims import Dim
 from pycograd.core.errors import ShapeError
 from pycograd.core.fit import cast
 from pycograd.core.spelling import spells
+from pycograd.core.views import lying_as
 from pycograd.ops.axes import axes_of, axis_of
 from pycograd.ops.join import as_arrays
 
@@ -107,7 +108,7 @@ def _slopes(f: Any, axis: int, h: Any, edge_order: int) -> Any:
             _at_the_end(a, b, c, p, q) * sign
             for sign, (a, b, c), (p, q) in zip((1, -1), ends, pairs)
         ]
-    return np.concatenate([edges[0], inside, edges[1]], axis)
+    return lying_as(np.concatenate([edges[0], inside, edges[1]], axis), f)
 
 
 def _at_the_end(a: Any, b: Any, c: Any, p: Any, q: Any) -> Any:

@@ -49,7 +49,7 @@ def _index(x: Any, *, key: Key, fresh: bool = False) -> Any:
 
 
 def _gather(x: Any, *arrays: Any, key: Key, unique: bool = False) -> Any:
-    if len(key) == 1 and x.ndim > 1 and arrays[0].dtype.kind != "b":
+    if len(key) == 1 and x.ndim > 1 and arrays[0].dtype.kind != "b" and x.flags.c_contiguous:
         return x.take(arrays[0], 0)  # rows: twice as fast
     return x[filled(key, arrays)]
 

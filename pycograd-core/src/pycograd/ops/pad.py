@@ -13,6 +13,7 @@ from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
 from pycograd.ops.astype import converted
+from pycograd.ops.shape import is_contiguous
 
 Widths = tuple[tuple[int, int], ...]  # before and after, for every axis
 
@@ -74,13 +75,21 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
         raise ValueError(f"pad: mode {mode!r} takes no {', '.join(sorted(unknown))}")
     widths = _widths(pad_width, len(array.shape))
     if mode == "constant":
-        return _constant(array, widths, kwargs.get(keyword, 0))
+        return _laid(_constant(array, widths, kwargs.get(keyword, 0)), array)
+    whole = array
     for axis, around in enumerate(widths):
         if around != (0, 0):
             if array.shape[axis] == 0 and mode != "empty":
                 raise ShapeError(f"pad: mode {mode!r} cannot extend the empty axis {axis}")
             array = border(array, axis, around, **kwargs)
-    return array
+    return _laid(array, whole)
+
+
+def _laid(padded: Any, array: Any) -> Any:
+    """In Fortran's order if the array is, as NumPy has it, else in C order."""
+    if is_contiguous(array) or not is_contiguous(np.transpose(array)):
+        return padded if is_contiguous(padded) else np.copy(padded, order="C")
+    return np.copy(padded, order="F")
 
 
 def _widths(pad_width: Any, ndim: int) -> Widths:

@@ -13,7 +13,7 @@ from pycograd.core.aval import shape_of
 from pycograd.core.box import Box
 from pycograd.core.errors import ShapeError
 from pycograd.core.spelling import spells
-from pycograd.core.views import own
+from pycograd.core.views import lying_as, own
 from pycograd.ops.astype import duplicate
 from pycograd.ops.axes import axes_of, axis_of
 from pycograd.ops.shape import sizes_of
@@ -79,7 +79,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
             lead = (slice(None),) * i
             tail, head = rolled[(*lead, slice(-n, None))], rolled[(*lead, slice(None, -n))]
             rolled = np.concatenate((tail, head), i)
-    return duplicate(a) if rolled is a else rolled
+    return duplicate(a) if rolled is a else lying_as(rolled, a)
 
 
 # -- repeated ------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from pycograd.core.aval import dtype_of, make_aval, shape_of
 from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.core.linear import ZeroDerivative
 from pycograd.core.spelling import spells
+from pycograd.core.views import lying_as
 from pycograd.ops.axes import axis_of
 from pycograd.ops.cumulative import array
 from pycograd.ops.shape import flat
@@ -76,7 +77,8 @@ def argsort(
 def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     """The entries in ascending order along an axis."""
     a, axis = _line("sort", a, axis, order)
-    return np.take_along_axis(a, argsort_of(a, axis=axis, kind=_kind("sort", kind, stable)), axis)
+    at = argsort_of(a, axis=axis, kind=_kind("sort", kind, stable))
+    return lying_as(np.take_along_axis(a, at, axis), a)
 
 
 @spells(np.sort_complex)
@@ -116,7 +118,7 @@ def partition(
     """The entries with those of rank `kth` in their place, less before and greater after."""
     a, axis = _line("partition", a, axis, order)
     order_ = argpartition_of(a, axis=axis, kth=_kth("partition", kth, a, axis))
-    return np.take_along_axis(a, order_, axis)
+    return lying_as(np.take_along_axis(a, order_, axis), a)
 
 
 @spells(np.lexsort)
