@@ -22,6 +22,7 @@ from pycograd.core.dtypes import (
 )
 from pycograd.core.errors import *  # every error class, and nothing else
 from pycograd.core.modes import (
+    debug_buffers as debug_buffers,
     debug_nans as debug_nans,
     no_grad as no_grad,
 )
@@ -50,18 +51,40 @@ from pycograd.transforms.shapes import (
     infer_shapes as infer_shapes,
     substitute as substitute,
 )
+from pycograd.transparent import transparent as transparent
 
 if _TYPE_CHECKING:
     from pycograd import (
+        graph as graph,
         nn as nn,
         random as random,
         testing as testing,
         train as train,
     )
+    from pycograd.graph import (
+        CostModel as CostModel,
+        Decision as Decision,
+        Graph as Graph,
+        RematPlan as RematPlan,
+        apply_remat_plan as apply_remat_plan,
+        calibrate as calibrate,
+        cost_report as cost_report,
+        eval_graph as eval_graph,
+        eval_scheduled as eval_scheduled,
+        explain as explain,
+        grad_graph as grad_graph,
+        jit as jit,
+        linear_transpose as linear_transpose,
+        linearize as linearize,
+        optimize as optimize,
+        plan_remat as plan_remat,
+        vjp_graph as vjp_graph,
+    )
     from pycograd.nn import *
     from pycograd.scipy.objective import scipy_optimize_args as scipy_optimize_args
     from pycograd.testing import check_grads as check_grads
     from pycograd.train import *
+    from pycograd.transforms.capture import capture as capture
     from pycograd.transforms.checkpoint import checkpoint as checkpoint
     from pycograd.transforms.custom import (
         custom_jvp as custom_jvp,
@@ -87,7 +110,26 @@ if _TYPE_CHECKING:
     )
 
 # What `import pycograd` does not load: modules, and the modules whose public names are ours too.
-_MODULES = ("nn", "random", "testing", "train")
+_MODULES = ("graph", "nn", "random", "testing", "train")
+_GRAPHS = (
+    "CostModel",
+    "Decision",
+    "Graph",
+    "RematPlan",
+    "apply_remat_plan",
+    "calibrate",
+    "cost_report",
+    "eval_graph",
+    "eval_scheduled",
+    "explain",
+    "grad_graph",
+    "jit",
+    "linear_transpose",
+    "linearize",
+    "optimize",
+    "plan_remat",
+    "vjp_graph",
+)
 _LENDERS = ("pycograd.nn", "pycograd.train")
 _DERIVATIVES = (
     "egrad",
@@ -110,6 +152,8 @@ _SINGLE = {
         ("custom_jvp", "custom_vjp", "detach", "stop_gradient"), "pycograd.transforms.custom"
     ),
     **dict.fromkeys(_DERIVATIVES, "pycograd.transforms.derivatives"),
+    "capture": "pycograd.transforms.capture",
+    **dict.fromkeys(_GRAPHS, "pycograd.graph"),
 }
 
 

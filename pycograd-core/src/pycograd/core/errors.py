@@ -14,12 +14,14 @@ __all__ = [
     "AsyncFunctionError",
     "BatchError",
     "BatchingLoopWarning",
+    "BudgetError",
     "ClosedOverError",
     "ControlFlowError",
     "ConversionError",
     "DefinitionError",
     "EscapedTracerError",
     "GradientCheckError",
+    "GraphError",
     "MissingRuleError",
     "NanError",
     "NonScalarOutputError",
@@ -30,6 +32,7 @@ __all__ = [
     "RuleSignatureError",
     "ShapeError",
     "SymbolicSizeError",
+    "TransparentModeError",
     "TreeMismatchError",
     "UnsupportedOperationError",
 ]
@@ -82,7 +85,7 @@ class UnsupportedOperationError(PycogradError, TypeError):
 
 
 class MissingRuleError(PycogradError, TypeError):
-    """An opaque or custom operation met a transform for which it was given no rule."""
+    """An operation met a transform, or an operand to differentiate, that it has no rule for."""
 
 
 class NonScalarOutputError(PycogradError, TypeError):
@@ -149,6 +152,13 @@ class SymbolicSizeError(PycogradError, TypeError):
     """A symbolic size was used where a number is needed, which would bake one size in."""
 
 
+class TransparentModeError(PycogradError, TypeError):
+    """A function that cannot run in the transparent mode, as its names cannot be seen otherwise.
+
+    Move what assigns a global or defines a class into a function of its own.
+    """
+
+
 class TreeMismatchError(PycogradError, ValueError):
     """Two trees that should have the same structure differ."""
 
@@ -163,6 +173,14 @@ class RuleSignatureError(PycogradError, TypeError):
 
 class GradientCheckError(PycogradError, AssertionError):
     """`check_grads` found a derivative that differs from finite differences."""
+
+
+class GraphError(PycogradError, TypeError):
+    """A graph that is not well formed, or was given what it was not captured for."""
+
+
+class BudgetError(PycogradError, MemoryError):
+    """A memory budget that no schedule can keep; the message names the smallest that one can."""
 
 
 class NanError(PycogradError, FloatingPointError):

@@ -16,6 +16,7 @@ from pycograd.core import modes
 from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.box import Box
 from pycograd.core.errors import DefinitionError, PycogradError, ShapeError
+from pycograd.core.spelling import find
 from pycograd.core.views import link
 
 REGISTRY: dict[str, Primitive] = {}
@@ -27,8 +28,9 @@ class Trace:
     """One running transform. Boxes belong to a trace by identity; the level orders nesting."""
 
     __slots__ = ("level", "name")
-    replaying = False  # True: running a checkpointed function again, whatever `no_grad` says
+    replaying = 0  # while a checkpointed function runs again, whatever `no_grad` says: since when
     closed = False  # True: the transform has ended, and its boxes have escaped
+    passes = False  # True: its boxes only stand in front of what they hold (core.fillable)
     differentiates = False  # True: of an integer or boolean it has nothing to say; those stay plain
 
     def __init__(self, name: str = "") -> None:
@@ -42,6 +44,10 @@ class Trace:
     def constant(self, value: Any) -> Any:
         """A box for a value that does not depend on the inputs, which a later write may change."""
         raise NotImplementedError
+
+    def make(self, make: Callable[[], Any], aval: ShapeDtypeStruct) -> Any:
+        """As `constant`, for what `make` returns; where no data exist nothing is made."""
+        return self.constant(make())
 
 
 class Primitive:
@@ -58,6 +64,7 @@ class Primitive:
     special = False  # True: `under` decides itself how it runs under a transform
     writes_part = False  # True: the write-back of this view may change the base in place
     copies: Callable[[Any, Any], bool] | None = None  # (result, params): True where it is no view
+    written: str | None = None  # as NumPy source, "{0}.reshape({shape})", for the graph executor
 
     def __init__(
         self,
@@ -87,6 +94,11 @@ class Primitive:
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
+    def __reduce__(self) -> Any:
+        if REGISTRY.get(self.name) is not self:
+            raise TypeError(f"{self.name} is an operation of one call, which cannot be pickled")
+        return primitive_named, (self.name,)
+
     def jvp(
         self, values: Sequence[Any], tangents: Sequence[Any], ans: Any, params: dict[str, Any]
     ) -> Any:
@@ -112,9 +124,21 @@ class Primitive:
         """The aval (for `multi`, the tuple of avals) of the result."""
         raise NotImplementedError
 
-    def under(self, trace: Trace, operands: Sequence[Any]) -> Any:
-        """For `special` primitives (user functions with rules of their own): runs under `trace`."""
+    def under(self, trace: Trace, operands: Sequence[Any], params: Any = None) -> Any:
+        """For `special` primitives (user functions, control flow): runs under `trace`.
+
+        `params` is left out where there are none.
+        """
         raise NotImplementedError
+
+
+def primitive_named(name: str) -> Primitive:
+    """The primitive of this name, if need be after every operation has been defined.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return find(REGISTRY, name) or REGISTRY[name]
 
 
 def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -132,10 +156,14 @@ def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) 
             raise
         except ValueError as error:
             raise shape_error(primitive.name, operands, error) from error
+    if top.passes:
+        return top.process(primitive, operands, params)
     if primitive.special:
         if modes.active and top.differentiates and modes.stopped(top):
             values = [x.value if isinstance(x, Box) and x._trace is top else x for x in operands]
             return bind(primitive, values, params)
+        if params:
+            return primitive.under(top, operands, params)
         return primitive.under(top, operands)
     out = top.process(primitive, operands, params)
     if primitive.view is not None and (isinstance(out, Box) or type(out) is np.ndarray):

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pycograd.core.errors import DefinitionError
 
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 UFUNCS: dict[Any, Callable[..., Any]] = {}  # np.sin -> bind, for a plain call without keywords
@@ -27,8 +28,8 @@ def claim(table: dict[Any, Callable[..., Any]], name: Any, function: Callable[..
     table[name] = function
 
 
-def find(table: dict[Any, Callable[..., Any]], name: Any) -> Callable[..., Any] | None:
-    """The function that answers `name`, if need be after more operations have been defined."""
+def find(table: dict[Any, T], name: Any) -> T | None:
+    """What answers `name` in a table, if need be after more operations have been defined."""
     for define in later:
         if name in table:
             break

@@ -15,10 +15,11 @@ import numpy as np
 
 from pycograd.core.aval import ShapeDtypeStruct, is_inexact, make_aval
 from pycograd.core.box import Box, raw
+from pycograd.core.dims import Dim
 from pycograd.core.dtypes import current_dtype
 from pycograd.core.errors import ConversionError, UnsupportedOperationError
 from pycograd.core.spelling import creates, spells
-from pycograd.core.views import own
+from pycograd.core.views import lying_as, own
 from pycograd.ops.astype import check_device, converted, duplicate
 from pycograd.ops.operators import attached
 from pycograd.ops.shape import broadcast_to, is_contiguous, sizes_of
@@ -37,7 +38,7 @@ def constant(like: Any, make: Callable[[], Any], shape: Any, dtype: Any) -> Any:
         bottom = bottom.value
     if not isinstance(bottom.value, ShapeDtypeStruct):
         return like._trace.constant(make())
-    abstract = bottom._trace.constant(make_aval(shape, dtype))
+    abstract = bottom._trace.make(make, make_aval(shape, dtype))
     return abstract if bottom is like else like._trace.constant(abstract)
 
 
@@ -56,6 +57,13 @@ def _holder(like: Any, dtype: Any) -> Any:
     return like
 
 
+def _spread(like: Any, make: Callable[[Any], Any], sizes: Any, dtype: Any) -> Any:
+    """`make(sizes)`, the same number everywhere, like a box; a symbolic shape is broadcast to."""
+    if not any(isinstance(n, Dim) for n in sizes):
+        return constant(like, lambda: make(sizes), sizes, dtype)
+    return own(broadcast_to(constant(like, lambda: make(()), (), dtype), sizes))
+
+
 # -- like= ---------------------------------------------------------------------------------------
 def _filled(function: Callable[..., Any]) -> Callable[..., Any]:
     def create(
@@ -63,7 +71,7 @@ def _filled(function: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         check_device(device)
         sizes, kind = sizes_of(shape), current_dtype() if dtype is None else np.dtype(dtype)
-        return constant(like, lambda: function(sizes, kind, order), sizes, kind)
+        return _spread(like, lambda sizes: function(sizes, kind, order), sizes, kind)
 
     return create
 
@@ -91,7 +99,7 @@ def full(
     if dtype is None:
         dtype = current_dtype() if type(fill_value) is float else fill.dtype
     dtype = np.dtype(dtype)
-    return constant(like, lambda: np.full(sizes, fill, dtype, order), sizes, dtype)
+    return _spread(like, lambda sizes: np.full(sizes, fill, dtype, order), sizes, dtype)
 
 
 @creates(np.array)
@@ -109,7 +117,7 @@ def array(
     """Numbers, boxes and nested lists of them as one value."""
     made = _gathered(object)
     if not isinstance(made, Box):
-        made = np.array(made, dtype)
+        made = np.array(made, dtype, copy=copy)
     elif dtype is not None and made.dtype != dtype:
         made = converted(made, dtype)
     elif made is object and copy:
@@ -132,20 +140,28 @@ def _gathered(x: Any) -> Any:
     return x
 
 
-@creates(np.asarray, np.asanyarray, np.asfortranarray)
+@creates(np.asarray, np.asanyarray)
 def asarray(
     like: Box, a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: Any = None
 ) -> Any:
-    """As `array`, without a copy of what is a box already."""
+    """As `array`, without a copy of what is a box already and lies in the order asked for."""
     check_device(device)
-    return array(like, a, dtype, copy=copy)
+    made = array(like, a, dtype, copy=copy)
+    if order not in ("C", "F") or is_contiguous(made if order == "C" else np.transpose(made)):
+        return made
+    return duplicate(made, order)
 
 
 @creates(np.ascontiguousarray)
 def ascontiguousarray(like: Box, a: Any, dtype: Any = None) -> Any:
     """As `asarray`, with entries in C order and at least one axis."""
-    made = array(like, a, dtype, copy=None, ndmin=1)
-    return made if is_contiguous(made) else duplicate(made, "C")
+    return asarray(like, array(like, a, dtype, copy=None, ndmin=1), order="C")
+
+
+@creates(np.asfortranarray)
+def asfortranarray(like: Box, a: Any, dtype: Any = None) -> Any:
+    """As `asarray`, with entries in Fortran's order."""
+    return asarray(like, a, dtype, "F")
 
 
 @creates(np.require)
@@ -198,9 +214,16 @@ def _like(function: Callable[..., Any]) -> Callable[..., Any]:
         check_device(device)
         sizes = a.shape if shape is None else sizes_of(shape)
         kind = a.dtype if dtype is None else np.dtype(dtype)
-        return constant(a, lambda: function(sizes, kind), sizes, kind)
+        return constant(a, lambda: _laid(function(sizes, kind), a, order), sizes, kind)
 
     return create
+
+
+def _laid(made: Any, a: Any, order: Any) -> Any:
+    """`made` in memory as `order` says: as `a` for "K", or in an order for all."""
+    if order == "A":
+        order = "C" if is_contiguous(a) or not is_contiguous(np.transpose(a)) else "F"
+    return lying_as(made, a) if order == "K" else np.copy(made, order=order)
 
 
 spells(np.zeros_like)(_like(np.zeros))
@@ -221,7 +244,8 @@ def full_like(
 ) -> Any:
     """A value in the form of `a` with the same number, which may be a box, everywhere."""
     check_device(device)
-    return full(a, a.shape if shape is None else shape, fill_value, dtype or a.dtype)
+    made = full(a, a.shape if shape is None else shape, fill_value, dtype or a.dtype)
+    return _laid(made, a, order)
 
 
 def _listed(x: Any) -> Any:

@@ -32,9 +32,11 @@ from pycograd.transforms.wrap import (
     leaves_like,
     name_of,
     normalize_argnums,
+    on_graph,
     refuse_escaped,
     split_aux,
 )
+from pycograd.transparent import prepared
 
 
 def value_and_grad(
@@ -44,6 +46,7 @@ def value_and_grad(
     *,
     argnames: str | Sequence[str] | None = None,
     argnum: int | None = None,
+    transparent: bool | None = None,
 ) -> Callable[..., Any]:
     """The value of a real scalar function and its gradients.
 
@@ -54,6 +57,8 @@ def value_and_grad(
         has_aux: `f` returns `(loss, aux)`; `aux` is passed through as a constant.
         argnames: keyword arguments to differentiate; their gradients come as a dict.
         argnum: alias of `argnums`.
+        transparent: whether `f` runs in the transparent mode (`transparent(f)`); None looks at its
+            code.
 
     Returns:
         A function of the arguments of `f` returning `(value, gradients)`, or
@@ -71,7 +76,14 @@ def value_and_grad(
     (5.0, array([2., 4.]))
     """
     check_callable(f, "value_and_grad")
-    options = {"argnums": argnums, "has_aux": has_aux, "argnames": argnames, "argnum": argnum}
+    options = {
+        "argnums": argnums,
+        "has_aux": has_aux,
+        "argnames": argnames,
+        "argnum": argnum,
+        "transparent": transparent,
+    }
+    target = prepared(f, transparent)
     argnums, names = normalize_argnums(f, argnums, argnum, argnames, "value_and_grad")
 
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -84,7 +96,7 @@ def value_and_grad(
             ]
             slots = [x.slot if live else None for x, live in zip(boxed, selection.live)]
             inputs = len(tape.steps)
-            out = selection.call(f, boxed)
+            out = selection.call(target, boxed)
             del boxed
             check_result(out, f, "grad")
             aux = None
@@ -105,7 +117,7 @@ def value_and_grad(
         value = value if isinstance(value, Box) else np.asarray(value)
         return ((value, aux) if has_aux else value), selection.pack(grads)
 
-    return Transformed(run, f, value_and_grad, options)
+    return on_graph(f, Transformed(run, f, value_and_grad, options))
 
 
 def grad(
@@ -115,12 +127,14 @@ def grad(
     *,
     argnames: str | Sequence[str] | None = None,
     argnum: int | None = None,
+    transparent: bool | None = None,
 ) -> Callable[..., Any]:
     """The gradients of a real scalar function; see `value_and_grad` for the arguments.
 
     Returns:
         A function of the arguments of `f` returning the gradients, a tuple with one per positional
-        argument (bare for an int `argnums`); with `has_aux`, `(gradients, aux)`.
+        argument (bare for an int `argnums`); with `has_aux`, `(gradients, aux)`. Of a `Graph`, the
+        graph of that.
 
     >>> grad(lambda x: x * x)(3.0)
     (6.0,)
@@ -128,23 +142,36 @@ def grad(
     3.0
     """
     check_callable(f, "grad")
-    options = {"argnums": argnums, "has_aux": has_aux, "argnames": argnames, "argnum": argnum}
+    options = {
+        "argnums": argnums,
+        "has_aux": has_aux,
+        "argnames": argnames,
+        "argnum": argnum,
+        "transparent": transparent,
+    }
     both = value_and_grad(f, **options)  # type: ignore[arg-type]
 
     def run(*args: Any, **kwargs: Any) -> Any:
         value, grads = both(*args, **kwargs)
         return (grads, value[1]) if has_aux else grads
 
-    return Transformed(run, f, grad, options)
+    return on_graph(f, Transformed(run, f, grad, options))
 
 
-def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+def vjp(
+    f: Callable[..., Any],
+    *primals: Any,
+    has_aux: bool = False,
+    transparent: bool | None = None,
+) -> Any:
     """The value of `f` and its pullback, which maps output cotangents to input cotangents.
 
     Arguments:
         f: a function of `primals`, with any tree of outputs.
         primals: arrays, scalars and trees.
         has_aux: `f` returns `(out, aux)`; aux is passed through.
+        transparent: whether `f` runs in the transparent mode (`transparent(f)`); None looks at its
+            code.
 
     Returns:
         `(out, pullback)`, with `has_aux` `(out, pullback, aux)`. `pullback(ct)` takes a tree like
@@ -168,7 +195,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         ]
         slots = [x.slot if live else None for x, live in zip(boxed, selection.live)]
         inputs = len(tape.steps)
-        out = selection.call(f, boxed)
+        out = selection.call(prepared(f, transparent), boxed)
         check_result(out, f, "vjp")
         aux = None
         if has_aux:

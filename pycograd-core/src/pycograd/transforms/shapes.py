@@ -20,6 +20,7 @@ from pycograd.core.errors import ControlFlowError, EscapedTracerError
 from pycograd.core.primitive import Primitive, Trace
 from pycograd.core.tree import tree_flatten, tree_map, tree_unflatten
 from pycograd.transforms.wrap import check_callable, check_result, name_of
+from pycograd.transparent import prepared
 
 
 class ShapeTrace(Trace):
@@ -40,6 +41,9 @@ class ShapeTrace(Trace):
     def constant(self, value: Any) -> Shaped:
         """A box for a known array, whose data are forgotten."""
         return self.box(aval_of(value))
+
+    def make(self, make: Callable[[], Any], aval: ShapeDtypeStruct) -> Shaped:
+        return self.box(aval)
 
     def process(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
         if self.closed:
@@ -91,13 +95,17 @@ class Shaped(Box):
         return repr(self)
 
 
-def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def eval_shape(
+    f: Callable[..., Any], *args: Any, transparent: bool | None = None, **kwargs: Any
+) -> Any:
     """The shapes and dtypes that `f` would return, without computing or allocating anything.
 
     Arguments:
         f: a function written in NumPy; transforms of functions too.
         args, kwargs: arrays, `ShapeDtypeStruct`s (sizes may be symbols, `("B", 3)`), Python floats,
             and trees of them; ints, strings and other values reach `f` as they are.
+        transparent: whether `f` runs in the transparent mode (`transparent(f)`); None looks at its
+            code.
 
     Returns:
         The output tree with a `ShapeDtypeStruct` for each array.
@@ -109,10 +117,12 @@ def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     >>> eval_shape(np.matmul, ShapeDtypeStruct((7, 4)), ShapeDtypeStruct((4, 9)))
     f64[7,9]
     """
-    return _evaluate(f, args, kwargs)[0]
+    return _evaluate(f, args, kwargs, transparent)[0]
 
 
-def _evaluate(f: Any, args: Any, kwargs: Any) -> tuple[Any, Constraints]:
+def _evaluate(
+    f: Any, args: Any, kwargs: Any, transparent: bool | None = None
+) -> tuple[Any, Constraints]:
     check_callable(f, "eval_shape")
     leaves, treedef = tree_flatten((args, kwargs))
     constraints = Constraints(_symbols(leaves))
@@ -121,7 +131,7 @@ def _evaluate(f: Any, args: Any, kwargs: Any) -> tuple[Any, Constraints]:
         with sizes.collecting(constraints):
             boxed = [trace.box(aval_of(x)) if _is_abstract(x) else x for x in leaves]
             new_args, new_kwargs = tree_unflatten(treedef, boxed)
-            out = f(*new_args, **new_kwargs)
+            out = prepared(f, transparent, indexed=True)(*new_args, **new_kwargs)
             check_result(out, f, "eval_shape")
     finally:
         trace.closed = True

@@ -58,6 +58,18 @@ class Transformed:
         return f"<{self._make.__name__} of {name_of(f)}>"
 
 
+def on_graph(f: Any, transformed: Callable[..., Any]) -> Callable[..., Any]:
+    """`transformed`, made from `f`; captured again if `f` is a graph."""
+    from pycograd.core.ir import Graph  # a program without graphs does not wait for it
+
+    if not isinstance(f, Graph):
+        return transformed
+    from pycograd.transforms.capture import capture
+
+    args, kwargs = f.arguments()
+    return capture(transformed, *args, **kwargs)
+
+
 def _remake(make: Callable[..., Any], f: Any, options: dict[str, Any]) -> Any:
     return make(f, **options)
 

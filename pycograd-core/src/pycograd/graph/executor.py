@@ -1,0 +1,192 @@
+"""The executor: a graph becomes one straight-line Python function over NumPy.
+
+Dispatch is gone: what is left of an equation is a call of a ufunc with `out=` a buffer that the
+plan of `liveness` gives it. Buffers are kept between calls, a set for each call that runs at the
+same time; what is returned is never one of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import keyword
+import linecache
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.ir import Atom, Equation, Graph, Literal, Value
+from pycograd.core.linear import Reduction
+from pycograd.graph.liveness import planned, ufunc_of
+
+_counter = itertools.count()
+
+
+class Program:
+    """A compiled graph: called with its input arrays, it returns the list of its outputs.
+
+    Attributes:
+        source: the text of the generated function.
+        plan: where its values live.
+    """
+
+    __slots__ = ("source", "plan", "run", "__weakref__")
+
+    def __init__(self, graph: Graph) -> None:
+        writer = _Writer(graph)
+        self.source, self.plan = writer.source(), writer.plan
+        filename = f"<pycograd {next(_counter)}: graph of {graph.name}>"
+        scope = writer.scope
+        exec(compile(self.source, filename, "exec"), scope)
+        self.run: Callable[..., Any] = scope["run"]
+        lines = self.source.splitlines(keepends=True)
+        linecache.cache[filename] = (len(self.source), None, lines, filename)
+        weakref.finalize(self, linecache.cache.pop, filename, None)
+
+    def __call__(self, *leaves: Any) -> Any:
+        return self.run(*leaves)
+
+
+class _Writer:
+    """The text of one program, and the names that it uses."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.plan = graph, planned(graph)
+        self.scope: dict[str, Any] = {
+            "empty": np.empty,
+            "asarray": np.asarray,
+            "__name__": "pycograd.graph.executor",
+        }
+        self.names: dict[Value, str] = {}
+        self.numbers: dict[Any, str] = {}
+        self.lines: list[str] = []
+
+    def source(self) -> str:
+        graph, plan = self.graph, self.plan
+        for i, value in enumerate(graph.inputs):
+            self.names[value] = f"x{i}"
+        for value, array in graph.constants:
+            self.names[value] = self.given("k", array)
+        for i, equation in enumerate(graph.equations):
+            for value in equation.outs:
+                buffer = plan.buffers.get(value)
+                self.names[value] = f"v{len(self.names)}" if buffer is None else f"b{buffer}"
+            self.write(i, equation)
+        heading = f"def run({', '.join(self.names[v] for v in graph.inputs)}):\n"
+        if plan.views:
+            frames: list[Any] = []
+            self.scope["frames"] = frames
+            self.scope["frame"] = plan.frame
+            self.scope["take"] = frames.pop
+            buffers = ", ".join(f"b{i}" for i in range(len(plan.views)))
+            heading += (
+                "    try:\n"
+                "        held = take()\n"
+                "    except IndexError:\n"
+                "        held = frame()\n"
+                f"    {buffers}, = held\n"
+            )
+            self.scope["give"] = frames.append
+            self.lines.append("give(held)")
+        outputs = ", ".join(map(self.output, graph.outputs))
+        self.lines.append(f"return [{outputs}]")
+        return heading + "".join(f"    {line}\n" for line in self.lines)
+
+    def given(self, prefix: str, x: Any) -> str:
+        """A name of its own for an object that the program uses."""
+        name = f"{prefix}{len(self.scope)}"
+        self.scope[name] = x
+        return name
+
+    def function(self, name: str, x: Any) -> str:
+        """The name of a function, its own where that is free."""
+        if not name.isidentifier() or keyword.iskeyword(name):
+            name = "f"
+        while self.scope.setdefault(name, x) is not x:
+            name += "_"
+        return name
+
+    # -- equations -------------------------------------------------------------------------------
+    def write(self, i: int, equation: Equation) -> None:
+        operands = [self.operand(x, equation) for x in equation.operands]
+        line = f"  # {equation.line}" if equation.line else ""
+        outs = [self.names[v] for v in equation.outs]
+        if equation.outs[0] in self.plan.buffers:
+            call = self.call(equation, operands, outs[0])
+            self.lines.append(f"{call}{line}")
+        else:
+            call = self.call(equation, operands, None)
+            target = ", ".join(outs) + ("," if equation.primitive.multi else "")
+            self.lines.append(f"{target} = {call}{line}")
+        if dead := [self.names[v] for v in self.plan.dead.get(i, ())]:
+            self.lines.append(f"del {', '.join(dead)}")
+
+    def call(self, equation: Equation, operands: Sequence[str], out: str | None) -> str:
+        """The call that an equation is; into the buffer `out`, if one is given."""
+        primitive, params = equation.primitive, equation.params
+        ufunc = ufunc_of(primitive)
+        ending = f", {out})" if out else ")"
+        if isinstance(primitive, Reduction) and ufunc is not None:
+            reduce = self.function(f"{ufunc.__name__}_reduce", ufunc.reduce)
+            axis, keepdims = params["axis"], params["keepdims"]
+            if out or keepdims:
+                return f"{reduce}({operands[0]}, {axis!r}, None, {out}, {keepdims})"
+            return f"{reduce}({operands[0]}, {axis!r})"
+        if ufunc is not None and not params:
+            if out is None and len(operands) == 2 and ufunc in _OPERATORS:
+                return f"{operands[0]} {_OPERATORS[ufunc]} {operands[1]}"
+            return f"{self.function(ufunc.__name__, ufunc)}({', '.join(operands)}{ending}"
+        named = {name: self.parameter(x) for name, x in params.items()}
+        if primitive.written is not None:
+            return primitive.written.format(*operands, **named)
+        impl = self.function(primitive.name, primitive.impl)
+        rest = [f"{name}={x}" for name, x in named.items()]
+        return f"{impl}({', '.join([*operands, *rest])})"
+
+    def operand(self, x: Atom, equation: Equation) -> str:
+        if type(x) is Value:
+            return self.names[x]
+        assert isinstance(x, Literal)
+        return self.number(x.number, equation)
+
+    def number(self, number: Any, equation: Equation) -> str:
+        """A number as an operand: an array of its final dtype, which no call has to make again."""
+        dtype, ufunc = equation.outs[0].dtype, ufunc_of(equation.primitive)
+        if type(number) in (int, float) and ufunc is not None and equation.outs[0].shape:
+            alike = f"{dtype.char * ufunc.nin}->{dtype.char}" in ufunc.types
+            if alike and {v.dtype for v in equation.values} == {dtype} and dtype.kind == "f":
+                number = np.array(number, dtype)
+        elif isinstance(number, np.generic):
+            number = np.asarray(number)
+        if not isinstance(number, np.ndarray):
+            return self.parameter(number)
+        key = number.dtype, number.tobytes()
+        if key not in self.numbers:
+            self.numbers[key] = self.given("c", number)
+        return self.numbers[key]
+
+    def parameter(self, x: Any) -> str:
+        """A parameter as text; what has none is given a name."""
+        if x is None or x is Ellipsis or type(x) in (bool, int, str):
+            return "..." if x is Ellipsis else repr(x)
+        if type(x) is float and x == x and abs(x) != float("inf"):
+            return repr(x)
+        if type(x) is tuple:
+            inner = ", ".join(map(self.parameter, x))
+            return f"({inner},)" if len(x) == 1 else f"({inner})"
+        if type(x) is slice:
+            return f"slice({', '.join(map(self.parameter, (x.start, x.stop, x.step)))})"
+        return self.given("p", x)
+
+    def output(self, x: Atom) -> str:
+        if type(x) is not Value:
+            assert isinstance(x, Literal)
+            return self.parameter(x.number)
+        name = self.names[x]
+        if x in self.plan.copied:
+            return f"{name}.copy()"
+        return name if x.shape else f"asarray({name})"
+
+
+_OPERATORS = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/"}

@@ -1,0 +1,81 @@
+"""The passes over graphs, and `optimize`, which runs them.
+
+A pass is a name and a list of rules for the one driver (`rewrite`), which folds constants, makes
+equal equations one and drops what is unused on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from pycograd.core.ir import Graph
+from pycograd.graph.rewrite import LICENCES, Rule, rewritten
+from pycograd.graph.rules import EXACT, FINITE, REASSOCIATE, STRUCTURE, small_operands
+
+Pass = Callable[[Graph], Graph]
+
+_ROUNDS: Final = 8  # at most; a graph is done when a round leaves it as it was
+
+
+def _by_rules(*groups: Sequence[Rule], fold: bool = False) -> Callable[[Sequence[str]], Pass]:
+    """A pass of these rules, those of them that a licence allows."""
+
+    def make(licences: Sequence[str]) -> Pass:
+        rules = [rule for group in groups for rule in group if rule.licence in licences]
+        return lambda graph: rewritten(graph, rules, fold)
+
+    return make
+
+
+PASSES: Final[dict[str, Callable[[Sequence[str]], Pass]]] = {
+    "cse": _by_rules(),  # common subexpressions, across forward and backward; and dead equations
+    "fold": _by_rules(fold=True),
+    "views": _by_rules(STRUCTURE),
+    "algebra": _by_rules(STRUCTURE, small_operands(), EXACT, FINITE, REASSOCIATE, fold=True),
+}
+DEFAULT: Final = ("algebra",)
+
+
+def optimize(
+    graph: Graph,
+    passes: Iterable[str | Pass] | None = None,
+    licence: str | Iterable[str] = ("exact", "reassociates"),
+) -> Graph:
+    """An equal graph with less to do.
+
+    Arguments:
+        graph: what `capture` returned.
+        passes: names of `PASSES`, or functions of a graph that return one; all of them if left
+            out. They are repeated until the graph stays as it is.
+        licence: which rewrites are allowed: `"exact"` ones, which keep every bit, nan and inf;
+            those that are only right where all values are `"finite"`; and those that compute sums
+            and products in another order, `"reassociates"`. `"exact"` is always allowed.
+
+    Raises:
+        ValueError: a pass or a licence of another name.
+
+    >>> import numpy as np
+    >>> graph = capture(grad(lambda x: np.sum(x * 2.0)), np.ones(3))
+    >>> print(optimize(graph))
+    graph(%0:f64[3]; constants %1:f64[3]) {
+      outputs: %1
+    }
+    """
+    licences = {"exact", *([licence] if isinstance(licence, str) else licence)}
+    if unknown := licences - set(LICENCES):
+        raise ValueError(f"optimize: no licence {', '.join(sorted(unknown))}; use {LICENCES}")
+    chosen = []
+    for each in DEFAULT if passes is None else passes:
+        if isinstance(each, str):
+            if each not in PASSES:
+                raise ValueError(f"optimize: no pass {each!r}; there are {', '.join(PASSES)}")
+            each = PASSES[each](sorted(licences))
+        chosen.append(each)
+    for _ in range(_ROUNDS):
+        before = graph
+        for run in chosen:
+            graph = run(graph)
+        if len(graph.equations) == len(before.equations) and str(graph) == str(before):
+            return before
+    return graph

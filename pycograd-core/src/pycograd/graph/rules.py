@@ -1,0 +1,142 @@
+"""The rewrite rules, in groups; see `rewrite` for their form and for what a licence means."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from pycograd.core.aval import shape_of
+from pycograd.core.elementwise import Elementwise
+from pycograd.core.primitive import REGISTRY
+from pycograd.graph.rewrite import Named, Rule
+
+# -- views: exact, for nothing is computed ---------------------------------------------------------
+STRUCTURE: Final = [
+    Rule(("transpose", ("transpose", "x")), lambda x, params, of: _composed(x, params, of)),
+    Rule(("transpose", "x"), lambda x, params: x if _in_order(params["axes"]) else None),
+    Rule(("reshape", ("reshape", "x")), lambda x, params: np.reshape(x, params["shape"])),
+    Rule(("reshape", "x"), lambda x, params: x if shape_of(x) == params["shape"] else None),
+    Rule(("expand_dims", "x"), lambda x, shape: np.reshape(x, shape)),
+    Rule(("squeeze", "x"), lambda x, shape: np.reshape(x, shape)),
+    Rule(("broadcast_to", ("broadcast_to", "x")), lambda x, shape: np.broadcast_to(x, shape)),
+    Rule(("broadcast_to", "x"), lambda x, shape: x if shape_of(x) == shape else None),
+    Rule(("astype", "x"), lambda x: x),  # to the dtype it has: any other does not fit
+]
+
+
+def _composed(x: Any, params: Any, of: Any) -> Any:
+    first = of["transpose"]["axes"]
+    return np.transpose(x, tuple([first[a] for a in params["axes"]]))
+
+
+def _in_order(axes: tuple[int, ...]) -> bool:
+    return axes == tuple(range(len(axes)))
+
+
+def small_operands() -> list[Rule]:
+    """An operand need not be repeated to the shape that the operation repeats it to anyway."""
+    rules = []
+    for p in REGISTRY.values():
+        if not isinstance(p, Elementwise):
+            continue
+        if p.arity == 2:
+            rules += [
+                Rule((p.name, ("broadcast_to", "x"), "y"), lambda x, y, p=p: p(x, y)),
+                Rule((p.name, "x", ("broadcast_to", "y")), lambda x, y, p=p: p(x, y)),
+            ]
+        elif p.arity == 3:
+            rules += [
+                Rule((p.name, ("broadcast_to", "x"), "y", "z"), lambda x, y, z, p=p: p(x, y, z)),
+                Rule((p.name, "x", ("broadcast_to", "y"), "z"), lambda x, y, z, p=p: p(x, y, z)),
+                Rule((p.name, "x", "y", ("broadcast_to", "z")), lambda x, y, z, p=p: p(x, y, z)),
+            ]
+    return rules
+
+
+# -- arithmetic ------------------------------------------------------------------------------------
+def _reciprocal(x: Any, c: Any) -> Any:
+    """x / c for a power of two, whose reciprocal is a float too, so that nothing is rounded."""
+    if not isinstance(c, (int, float, np.floating)) or not c or not math.isfinite(c):
+        return None
+    fraction, exponent = math.frexp(c)
+    return x * (type(c)(1) / c) if abs(fraction) == 0.5 and abs(exponent) < 100 else None
+
+
+EXACT: Final = [
+    Rule(("multiply", "x", 1), lambda x: x),
+    Rule(("divide", "x", 1), lambda x: x),
+    Rule(("power", "x", 1), lambda x: x),
+    Rule(("subtract", "x", 0), lambda x: x),
+    Rule(("positive", "x"), lambda x: x),
+    Rule(("negative", ("negative", "x")), lambda x: x),
+    Rule(("subtract", "x", ("negative", "y")), lambda x, y: x + y),
+    Rule(("add", "x", ("negative", "y")), lambda x, y: x - y),
+    Rule(("divide", ("negative", "x"), "y"), lambda x, y: -(x / y)),
+    Rule(("multiply", ("negative", "x"), ("negative", "y")), lambda x, y: x * y),
+    Rule(("divide", "x", "c"), _reciprocal),
+    Rule(("where", "c", "x", "x"), lambda x: x),
+]
+
+FINITE: Final = [
+    Rule(("add", "x", 0), lambda x: x, "finite"),
+    Rule(("bitwise_or", "m", ("not_equal", "x", "x")), lambda m: m, "finite"),
+    Rule(("subtract", "x", "x"), lambda x: np.zeros(shape_of(x), x.dtype, like=x), "finite"),
+    Rule(("divide", "x", "x"), lambda x: np.ones(shape_of(x), x.dtype, like=x), "finite"),
+]
+
+# -- sums and products in another order ------------------------------------------------------------
+_SOFTMAX = ("divide", "e", ("sum", "e"))  # e being the exponentials
+_OF_LOGITS = ("multiply", ("subtract", "x", ("sum", ("multiply", "x", _SOFTMAX))), _SOFTMAX)
+
+_OF_THE_MAXIMUM = ("where", "m", ("negative", ("divide", ("sum", "g"), "n")), 0)
+
+
+def _broadcasts(params: Any) -> bool:
+    """True if a sum broadcasts against its operand along the axes that it sums."""
+    axes = params["axis"]
+    return bool(params["keepdims"]) or axes == tuple(range(len(axes)))
+
+
+def _dot(x: Any, y: Any, params: Any) -> Any:
+    """The sum of a product without the product, where NumPy has a loop for it."""
+    axes, shape = params["axis"], shape_of(x)
+    if shape != shape_of(y) or x.dtype != y.dtype or x.dtype.kind != "f":
+        return None
+    if len(axes) == len(shape):
+        whole = np.reshape(x, (-1,)) @ np.reshape(y, (-1,))
+        return np.reshape(whole, (1,) * len(shape)) if params["keepdims"] else whole
+    return None
+
+
+REASSOCIATE: Final = [
+    Rule(
+        ("subtract", ("divide", "x", "s"), ("divide", "y", "s")),
+        lambda x, y, s: (x - y) / s,
+        "reassociates",
+    ),
+    Rule(
+        ("add", ("divide", "x", "s"), ("divide", "y", "s")),
+        lambda x, y, s: (x + y) / s,
+        "reassociates",
+    ),
+    # x / s * e is x times a quotient that the graph has had before: one division less
+    Rule(
+        ("multiply", ("divide", "x", "s"), "e"),
+        lambda x, s, e, made: x * (e / s) if made("divide", e, s) < made("divide", x, s) else None,
+        "reassociates",
+    ),
+    # The cotangent of the logits of a softmax sums to zero, so the maximum that was subtracted from
+    # them for stability gets none: sum((x - sum(x p)) p) = sum(x p) - sum(x p) sum(p) = 0.
+    Rule(
+        (
+            "add",
+            Named("g", _OF_LOGITS),
+            ("where", "m", ("negative", ("divide", ("sum", "g"), "n")), 0),
+        ),
+        lambda g, of: g if _broadcasts(of["sum"]) else None,
+        "reassociates",
+    ),
+    Rule(("sum", ("multiply", "x", "y")), _dot, "reassociates"),
+]

@@ -1,0 +1,260 @@
+"""Capture: running a function on values that only write down what is done with them.
+
+`capture: (a -> b) -> aval a -> Graph (a -> b)`. A `Traced` value stands for a value of the graph;
+each operation on it adds an equation. The rules of derivatives are NumPy code too, so the graph of
+`grad(f)` is captured by the same means, forward and backward together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import Any, NoReturn
+
+import numpy as np
+
+from pycograd.core import sizes
+from pycograd.core.aval import ShapeDtypeStruct, aval_of
+from pycograd.core.box import Box
+from pycograd.core.buffers import owned
+from pycograd.core.dims import Constraints
+from pycograd.core.errors import (
+    ControlFlowError,
+    EscapedTracerError,
+    SymbolicSizeError,
+    user_line,
+)
+from pycograd.core.ir import (
+    Atom,
+    Equation,
+    Graph,
+    Literal,
+    Value,
+    symbols_of,
+    value_like,
+    with_sizes,
+)
+from pycograd.core.primitive import Primitive, Trace
+from pycograd.core.tree import tree_flatten, tree_unflatten
+from pycograd.transforms.wrap import check_callable, check_result, name_of
+
+capturing: ContextVar[bool] = ContextVar("capturing", default=False)  # a capture is running here
+_NUMBERS = frozenset({float, int, complex, bool})
+
+
+class CaptureTrace(Trace):
+    """One capture: the equations written so far, and the arrays met on the way."""
+
+    __slots__ = ("closed", "equations", "constants", "atoms", "known")
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.closed = False
+        self.known: set[str] | None = None  # the symbols in the shapes of the inputs, if any
+        self.equations: list[Equation] = []
+        self.constants: list[tuple[Value, Any]] = []
+        self.atoms: dict[int, Value] = {}  # id of an array -> its value; `constants` keeps it alive
+
+    def box(self, value: Value) -> Traced:
+        """A box for a value of the graph."""
+        traced: Traced = object.__new__(Traced)
+        traced.value, traced._trace = value, self
+        return traced
+
+    def constant(self, value: Any) -> Traced:
+        """A box for an array, which becomes an implicit input of the graph."""
+        return self.box(self._held(value))
+
+    def make(self, make: Callable[[], Any], aval: ShapeDtypeStruct) -> Traced:
+        made = make()
+        if owned(made):
+            made.flags.writeable = False  # nobody else will ever see it: it may be computed with
+        return self.constant(made)
+
+    def _held(self, array: Any) -> Value:
+        value = self.atoms.get(id(array))
+        if value is None:
+            value = self.atoms[id(array)] = value_like(aval_of(array))
+            self.constants.append((value, array))
+        return value
+
+    def atom(self, x: Any) -> Atom:
+        """What stands for an operand in an equation."""
+        if type(x) is Traced and x._trace is self:
+            return x.value
+        kind = type(x)
+        if kind in _NUMBERS or (isinstance(x, np.generic) and not isinstance(x, Box)):
+            return Literal(x)
+        return self._held(x if isinstance(x, (np.ndarray, Box)) else np.asarray(x))
+
+    def process(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+        if self.closed:
+            raise EscapedTracerError(
+                f"{primitive.name}: a value made inside capture of {self.name} was used after it"
+                " had returned. Return it from the function instead of keeping it elsewhere"
+            )
+        atoms = [self.atom(x) for x in operands]
+        avals = [x if type(x) is Value else x.aval for x in atoms]
+        outs = primitive.shape(avals, params)
+        outs = outs if primitive.multi else (outs,)
+        if self.known is not None and any(s not in self.known for a in outs for s in symbols_of(a)):
+            raise SymbolicSizeError(
+                f"{primitive.name}: the size of its result depends on data, so the graph would hold"
+                " for these data alone; use np.where(mask, x, 0) in place of x[mask]"
+            )
+        boxes = tuple([self.box(x) for x in self.emit(primitive, atoms, params, outs, self.here())])
+        return boxes if primitive.multi else boxes[0]
+
+    def here(self) -> str:
+        """The line that an equation is said to come from."""
+        return user_line()
+
+    def emit(
+        self,
+        primitive: Primitive,
+        atoms: Sequence[Atom],
+        params: dict[str, Any],
+        outs: Sequence[ShapeDtypeStruct],
+        line: str,
+    ) -> Sequence[Value]:
+        """Writes down an equation; the values of its results."""
+        values = [value_like(a) for a in outs]
+        self.equations.append(Equation(primitive, atoms, params, values, line))
+        return values
+
+
+class Traced(Box):
+    """A value of a graph being captured."""
+
+    __slots__ = ()
+    value: Value
+
+    def rebind(self, new: Box) -> None:
+        self.value = new.value
+
+    def _no_data(self, what: str) -> NoReturn:
+        raise ControlFlowError(
+            f"{what} a value that is being captured, {self.value!r}: its data are not known yet."
+            " Write np.where or cond in place of if, fori_loop or while_loop in place of a loop"
+            " that depends on it, or branch on shapes and constants"
+        )
+
+    def __bool__(self) -> bool:
+        self._no_data("Python control flow on")
+
+    def __float__(self) -> NoReturn:
+        self._no_data("float() of")
+
+    def __int__(self) -> NoReturn:
+        self._no_data("int() of")
+
+    def __index__(self) -> NoReturn:
+        self._no_data("an index from")
+
+    def _kind(self) -> str:
+        return f"a value that is being captured, {self.value!r},"
+
+    def __repr__(self) -> str:
+        return f"Traced({self.value!r})"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+
+def capture(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
+    """The graph of `f`: what it does with arrays of these shapes and dtypes, as equations.
+
+    Arguments:
+        f: a function written in NumPy; transforms of functions and graphs too.
+        args, kwargs: arrays, `ShapeDtypeStruct`s (sizes may be symbols, `("B", 3)`), Python floats
+            and complex numbers, and trees of them: the inputs. Ints, booleans, strings and other
+            values reach `f` as they are and become part of the program. The data of the inputs are
+            not looked at.
+
+    Returns:
+        A `Graph`, which is called as `f` is, with arguments of the same structure, shapes and
+        dtypes. Arrays that `f` closes over are its constants, held by reference.
+
+    Raises:
+        ControlFlowError: a Python branch, loop or conversion that depends on data.
+        ShapeError: shapes that do not fit.
+        SymbolicSizeError: a symbolic size that would be fixed to one number.
+
+    >>> import numpy as np
+    >>> print(capture(lambda x, w: np.sum(x @ w, axis=0), np.ones((4, 3)), np.ones((3, 2))))
+    graph(%0:f64[4,3], %1:f64[3,2]) {
+      %2 = matmul %0 %1 -> f64[4,2]
+      %3 = sum %2 {axis=0} -> f64[2]
+      outputs: %3
+    }
+    """
+    check_callable(f, "capture")
+    leaves, treedef = tree_flatten((args, kwargs))
+    given = [value_like(aval_of(x)) if is_input(x) else x for x in leaves]
+
+    def run(boxed: Sequence[Any]) -> Any:
+        new_args, new_kwargs = tree_unflatten(treedef, boxed)
+        out = f(*new_args, **new_kwargs)
+        check_result(out, f, "capture")
+        return out
+
+    inputs = [x for x in given if type(x) is Value]
+    trace, outputs, out_tree = trace_of(run, given, name_of(f))
+    return Graph(
+        inputs,
+        trace.constants,
+        trace.equations,
+        outputs,
+        name=name_of(f),
+        in_tree=treedef,
+        out_tree=out_tree,
+        given=given,
+    )
+
+
+def is_input(x: Any) -> bool:
+    """True for what becomes an input of a graph: float numbers, arrays and avals."""
+    return isinstance(x, (ShapeDtypeStruct, Box, np.ndarray, np.generic, float, complex))
+
+
+def trace_of(
+    run: Callable[[Sequence[Any]], Any], given: Sequence[Any], name: str
+) -> tuple[CaptureTrace, list[Atom], Any]:
+    """Runs `run` on boxes in the place of the values in `given`: `(trace, outputs, out_tree)`."""
+    trace = CaptureTrace(name)
+    trace.known = {s for x in given if type(x) is Value for s in symbols_of(x.shape)}
+    constraints = Constraints(trace.known)
+    token = capturing.set(True)
+    try:
+        with sizes.collecting(constraints):
+            out = run([trace.box(x) if type(x) is Value else x for x in given])
+            leaves, out_tree = tree_flatten(out)
+            outputs = [output_of(trace, x) for x in leaves]
+    finally:
+        trace.closed = True
+        capturing.reset(token)
+    if constraints.equalities:
+        resolve(trace, [x for x in given if type(x) is Value], constraints)
+    return trace, outputs, out_tree
+
+
+def output_of(trace: CaptureTrace, x: Any) -> Atom:
+    if isinstance(x, (Box, np.ndarray)) and not (isinstance(x, Box) and x._trace.closed):
+        return trace.atom(x)
+    if isinstance(x, Box):
+        raise EscapedTracerError(
+            f"capture of {trace.name}: it returned a value made inside a transform that has ended"
+        )
+    return Literal(x)
+
+
+def resolve(trace: CaptureTrace, inputs: list[Value], constraints: Constraints) -> None:
+    """Writes every size as the equalities found on the way say, so that calls check them."""
+    values = [*inputs, *[v for equation in trace.equations for v in equation.outs]]
+    for value in values:
+        value.shape = tuple([constraints.resolve(n) for n in value.shape])
+    for equation in trace.equations:
+        equation.params = with_sizes(equation.params, constraints.resolve)

@@ -1,0 +1,154 @@
+"""Passes: what each rule does, what it may not do, and that values survive."""
+
+import numpy as np
+import pytest
+
+import pycograd as pg
+from pycograd import capture, optimize
+from pycograd.graph.rewrite import LICENCES
+from pycograd.graph.rules import EXACT, FINITE, REASSOCIATE, STRUCTURE
+
+X = np.random.default_rng(0).standard_normal((4, 3))
+SPECIAL = np.array([0.0, -0.0, 1.0, -2.5, np.inf, -np.inf, np.nan, 5e-324, 1.7e308])
+
+
+def names(graph):
+    return [equation.primitive.name for equation in graph.equations]
+
+
+def bits(x):
+    return np.asarray(x, np.float64).view(np.int64)
+
+
+@pytest.mark.parametrize(
+    ("f", "left"),
+    [
+        (lambda x: x * 1.0, []),
+        (lambda x: x / 1.0, []),
+        (lambda x: x - 0.0, []),
+        (lambda x: -np.negative(x), []),
+        (lambda x: x.T.T, []),
+        (lambda x: np.reshape(np.reshape(x, (3, 4)), (4, 3)), []),
+        (lambda x: x / 8.0, ["multiply"]),
+        (lambda x: x / 3.0, ["divide"]),
+        (lambda x: np.sin(x) + np.sin(x), ["sin", "add"]),
+        (lambda x: x - (-x), ["add"]),
+        (lambda x: x + (-x), ["subtract"]),
+        (lambda x: np.where(x > 0, x, x), []),
+        (lambda x: x + 0.0, ["add"]),  # -0.0 + 0.0 is 0.0
+        (lambda x: x - x, ["subtract"]),  # of inf it is nan
+        (lambda x: x * np.broadcast_to(np.float64(2.0), (4, 3)), ["multiply"]),
+    ],
+)
+def test_exact_rules(f, left):
+    graph = optimize(capture(f, X), licence="exact")
+    assert names(graph) == left
+    np.testing.assert_array_equal(bits(graph(X)), bits(f(X)))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: (x * 1.0) / 4.0 - (-x),
+        lambda x: -(x / 0.5) / 2.0,
+        lambda x: np.where(x > 0, x, -x) + (-x) * (-x),
+        lambda x: (-x) / 3.0 + x / 3.0,
+        lambda x: np.maximum(x * 1.0, -np.negative(x)) / 1024.0,
+        pg.egrad(lambda x: np.where(x > 1, np.exp(x), x / 4.0)),
+    ],
+)
+def test_exact_means_every_bit_nan_and_inf_included(f):
+    with np.errstate(all="ignore"):
+        graph = optimize(capture(f, SPECIAL), licence="exact")
+        found, expected = graph(SPECIAL), f(SPECIAL)
+    same = (bits(found) == bits(expected)) | (np.isnan(found) & np.isnan(expected))
+    assert same.all(), (found, expected)
+
+
+def test_finite_rules_are_only_used_with_their_licence():
+    f = lambda x: (x - x) + x
+    assert names(optimize(capture(f, X))) == ["subtract", "add"]
+    assert names(optimize(capture(f, X), licence="finite")) == []
+
+
+def test_constants_are_folded_when_nobody_can_change_them():
+    table, fixed = np.arange(3.0), np.arange(3.0)
+    fixed.flags.writeable = False
+
+    def f(x):
+        return x * np.exp(np.asarray(fixed, like=x)) + np.exp(np.asarray(table, like=x))
+
+    graph = optimize(capture(f, X))
+    assert names(graph).count("exp") == 1
+    np.testing.assert_allclose(graph(X), X * np.exp(fixed) + np.exp(table))
+    table[:] = 0.0
+    np.testing.assert_allclose(graph(X), X * np.exp(fixed) + 1.0)
+
+
+def test_common_subexpressions_across_forward_and_backward():
+    graph = capture(pg.value_and_grad(lambda x: np.sum(np.exp(x) * np.exp(x))), X)
+    assert names(optimize(graph)).count("exp") == 1
+
+
+def test_what_nothing_uses_is_dropped():
+    assert names(optimize(capture(lambda x: (np.sin(x), x)[1], X))) == []
+
+
+def attention(q, k, v):
+    scores = q @ k.T / np.sqrt(q.shape[1])
+    weights = np.exp(scores - np.max(scores, axis=1, keepdims=True))
+    return np.sum((weights / np.sum(weights, axis=1, keepdims=True) @ v) ** 2)
+
+
+def test_the_maximum_in_a_softmax_gets_no_cotangent():
+    f = pg.grad(attention)
+    q = np.random.default_rng(2).standard_normal((3, 6, 4))
+    graph = optimize(capture(f, *q))
+    assert not {"where", "equal", "not_equal"} & set(names(graph))
+    for a, b in zip(graph(*q), f(*q), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_a_sum_along_another_axis_is_no_softmax():
+    def f(x):  # square, so that a sum without keepdims broadcasts along the wrong axis
+        e = np.exp(x - np.max(x, axis=1, keepdims=True))
+        return np.sum((e / np.sum(e, axis=1)) ** 3)
+
+    x = np.random.default_rng(3).standard_normal((4, 4))
+    np.testing.assert_allclose(optimize(capture(pg.grad(f), x))(x)[0], pg.grad(f)(x)[0], rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", pg.graph.passes.PASSES)
+def test_passes_are_idempotent(name):
+    graph = capture(pg.grad(attention), *np.ones((3, 6, 4)))
+    once = optimize(graph, [name])
+    assert str(optimize(once, [name])) == str(once)
+    pg.graph.check(once)
+
+
+def test_every_rule_has_a_licence():
+    for rule in (*STRUCTURE, *EXACT, *FINITE, *REASSOCIATE):
+        assert rule.licence in LICENCES
+
+
+def test_unknown_names():
+    graph = capture(np.sin, X)
+    with pytest.raises(ValueError, match="no pass 'algebr'"):
+        optimize(graph, ["algebr"])
+    with pytest.raises(ValueError, match="no licence fast"):
+        optimize(graph, licence="fast")
+
+
+def test_passes_of_ones_own():
+    graph = optimize(capture(lambda x: np.sin(x) * 1.0, X), ["cse", lambda g: optimize(g)])
+    assert names(graph) == ["sin"]
+
+
+def test_time_is_linear_in_the_graph():
+    def f(x):
+        for _ in range(400):
+            x = np.sin(x) * 0.9 + x
+        return x
+
+    graph = optimize(capture(f, X))
+    assert len(graph.equations) == 1200
