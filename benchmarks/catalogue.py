@@ -9,6 +9,7 @@ class Contestant(NamedTuple):
     key: str
     heading: str
     module: str  # in contestants/
+    own: bool = False  # is measured as it stands in this repository
     peer: bool = False  # lives in the second environment, for it owns our module's name
     traced: bool = True  # allocates through Python, so that tracemalloc sees its memory
 
@@ -26,7 +27,8 @@ class Workload(NamedTuple):
 
 
 CONTESTANTS: Final = (
-    Contestant("ours", "pycograd", "ours"),
+    Contestant("ours", "pycograd", "ours", own=True),
+    Contestant("jit", "its jit", "ours_jit", own=True),
     Contestant("hand", "by hand", "by_hand"),
     Contestant("hips", "HIPS", "hips"),
     Contestant("mygrad", "MyGrad", "mygrad_tensors"),

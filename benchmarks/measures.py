@@ -104,7 +104,7 @@ class Crew:
         """Starts a worker; a contestant that can't be had is absent from then on."""
         try:
             python = environments.peer_python() if member.peer else environments.bench_python()
-            path = CORE_SOURCE if member.key == "ours" else None
+            path = CORE_SOURCE if member.own else None
             return Worker(python, member.module, path, self._core)
         except (Refusal, OSError, subprocess.CalledProcessError) as error:
             self.absent[member.key] = str(error)

@@ -61,11 +61,27 @@ def ratio(over: float | None, under: float | None) -> float | None:
     return None if over is None or under is None else over / under
 
 
-def of_hand(workload: str, bound: float) -> Target:
+def of_hand(workload: str, bound: float, ours: str = "ours") -> Target:
     def figure(results: Results) -> float | None:
-        return ratio(results.seconds(workload, "ours"), results.seconds(workload, "hand"))
+        return ratio(results.seconds(workload, ours), results.seconds(workload, "hand"))
 
-    return Target(workload[0], "of the time of NumPy by hand", figure, bound)
+    which = "jit, " if ours == "jit" else ""
+    return Target(workload[0], f"{which}of the time of NumPy by hand", figure, bound)
+
+
+def jit_of_jax(workload: str, bound: float) -> Target:
+    def figure(results: Results) -> float | None:
+        return ratio(results.seconds(workload, "jit"), results.seconds(workload, "jax"))
+
+    return Target(workload[0], "jit, of the time of jax.jit", figure, bound)
+
+
+def first_call(workload: str, bound: float) -> Target:
+    def figure(results: Results) -> float | None:
+        first = results.entry(workload, "jit").first
+        return ratio(first, results.entry(workload, "jax").first)
+
+    return Target(workload[0], "jit's first call, of that of jax.jit", figure, bound)
 
 
 def faster(workload: str, contestant: str, name: str, bound: float = 1.0) -> Target:
@@ -108,16 +124,24 @@ TARGETS: Final = (
     faster("a", "mygrad", "MyGrad", 5.0),
     faster("a", "older", "pycograd 0.0.5", 15.0),
     faster("a", "torch", "torch eager"),
+    of_hand("a", 0.9, "jit"),
     of_hand("b", 1.15),
     faster("b", "hips", "HIPS"),
     faster("b", "torch", "torch eager"),
     memory("b"),
+    of_hand("b", 1.0, "jit"),
+    jit_of_jax("b", 1.05),
+    first_call("b", 0.2),
     of_hand("c", 1.35),
     faster("c", "hips", "HIPS", 1.4),
+    of_hand("c", 1.0, "jit"),
+    jit_of_jax("c", 1.05),
+    first_call("c", 0.2),
     of_hand("d", 1.6),
     faster("d", "hips", "HIPS", 2.2),
     faster("d", "torch", "torch eager", 1.5),
     memory("d"),
+    of_hand("d", 1.0, "jit"),
     faster("e1000", "hips", "HIPS at 1,000", 10.0),
     faster("e10000", "hips", "HIPS at 10,000", 10.0),
     growth("of the time of 1,000 for 10,000", "e1000", "e10000"),
