@@ -164,7 +164,13 @@ def factorial(n: Any, exact: bool = False, extend: str = "zero") -> Any:
         return sc.gamma(n + 1)
     negative = n < 0
     found = np.where(negative, 0, sc.gamma(np.where(negative, 0, n) + 1))
-    return np.astype(found, np.float64) if n.shape else found  # scipy widens arrays alone
+    return found.astype(np.float64) if n.shape else found  # scipy widens arrays alone
+
+
+def _inside(function: Function, n: Any, k: Any) -> Any:
+    """`function(n, k)` where 0 <= k <= n, and 0 elsewhere, its derivatives too."""
+    inside = (k <= n) & (n >= 0) & (k >= 0)
+    return np.where(inside, function(np.where(inside, n, 1), np.where(inside, k, 0)), 0)
 
 
 @_for_boxes(sc.comb)
@@ -179,7 +185,7 @@ def comb(N: Any, k: Any, *, exact: bool = False, repetition: bool = False) -> An
     N, k = _strong(N), _strong(k)
     if repetition:
         return np.where((k == 0) & (N >= 0), 1, comb(N + k - 1, k))
-    return np.where((k <= N) & (N >= 0) & (k >= 0), sc.binom(N, k), 0)
+    return _inside(sc.binom, N, k)
 
 
 @_for_boxes(sc.perm)
@@ -192,7 +198,7 @@ def perm(N: Any, k: Any, exact: bool = False) -> Any:
     if exact:
         raise _exact("perm")
     N, k = _strong(N), _strong(k)
-    return np.where((k <= N) & (N >= 0) & (k >= 0), sc.poch(N - k + 1, k), 0)
+    return _inside(lambda n, k: sc.poch(n - k + 1, k), N, k)
 
 
 # -- spherical Bessel functions --------------------------------------------------------------------
