@@ -13,6 +13,8 @@ import pytest
 
 import pycograd as pg
 from pycograd import grad, value_and_grad, vjp
+from pycograd.core.elementwise import Elementwise
+from pycograd.core.primitive import bind
 
 Point = namedtuple("Point", "x y")
 
@@ -434,3 +436,54 @@ def test_var_truth_comparison_and_format():
     assert 2.0 in pg.Var(np.array([1.0, 2.0]))
     a, b = divmod(pg.Var(7.0), 2.0)
     assert a == 3.0 and b.value == 1.0
+
+
+# -- powers of Python's numbers ------------------------------------------------------------------
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    "f, at",
+    [
+        (lambda x: x**0.5, -1.0),
+        (lambda x: x**0.5, 0.0),
+        (lambda x: x**1.5, 0.0),
+        (lambda x: x**-31, 1e-10),
+        (lambda x: x**-2, 0.0),
+        (lambda x: 1e300**x, 2.0),
+        (lambda p: (-2.0) ** p, 2.0),
+        (lambda p: (-2.0) ** p, 2.5),
+        (lambda p: 0.0**p, 2.0),
+    ],
+)
+def test_a_power_of_python_numbers_is_numpys(f, at):
+    strong = np.float64(at)
+    value, (slope,) = value_and_grad(f)(at)
+    expected, (expected_slope,) = value_and_grad(f)(strong)
+    np.testing.assert_array_equal([value, slope], [expected, expected_slope])
+    assert value == f(strong) or np.isnan(f(strong))
+    assert type(slope) is float
+    np.testing.assert_array_equal(pg.jvp(f, (at,), (1.0,)), pg.jvp(f, (strong,), (1.0,)))
+    np.testing.assert_array_equal(pg.hessian(f)(at), pg.hessian(f)(strong))
+    by_hand = pg.Var(at)
+    f(by_hand).backward()
+    np.testing.assert_array_equal(by_hand.grad, slope)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_power_with_a_negative_base_has_no_derivative_in_a_real_exponent():
+    (g,) = grad(lambda p: np.sum((-2.0) ** p))(np.array([2.0, 3.0]))
+    assert np.isnan(g).all()
+    assert grad(lambda x, p: x**p)(-2.0, 2.0)[0] == -4.0
+    for p in (1.5 + 0.3j, np.array([1.5 + 0.3j])):  # a complex one has one
+        for base in (-2.0, np.array([-2.0, 3.0])):
+            pg.check_grads(lambda p, base=base: np.sum(np.real(base**p)), (p,), order=2)
+
+
+def test_a_rule_cannot_drop_an_imaginary_part():
+    wrong = Elementwise(
+        "wrong", lambda x: 2 * x, [lambda t: t * 2j], dtype=lambda x: x.dtype, register=False
+    )
+    f = lambda x: bind(wrong, (x,), {})
+    with pytest.raises(pg.DefinitionError, match="complex derivative"):
+        pg.jvp(f, (1.0,), (1.0,))
+    with pytest.raises(pg.DefinitionError, match="complex derivative"):
+        vjp(f, np.float16(1.0))[1](np.float16(1.0))

@@ -151,7 +151,7 @@ class Elementwise(Primitive):
             return None
         if shape_of(total) != shape:
             total = np.broadcast_to(total, shape)
-        return cast(total, dtype_of(ans))
+        return _of_real(total, dtype_of(ans))
 
     def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
         complex_ = dtype_of(ans).kind == "c"
@@ -224,10 +224,11 @@ def _keeping_weak(function: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 result = own(x, *rest)
             except (ZeroDivisionError, OverflowError):
-                return function(x, *rest)  # NumPy's inf or nan, and its warning
+                return function(x, *rest).item()  # NumPy's inf or nan, and its warning
             # A power of a negative number would turn complex; NumPy's is nan.
             if type(result) is not complex or complex in map(type, (x, *rest)):
                 return result
+            return function(x, *rest).item()
         return function(x, *rest)
 
     return impl
@@ -239,7 +240,14 @@ def _pull_one(ct: Any, part: Any) -> Any:
         return None
     if complex_:
         return cast(np.conj(m.fitted(np.conj(ct), residual, shape)), dtype)
-    return cast(m.fitted(ct, residual, shape), dtype)
+    return _of_real(m.fitted(ct, residual, shape), dtype)
+
+
+def _of_real(found: Any, dtype: np.dtype[Any]) -> Any:
+    """`found` with `dtype`: of a real operation the derivative has no imaginary part to drop."""
+    if dtype.kind != "c" and dtype_of(found).kind == "c":
+        raise DefinitionError("a rule of a real operation gave a complex derivative")
+    return cast(found, dtype)
 
 
 def _pull_all(ct: Any, parts: Any) -> Any:

@@ -9,6 +9,7 @@ and its adjoint. Conventions: derivative 0 of `abs` at 0; ties of maximum and mi
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -46,14 +47,19 @@ fmod = _ufunc(np.fmod, lambda t: t, lambda t, x, y: -t * np.trunc(x / y))
 def _power_base(t: Any, x: Any, y: Any) -> Any:
     # y * x ** (y - 1), which must be 0 and not nan where y is 0
     if type(y) in _PYTHON_NUMBERS:
-        return t * (y * x ** (y - 1)) if y else t * 0
+        # Of two of Python's numbers by the primitive: nan and inf where ** would turn complex or
+        # raise.
+        raised = power.impl if type(x) in _PYTHON_NUMBERS else operator.pow
+        return t * (y * raised(x, y - 1)) if y else t * 0
     return t * np.where(y == 0, 0, y * x ** np.where(y == 0, 1, y - 1))
 
 
 def _power_exponent(t: Any, ans: Any, x: Any) -> Any:
     # ans * log(x): 0 at x = 0, the limit for every positive exponent
+    if dtype_of(ans).kind == "c" != dtype_of(x).kind:
+        x = x + 0j  # a negative number has a logarithm then
     if type(x) in _PYTHON_NUMBERS:
-        return t * (ans * math.log(x)) if x else t * 0
+        return t * (ans * float(np.log(x))) if x else t * 0
     zero = x == 0
     return t * np.where(zero, 0, ans * np.log(np.where(zero, 1, x)))
 
