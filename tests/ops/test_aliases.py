@@ -15,6 +15,7 @@ from hypothesis import given, strategies as st
 from pycograd import (
     AmbiguousAliasError,
     checkpoint,
+    debug_buffers,
     eval_shape,
     grad,
     jvp,
@@ -268,6 +269,9 @@ def in_every_mode(f, args, count):
     want = f(*[x.copy("K") for x in args])
     value, gradients = value_and_grad(f)(*args)
     near(value, want, 1e-13)
+    with debug_buffers():  # no step keeps memory that a write in place has changed
+        for g, again in zip(gradients, grad(f)(*args)):
+            near(again, g, 1e-13)
     first, trusted = slope(f, args, vs)
     if not trusted:
         count.unstable += 1
@@ -411,6 +415,14 @@ def written_after(f, operands, places, into_results):
     return run
 
 
+def writes_itself(f, operands, places):
+    """True if a plain run changes an operand, as SciPy does where it sorts a sparse matrix."""
+    copies = [x.copy("K") if isinstance(x, np.ndarray) else x for x in operands]
+    with np.errstate(all="ignore"):
+        f(*copies)
+    return any(not np.array_equal(copies[i], operands[i]) for i in places)
+
+
 def is_array(y):
     return isinstance(y, np.ndarray) and y.shape != () and y.dtype.kind in "fc"
 
@@ -425,6 +437,8 @@ def test_views_and_copies_are_numpys():
             cases.append((repr(sample), sample.f, sample.operands, places))
     counts = {"the same": 0, "read-only": 0, "ambiguous": 0}
     for name, f, operands, places in cases:
+        if writes_itself(f, operands, places):
+            continue
         for into_results in (False, True):
             run = written_after(f, operands, places, into_results)
             copies = [operands[i].copy("K") for i in places]

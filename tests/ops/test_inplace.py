@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from pycograd import (
+    PlainBufferError,
     checkpoint,
+    debug_buffers,
     eval_shape,
     grad,
     jvp,
@@ -875,6 +877,52 @@ def test_a_step_keeps_what_a_value_of_an_outer_transform_was(later):
         near(grad(f)(x)[0], grad(want)(x)[0], 1e-14)
         near(jvp(f, (x,), (v,))[1], jvp(want, (x,), (v,))[1], 1e-14)
         near(vmap(f)(np.stack([x, v]))[0], want(x), 1e-14)
+
+
+def test_debug_buffers_names_the_line_where_a_changed_array_was_used():
+    buffer, places, matrix = np.empty(3), np.arange(3), np.eye(3)
+
+    def refilled(x):
+        for i in range(1, 4):
+            buffer[:] = i
+            x = x * buffer
+        return np.sum(x)
+
+    def places_change(x):
+        y = x[places] * 2.0
+        places[:] = 0
+        return np.sum(y * y)
+
+    def matrix_changes(x):
+        y = np.sin(matrix @ x)
+        matrix[0] = 3.0
+        return np.sum(y)
+
+    def harmless(x):
+        y = x * 2.0
+        for i in range(1, 4):
+            buffer[:] = i
+            y = y + buffer  # of which the derivative keeps nothing
+            y[0] = y[1] * 2.0
+            y[1:] += y[:-1]
+        return np.sum(y * matrix @ y)
+
+    x = numbers(3)
+    want = grad(harmless)(x)[0]
+    with debug_buffers():
+        near(grad(harmless)(x)[0], want, 1e-14)
+        for f, name in (
+            (refilled, "multiply"),
+            (places_change, "gather"),
+            (matrix_changes, "matmul"),
+        ):
+            matrix[:], places[:] = np.eye(3), range(3)
+            with pytest.raises(PlainBufferError, match=rf"{name} at .*test_inplace.*copy\(\)"):
+                grad(f)(x)
+            matrix[:], places[:] = np.eye(3), range(3)
+            with pytest.raises(PlainBufferError, match=name):
+                vjp(lambda x, f=f: vjp(f, x)[1](1.0)[0], x)
+    assert grad(refilled)(x)[0].shape == (3,)  # and is not on any more
 
 
 def test_a_checkpoint_runs_again_on_what_was_there():

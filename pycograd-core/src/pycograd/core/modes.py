@@ -1,4 +1,4 @@
-"""Settings that change how every operation runs: `no_grad` and `debug_nans`.
+"""Settings that change how every operation runs: `no_grad`, `debug_nans` and `debug_buffers`.
 
 `active` counts the live blocks in all threads; whether one holds here is a ContextVar's to say.
 While any is live the fast path of elementwise operations stands aside (`core.elementwise`), so the
@@ -18,7 +18,7 @@ import numpy as np
 
 from pycograd.core.aval import ShapeDtypeStruct, is_inexact
 from pycograd.core.box import Box, raw
-from pycograd.core.errors import NanError, user_line
+from pycograd.core.errors import NanError, PlainBufferError, user_line
 
 active = 0
 switches: list[Callable[[bool], None]] = []  # each turns a fast path on or off
@@ -26,6 +26,7 @@ _lock = threading.Lock()
 levels = itertools.count(1)  # process-wide: a later trace is an inner one, in threads too
 _no_grad: ContextVar[int] = ContextVar("no_grad", default=0)  # traces of lower levels stand still
 _debug_nans: ContextVar[bool] = ContextVar("debug_nans", default=False)
+_debug_buffers: ContextVar[bool] = ContextVar("debug_buffers", default=False)
 
 
 @contextmanager
@@ -85,6 +86,25 @@ def unchecked() -> AbstractContextManager[None]:
     return _mode(_debug_nans, False)
 
 
+@contextmanager
+def debug_buffers() -> Iterator[None]:
+    """Stops the reverse sweep where an array that was computed with has been changed since.
+
+    Values are kept by reference until their derivative is there. An array that is refilled in
+    between (`buffer[:] = ...` after `x * buffer`) would change what the derivative sees; inside the
+    block every step keeps a copy besides, for comparison.
+
+    Raises:
+        PlainBufferError: such an array; the message names the operation that used it and its line.
+
+    >>> with debug_buffers():
+    ...     grad(lambda x: x * x)(3.0)
+    (6.0,)
+    """
+    with _mode(_debug_buffers, True):
+        yield
+
+
 def stopped(trace: Any) -> bool:
     """True in a `no_grad` block that began after `trace`, unless that is replaying a segment."""
     return bool(trace.level < _no_grad.get() and not trace.replaying)
@@ -122,6 +142,40 @@ def checked(rule: Callable[..., Any], name: str) -> Callable[..., Any]:
         return found
 
     return run
+
+
+def checking_buffers() -> bool:
+    """True inside a `debug_buffers` block of this context."""
+    return _debug_buffers.get()
+
+
+def guarded(rule: Callable[..., Any], residual: Any, name: str) -> Callable[..., Any]:
+    """A step's rule that raises if an array it keeps has been changed since this call."""
+    line = user_line()
+    kept = [(array, array.copy()) for array in _arrays(residual)]
+
+    def run(ct: Any, *rest: Any) -> Any:
+        for array, before in kept:
+            if array.tobytes() != before.tobytes():
+                raise PlainBufferError(
+                    f"{name} at {line} computed with an array of shape {array.shape} that was"
+                    " changed before the derivative was taken, which needs what it held. Make a new"
+                    " array in place of refilling one, or compute with a .copy() of it"
+                )
+        return rule(ct, *rest)
+
+    return run
+
+
+def _arrays(residual: Any) -> Iterator[Any]:
+    """The arrays in a step's residual that can be written to."""
+    if isinstance(residual, (tuple, list)):
+        for part in residual:
+            yield from _arrays(part)
+    elif isinstance(residual, dict):
+        yield from _arrays(list(residual.values()))
+    elif isinstance(bottom := raw(residual), np.ndarray) and bottom.flags.writeable:
+        yield bottom
 
 
 def has_nan(x: Any) -> bool:

@@ -113,6 +113,8 @@ class Tape(Trace):
             parents = [operands[i].slot for i in live]
         if modes.active and modes.checking_nans():
             rule = modes.checked(rule, primitive.name)
+        if modes.active and modes.checking_buffers():
+            rule = modes.guarded(rule, residual, primitive.name)
         if primitive.multi:
             return self.record_multi(rule, parents, residual, ans)
         return self.record(rule, parents, residual, ans)
