@@ -535,27 +535,62 @@ BLIND = {
     "ufunc-at": applied(lambda y, x: np.add.at(y, [0], x[0])),
     "object-array": applied(lambda y, x: y.astype(object).__iadd__(x)),
 }
+POINT = np.array([0.0, 1.0, 2.0])
 TRANSFORMS = {
-    "grad": lambda f: grad(f)(np.array([0.0, 1.0, 2.0])),
-    "jvp": lambda f: jvp(f, (np.array([0.0, 1.0, 2.0]),), (np.ones(3),)),
-    "vmap": lambda f: vmap(f)(np.array([[0.0, 1.0, 2.0]] * 2)),
-    "eval_shape": lambda f: eval_shape(f, ShapeDtypeStruct((3,))),
-    "rr": lambda f: grad(lambda x: np.sum(grad(f)(x)[0]))(np.array([0.0, 1.0, 2.0])),
+    "grad": lambda f, **how: grad(f, **how)(POINT),
+    "jvp": lambda f, **how: jvp(f, (POINT,), (np.ones(3),), **how),
+    "vmap": lambda f, **how: vmap(f, **how)(np.array([POINT] * 2)),
+    "eval_shape": lambda f, **how: eval_shape(f, ShapeDtypeStruct((3,)), **how),
+    "rr": lambda f, **how: grad(lambda x: np.sum(grad(f, **how)(x)[0]), **how)(POINT),
 }
+# Those that stay errors in the transparent mode: what they ask for has no derivative, or no array
+# of the function's own is there to take the value.
+REFUSED = {"int", "np.poly1d", "plain-repeat", "plain-index", "plain-scalar-index", "range",
+           "object-array"}  # fmt: skip
+REFUSED_BY_NUMPY = {"plain-take"}  # numbers that are no places
+
+
+def refusal(run):
+    """The error of ours that `run` ends in."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises((PycogradError, ValueError)) as caught:
+            run()
+    # Where NumPy stores single numbers it puts a ValueError of its own in front of ours.
+    error = caught.value if isinstance(caught.value, PycogradError) else caught.value.__cause__
+    assert isinstance(error, PycogradError)
+    return str(error)
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("program", BLIND)
 def test_never_detached_silently(program, transform):
     """A clear error with the fix, in every mode: never a plain result and never a number."""
+    error = refusal(lambda: TRANSFORMS[transform](BLIND[program], transparent=False))
+    assert "np." in error or "stop_gradient" in error
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("program", sorted(REFUSED))
+def test_never_detached_silently_in_the_transparent_mode(program, transform):
+    for how in ({}, {"transparent": True}):
+        error = refusal(lambda how=how: TRANSFORMS[transform](BLIND[program], **how))
+        assert "np." in error or "stop_gradient" in error
+
+
+@pytest.mark.parametrize("program", sorted(BLIND.keys() - REFUSED - REFUSED_BY_NUMPY))
+def test_answered_where_protocols_are_blind(program):
+    f = BLIND[program]
+    x = POINT + np.array([0.1, 0.2, 0.3])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with pytest.raises((PycogradError, ValueError)) as caught:
-            TRANSFORMS[transform](BLIND[program])
-    # Where NumPy stores single numbers it puts a ValueError of its own in front of ours.
-    error = caught.value if isinstance(caught.value, PycogradError) else caught.value.__cause__
-    assert isinstance(error, PycogradError)
-    assert "np." in str(error) or "stop_gradient" in str(error)
+        expected = [(f(x + h) - f(x - h)) / 2e-6 for h in 1e-6 * np.eye(3)]
+        np.testing.assert_allclose(grad(f)(x)[0], expected, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(jvp(f, (x,), (np.ones(3),))[1], sum(expected), rtol=1e-5)
+        np.testing.assert_allclose(vmap(f)(np.stack([x, x])), [f(x)] * 2)
+        assert eval_shape(f, x).shape == ()
+        second = grad(lambda x: np.sum(grad(f)(x)[0]))(x)[0]
+        assert second.shape == (3,) and np.all(np.isfinite(second))
 
 
 def test_membership_in_a_plain_array_is_a_constant():
@@ -575,7 +610,7 @@ def test_membership_in_a_plain_array_is_a_constant():
 )
 def test_the_error_of_a_plain_buffer_names_the_fix(program):
     with pytest.raises(PlainBufferError, match=r"like=|y = y \+ x"):
-        TRANSFORMS["grad"](BLIND[program])
+        TRANSFORMS["grad"](BLIND[program], transparent=False)
 
 
 @pytest.mark.parametrize("program", ["math", "float", "np.array", "list-argument", "plain-dot"])
@@ -584,7 +619,7 @@ def test_the_error_of_a_conversion_names_the_fix(program):
         program, r"np\.stack"
     )
     with pytest.raises(ConversionError, match=fix):
-        TRANSFORMS["grad"](BLIND[program])
+        TRANSFORMS["grad"](BLIND[program], transparent=False)
 
 
 def test_the_named_fixes_work():

@@ -92,18 +92,22 @@ class Box:
         raise ConversionError(
             f"{self._kind()} was converted to a plain array, which would detach it. If NumPy was"
             " given a list, write np.stack([...]); np.zeros(n, like=x) makes a buffer that accepts"
-            " it; X @ w instead of X.dot(w); np.asarray(table, like=i)[i] instead of table[i];"
+            " it; X @ w instead of X.dot(w); np.asarray(table, like=i)[i] instead of table[i]; or"
+            " transparent(f), which takes all of these as they stand;"
             f" stop_gradient(x) if detaching is the purpose{_for_the_caller()}"
         )
 
     def __float__(self) -> NoReturn:
-        self._refuse("float", "np functions in place of math functions (np.exp for math.exp)")
+        self._refuse(
+            "float",
+            "np functions in place of math functions (np.exp for math.exp), or transparent(f)",
+        )
 
     def __int__(self) -> NoReturn:
         self._refuse("int", "np.floor(x), or int(stop_gradient(x))")
 
     def __complex__(self) -> NoReturn:
-        self._refuse("complex", "x + 0j")
+        self._refuse("complex", "x + 0j, or transparent(f)")
 
     def __index__(self) -> NoReturn:
         self._refuse("an index", "np.asarray(table, like=i)[i] for table[i]")
@@ -111,8 +115,8 @@ class Box:
     def _refuse(self, target: str, fix: str) -> NoReturn:
         raise ConversionError(
             f"{self._kind()} was converted to {target}, which would detach it. Write {fix}; if it"
-            " was being stored into a plain array, make that array with np.zeros(n, like=x);"
-            " stop_gradient(x) if detaching is the purpose"
+            " was being stored into a plain array, make that array with np.zeros(n, like=x), or"
+            " in transparent(f); stop_gradient(x) if detaching is the purpose"
         )
 
     def _kind(self) -> str:

@@ -206,6 +206,7 @@ _KINDS: dict[type, _Kind] = {
     type(None): _Kind(lambda node: ((), None), lambda cls, aux, xs: None, _positions),
 }
 _LEAVES: set[type] = {np.ndarray, bool, int, float, complex, str, np.float64, np.float32}
+_FRONTS: dict[type, Callable[[Any], Any]] = {}  # leaves that stand in front of others
 # Classes met on the way; weak, so that a class made inside a function can go.
 _FOUND: WeakKeyDictionary[type, _Kind | None] = WeakKeyDictionary()
 
@@ -241,6 +242,12 @@ def _kind_of(cls: type) -> _Kind:
 def register_leaf(cls: type) -> None:
     """Declares instances of a class to be leaves, which also makes them the quickest to flatten."""
     _LEAVES.add(cls)
+
+
+def register_front(cls: type, settle: Callable[[Any], Any]) -> None:
+    """Declares instances of a class to be leaves in whose place stands what `settle` gives."""
+    _LEAVES.discard(cls)
+    _FRONTS[cls] = settle
 
 
 def register_tree(
@@ -308,7 +315,7 @@ def _flatten(tree: Tree, leaves: list[Any]) -> TreeDef:
     elif tree is None:
         return _NONE
     elif (kind := _find(cls)) is None:
-        leaves.append(tree)
+        leaves.append(_FRONTS[cls](tree) if cls in _FRONTS else tree)
         return LEAF
     else:
         children, aux = kind.flatten(tree)

@@ -17,6 +17,7 @@ from pycograd.core import elementwise
 from pycograd.core.aval import dtype_of, shape_of
 from pycograd.core.box import Box
 from pycograd.core.errors import ShapeError
+from pycograd.core.fillable import gathered, settled
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
 from pycograd.core.tape import Var
@@ -50,6 +51,7 @@ def setitem(x: Any, key: Any, value: Any) -> None:
 
 def assign(x: Any, value: Any, arrays: Sequence[Any], key: Key, unique: bool = False) -> None:
     """`x[key] = value` for a box `x`, the index being parsed and `value` of a dtype that fits."""
+    value = settled(value)
     for operand in (value, *arrays):
         if isinstance(operand, Box) and operand._trace.level > x._trace.level:
             raise written_outwards()
@@ -85,7 +87,8 @@ def _masks_leading(mask: Any, x: Any) -> bool:
 def _fitting(x: Any, value: Any) -> Any:
     """`value` as an array or scalar that may be stored in `x`."""
     if isinstance(value, (list, tuple)):
-        value = np.asarray(value)
+        value = gathered(value)
+        value = value if isinstance(value, Box) else np.asarray(value)
     if dtype_of(value).kind == "c" and dtype_of(x).kind != "c":
         raise TypeError(
             f"item assignment: a complex value cannot be stored in an array of {dtype_of(x)}; write"

@@ -8,6 +8,7 @@ import numpy as np
 
 from pycograd.core.box import Box
 from pycograd.core.errors import PlainBufferError
+from pycograd.core.fillable import Fillable
 from pycograd.ops.operators import update
 
 
@@ -17,6 +18,9 @@ def deliver(result: Any, out: Any) -> Any:
         out = out[0]
     if out is None:
         return result
+    if type(out) is Fillable:
+        out[...] = result
+        return out
     if isinstance(out, Box):
         return update(out, result)
     if isinstance(result, Box):
@@ -29,5 +33,6 @@ def plain_buffer(what: str) -> PlainBufferError:
     """The error for a differentiated value that `what` would write into a plain array."""
     return PlainBufferError(
         f"{what}: a differentiated value cannot be written into a plain array. Write y = y + x in"
-        " place of y += x, or make the array with np.zeros(n, like=x), which accepts it"
+        " place of y += x, or make the array with np.zeros(n, like=x), which accepts it, as"
+        " transparent(f) does for the arrays that f makes"
     )

@@ -13,6 +13,7 @@ from pycograd.core.tree import tree_leaves
 from pycograd.transforms.forward import jvp
 from pycograd.transforms.reverse import vjp
 from pycograd.transforms.wrap import Selection, check_callable, name_of
+from pycograd.transparent import prepared
 
 Directions = tuple[Any, ...]  # one array for each leaf
 
@@ -66,7 +67,11 @@ def check_grads(
         raise NotDifferentiableError(f"check_grads of {name_of(f)}: no float or complex argument")
     allowed = max(_ALLOWED.get(dtype_of(x).name, _ALLOWED_DOUBLE) for x in _live(selection))
     checked = _Checked(
-        f, selection, eps, allowed if rtol is None else rtol, allowed if atol is None else atol
+        prepared(f),
+        selection,
+        eps,
+        allowed if rtol is None else rtol,
+        allowed if atol is None else atol,
     )
     checked.compare(checked.outputs, order, modes, [])
 

@@ -26,6 +26,7 @@ from pycograd.transforms.wrap import (
     name_of,
     refuse_escaped,
 )
+from pycograd.transparent import prepared
 
 
 class BatchTrace(Trace):
@@ -160,6 +161,8 @@ def vmap(
     out_axes: Any = 0,
     axis_size: int | None = None,
     chunk_size: int | None = None,
+    *,
+    transparent: bool | None = None,
 ) -> Callable[..., Any]:
     """`f` on every row of its arguments at once.
 
@@ -173,6 +176,8 @@ def vmap(
             for an output that does not depend on the row.
         axis_size: the number of rows, needed if no argument is mapped.
         chunk_size: rows to run at a time, which bounds memory.
+        transparent: whether `f` runs in the transparent mode (`transparent(f)`); None looks at its
+            code.
 
     Returns:
         A function of the batched arguments.
@@ -195,7 +200,9 @@ def vmap(
         "out_axes": out_axes,
         "axis_size": axis_size,
         "chunk_size": chunk_size,
+        "transparent": transparent,
     }
+    target = prepared(f, transparent, indexed=True)
 
     def run(*args: Any, **kwargs: Any) -> Any:
         if kwargs or not _LEAVES.issuperset(map(type, args)):
@@ -210,9 +217,9 @@ def vmap(
         ]
         mapped = [axis is not None for axis in axes]
         if chunk_size is None or size <= chunk_size:
-            outs, out_tree = run_rows(f, moved, mapped, treedef, size)
+            outs, out_tree = run_rows(target, moved, mapped, treedef, size)
         else:
-            outs, out_tree = _in_chunks(f, moved, mapped, treedef, size, chunk_size)
+            outs, out_tree = _in_chunks(target, moved, mapped, treedef, size, chunk_size)
         return _placed(f, outs, out_tree, out_axes, size)
 
     return Transformed(run, f, vmap, options)

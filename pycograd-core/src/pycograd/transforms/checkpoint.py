@@ -12,19 +12,24 @@ from typing import Any
 
 import numpy as np
 
+from pycograd.core import modes
 from pycograd.core.box import Box
 from pycograd.core.errors import OuterWriteError
 from pycograd.core.primitive import Primitive, Trace, bind
 from pycograd.core.tape import Sweep, Tape, Var
 from pycograd.core.tree import tree_flatten, tree_unflatten
+from pycograd.core.views import as_they_were, still
 from pycograd.transforms.batch import Batched, BatchTrace, run_rows
 from pycograd.transforms.forward import Dual, ForwardTrace, jvp
 from pycograd.transforms.wrap import Transformed, check_callable, enclosed_boxes, name_of
+from pycograd.transparent import prepared
 
 _POLICIES = (None, "nothing", "everything")
 
 
-def checkpoint(f: Callable[..., Any], policy: str | None = None) -> Callable[..., Any]:
+def checkpoint(
+    f: Callable[..., Any], policy: str | None = None, *, transparent: bool | None = None
+) -> Callable[..., Any]:
     """`f` with less memory: its intermediate values are computed again in the reverse sweep.
 
     Arguments:
@@ -32,6 +37,8 @@ def checkpoint(f: Callable[..., Any], policy: str | None = None) -> Callable[...
             it must come from keys (`pycograd.random`), which replay.
         policy: what is kept of the values computed inside: None or "nothing", or "everything"
             (which makes it an ordinary call).
+        transparent: whether `f` runs in the transparent mode (`transparent(f)`); None looks at its
+            code.
 
     Returns:
         A function with the same results and derivatives.
@@ -47,18 +54,20 @@ def checkpoint(f: Callable[..., Any], policy: str | None = None) -> Callable[...
     if policy not in _POLICIES:
         raise ValueError(f"checkpoint: policy is one of {_POLICIES}, not {policy!r}")
 
+    target = prepared(f, transparent)
+
     def run(*args: Any, **kwargs: Any) -> Any:
         leaves, treedef = tree_flatten((args, kwargs))
         if policy == "everything" or not any(isinstance(x, Box) for x in leaves):
-            return f(*args, **kwargs)
+            return target(*args, **kwargs)
 
         def flat(*xs: Any) -> Any:
             args, kwargs = tree_unflatten(treedef, xs)
-            return f(*args, **kwargs)
+            return target(*args, **kwargs)
 
         return _call(flat, name_of(f), enclosed_boxes(f), leaves)
 
-    return Transformed(run, f, checkpoint, {"policy": policy})
+    return Transformed(run, f, checkpoint, {"policy": policy, "transparent": transparent})
 
 
 def _call(flat: Callable[..., Any], name: str, enclosed: list[Box], leaves: Sequence[Any]) -> Any:
@@ -104,7 +113,8 @@ class Segment(Primitive):
     # -- reverse -----------------------------------------------------------------------------------
     def _on_tape(self, tape: Tape, operands: Sequence[Any]) -> Any:
         slots = [x.slot if isinstance(x, Var) and x._trace is tape else None for x in operands]
-        values = [x if s is None else x.value for x, s in zip(operands, slots)]
+        values = [still(x if s is None else x.value) for x, s in zip(operands, slots)]
+        enclosed = [(x, still(x)) for x in self.enclosed]
         steps, start, floor = tape.steps, len(tape.steps), tape.floor
         tape.floor = start
         try:
@@ -126,7 +136,7 @@ class Segment(Primitive):
         # What values closed over have recorded goes too: it is recorded again in the sweep.
         del steps[start:]
         live = [s for s in slots if s is not None]
-        return tape.record_multi(_recompute, live, (self, values, slots), outs)
+        return tape.record_multi(_recompute, live, (self, values, slots, enclosed), outs)
 
     # -- forward and batching: checkpoint the transformed function ---------------------------------
     def _forward(self, trace: ForwardTrace, operands: Sequence[Any]) -> Any:
@@ -177,14 +187,15 @@ class Segment(Primitive):
 
 def _recompute(cts: list[Any], residual: Any, parents: list[int], sweep: Sweep) -> None:
     """Runs the segment again on the tape being swept, and sweeps what that recorded."""
-    segment, values, slots = residual
+    segment, values, slots, enclosed = residual
     tape, steps = sweep.tape, sweep.steps
     start = len(steps)
     assert tape is not None and tape.steps is steps
     boxed = [v if s is None else tape.box(v, s) for v, s in zip(values, slots)]
-    before, tape.replaying = tape.replaying, True
+    before, tape.replaying = tape.replaying, next(modes.levels)
     try:
-        outs = segment._run(*boxed)
+        with as_they_were(enclosed):
+            outs = segment._run(*boxed)
     finally:
         tape.replaying = before
     sweep.cts.extend([None] * (len(steps) - start))

@@ -36,6 +36,7 @@ from pycograd.transforms.forward import Dual, ForwardTrace
 from pycograd.transforms.reverse import vjp
 from pycograd.transforms.shapes import Shaped, ShapeTrace
 from pycograd.transforms.wrap import check_callable, enclosed_boxes, leaves_like, name_of
+from pycograd.transparent import prepared
 
 _OPAQUE = (ConversionError, UnsupportedOperationError, ControlFlowError)
 
@@ -43,10 +44,12 @@ _OPAQUE = (ConversionError, UnsupportedOperationError, ControlFlowError)
 class Custom:
     """A function with custom derivative rules; made by `custom_vjp` and `custom_jvp`."""
 
-    def __init__(self, f: Callable[..., Any]) -> None:
+    def __init__(self, f: Callable[..., Any], transparent: bool | None = None) -> None:
         check_callable(f, "custom rule")
         functools.update_wrapper(self, f)
-        self.f = f
+        self.f, self._transparent = f, transparent
+        # The four functions as they are run, in the transparent mode if they need it.
+        self._prepared = [prepared(f, transparent), None, None, None]
         self.forward: Callable[..., Any] | None = None
         self.backward: Callable[..., Any] | None = None
         self.tangent: Callable[..., Any] | None = None
@@ -60,19 +63,20 @@ class Custom:
                 like it; None for an argument without a gradient.
         """
         self.forward, self.backward = forward, backward
+        self._prepared[1:3] = [prepared(rule, self._transparent) for rule in (forward, backward)]
         return self
 
     def defjvp(self, tangent: Callable[..., Any]) -> Callable[..., Any]:
         """Gives the forward rule: `tangent(primals, tangents) -> (out, tangent_out)`."""
         self.tangent = tangent
+        self._prepared[3] = prepared(tangent, self._transparent)
         return tangent
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        f = functools.partial(self.f, **kwargs) if kwargs else self.f
         leaves, treedef = tree_flatten(args)
         if not any(isinstance(x, Box) for x in leaves):
             _refuse_closure(self.f, self.forward, self.backward, self.tangent)
-            out = f(*args)
+            out = self.f(*args, **kwargs)
             if any(isinstance(x, Box) for x in tree_flatten(out)[0]):
                 raise _closed_over(name_of(self.f))
             return out
@@ -81,7 +85,9 @@ class Custom:
                 f"{name_of(self.f)} has a custom rule: pass differentiated values by position"
             )
         _refuse_closure(self.f, self.forward, self.backward, self.tangent)
-        rules = Rules(name_of(self.f), f, self.forward, self.backward, self.tangent)
+        f, *given = self._prepared
+        f = functools.partial(f, **kwargs) if kwargs else f
+        rules = Rules(name_of(self.f), f, *given)
         call = CustomCall(rules, treedef)
         out = bind(call, leaves, {})
         return tree_unflatten(call.out_tree, out)
@@ -90,11 +96,13 @@ class Custom:
         return self if instance is None else functools.partial(self, instance)
 
 
-def custom_vjp(f: Callable[..., Any]) -> Custom:
+def custom_vjp(f: Callable[..., Any], *, transparent: bool | None = None) -> Custom:
     """A function whose reverse rule the user gives with `.defvjp(forward, backward)`.
 
     Arguments:
         f: the function; any trees in and out. Also usable as a decorator.
+        transparent: whether it and its rules run in the transparent mode (`transparent(f)`); None
+            looks at their code.
 
     >>> import numpy as np
     >>> @custom_vjp
@@ -104,14 +112,16 @@ def custom_vjp(f: Callable[..., Any]) -> Custom:
     >>> grad(lambda x: clipped(x) * 5.0)(2.0)
     (1.0,)
     """
-    return Custom(f)
+    return Custom(f, transparent)
 
 
-def custom_jvp(f: Callable[..., Any]) -> Custom:
+def custom_jvp(f: Callable[..., Any], *, transparent: bool | None = None) -> Custom:
     """A function whose forward rule the user gives with `.defjvp(rule)`.
 
     Arguments:
         f: the function; any trees in and out. Also usable as a decorator.
+        transparent: whether it and its rules run in the transparent mode (`transparent(f)`); None
+            looks at their code.
 
     >>> import numpy as np
     >>> @custom_jvp
@@ -124,7 +134,7 @@ def custom_jvp(f: Callable[..., Any]) -> Custom:
     >>> grad(log1pexp)(0.0)
     (0.5,)
     """
-    return Custom(f)
+    return Custom(f, transparent)
 
 
 class Rules:
@@ -132,7 +142,9 @@ class Rules:
 
     __slots__ = ("name", "f", "forward", "backward", "tangent")
 
-    def __init__(self, name: str, f: Any, forward: Any, backward: Any, tangent: Any) -> None:
+    def __init__(
+        self, name: str, f: Any, forward: Any = None, backward: Any = None, tangent: Any = None
+    ) -> None:
         self.name, self.f = name, f
         self.forward, self.backward, self.tangent = forward, backward, tangent
 
@@ -352,11 +364,14 @@ class CustomCall(Primitive):
         tree_axes = tree_unflatten(self.treedef, list(range(len(axes))))
         arg_axes = tuple([_axes_of(arg, axes) for arg in tree_axes])
 
+        def over(f: Any, in_axes: Any) -> Callable[..., Any]:
+            return vmap(f, in_axes, axis_size=size, transparent=False)  # they are prepared
+
         def forward(*args: Any) -> Any:
-            return vmap(rules.forward, arg_axes, axis_size=size)(*args)
+            return over(rules.forward, arg_axes)(*args)
 
         def backward(residual: Any, ct: Any) -> Any:
-            found = vmap(rules.backward, (0, 0), axis_size=size)(residual, ct)
+            found = over(rules.backward, (0, 0))(residual, ct)
             leaves = self._per_leaf(found)
             summed = [
                 None if c is None else np.sum(c, axis=0) if a is None else c
@@ -365,12 +380,12 @@ class CustomCall(Primitive):
             return tree_unflatten(self.treedef, summed)
 
         def tangent(primals: Any, tangents: Any) -> Any:
-            return vmap(rules.tangent, (arg_axes, arg_axes), axis_size=size)(primals, tangents)
+            return over(rules.tangent, (arg_axes, arg_axes))(primals, tangents)
 
         return CustomCall(
             Rules(
                 rules.name,
-                vmap(rules.f, arg_axes, axis_size=size),
+                over(rules.f, arg_axes),
                 rules.forward and forward,
                 rules.backward and backward,
                 rules.tangent and tangent,

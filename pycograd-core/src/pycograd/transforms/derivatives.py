@@ -27,6 +27,7 @@ from pycograd.transforms.wrap import (
     normalize_argnums,
     split_aux,
 )
+from pycograd.transparent import prepared
 
 Argnums = int | Sequence[int] | None
 
@@ -38,6 +39,7 @@ def jacrev(
     *,
     argnum: int | None = None,
     has_aux: bool = False,
+    transparent: bool | None = None,
 ) -> Callable[..., Any]:
     """The Jacobian of `f`, a row at a time: best when the output is smaller than the input.
 
@@ -47,6 +49,8 @@ def jacrev(
         chunk_size: rows to compute at a time, which bounds memory.
         argnum: alias of `argnums`.
         has_aux: `f` returns `(out, aux)`; the result is then `(jacobian, aux)`.
+        transparent: whether `f` runs in the transparent mode (`transparent(f)`); None looks at its
+            code.
 
     Returns:
         A function whose result has the output's structure; at each output leaf stands the
@@ -62,7 +66,7 @@ def jacrev(
     array([[2., 0.],
            [0., 4.]])
     """
-    return _jacobian(f, argnums, argnum, chunk_size, has_aux, jacrev, _by_rows)
+    return _jacobian(f, argnums, argnum, chunk_size, has_aux, transparent, jacrev, _by_rows)
 
 
 def jacfwd(
@@ -72,6 +76,7 @@ def jacfwd(
     *,
     argnum: int | None = None,
     has_aux: bool = False,
+    transparent: bool | None = None,
 ) -> Callable[..., Any]:
     """The Jacobian of `f`, a column at a time: best when the input is smaller than the output.
 
@@ -82,7 +87,7 @@ def jacfwd(
     array([[2., 0.],
            [0., 4.]])
     """
-    return _jacobian(f, argnums, argnum, chunk_size, has_aux, jacfwd, _by_columns)
+    return _jacobian(f, argnums, argnum, chunk_size, has_aux, transparent, jacfwd, _by_columns)
 
 
 def jacobian(
@@ -92,6 +97,7 @@ def jacobian(
     *,
     argnum: int | None = None,
     has_aux: bool = False,
+    transparent: bool | None = None,
 ) -> Callable[..., Any]:
     """The Jacobian of `f`, by rows or by columns, whichever are fewer.
 
@@ -102,7 +108,7 @@ def jacobian(
     array([[4., 1.],
            [2., 5.]])
     """
-    return _jacobian(f, argnums, argnum, chunk_size, has_aux, jacobian, _by_fewer)
+    return _jacobian(f, argnums, argnum, chunk_size, has_aux, transparent, jacobian, _by_fewer)
 
 
 def hessian(
@@ -111,6 +117,7 @@ def hessian(
     chunk_size: int | None = None,
     *,
     argnum: int | None = None,
+    transparent: bool | None = None,
 ) -> Callable[..., Any]:
     """The matrix of second derivatives of a real scalar function, forward over reverse.
 
@@ -119,6 +126,8 @@ def hessian(
         argnums: the positional arguments, an int or a sequence.
         chunk_size: columns to compute at a time.
         argnum: alias of `argnums`.
+        transparent: whether `f` runs in the transparent mode (`transparent(f)`); None looks at its
+            code.
 
     Returns:
         A function whose result has the argument's structure twice: at each leaf pair an array of
@@ -131,16 +140,21 @@ def hessian(
     """
     check_callable(f, "hessian")
     numbers = _one_of(argnums, argnum, "hessian")
-    run = jacfwd(jacrev(f, numbers), numbers, chunk_size)
-    return Transformed(run, f, hessian, {"argnums": numbers, "chunk_size": chunk_size})
+    run = jacfwd(jacrev(f, numbers, transparent=transparent), numbers, chunk_size)
+    options = {"argnums": numbers, "chunk_size": chunk_size, "transparent": transparent}
+    return Transformed(run, f, hessian, options)
 
 
-def hvp(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+def hvp(
+    f: Callable[..., Any], argnums: Argnums = 0, *, transparent: bool | None = None
+) -> Callable[..., Any]:
     """The product of the Hessian of a real scalar function with a vector, without the Hessian.
 
     Arguments:
         f: a real scalar function.
         argnums: the argument that the Hessian is of.
+        transparent: whether `f` runs in the transparent mode (`transparent(f)`); None looks at its
+            code.
 
     Returns:
         `hvp(f)(x, v)`: `v` is like `x` in structure and shapes; more arguments of `f` follow it.
@@ -152,9 +166,9 @@ def hvp(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     check_callable(f, "hvp")
     if not isinstance(argnums, int):
         raise TypeError("hvp: argnums is an int")
+    gradient = grad(f, argnums, transparent=transparent)
 
     def run(x: Any, v: Any, *rest: Any, **kwargs: Any) -> Any:
-        gradient = grad(f, argnums)
 
         def of(x: Any) -> Any:
             args = list(rest)
@@ -163,11 +177,15 @@ def hvp(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
 
         return jvp(of, (x,), (v,))[1]
 
-    return Transformed(run, f, hvp, {"argnums": argnums})
+    return Transformed(run, f, hvp, {"argnums": argnums, "transparent": transparent})
 
 
 def elementwise_grad(
-    f: Callable[..., Any], argnums: Argnums = 0, *, argnum: int | None = None
+    f: Callable[..., Any],
+    argnums: Argnums = 0,
+    *,
+    argnum: int | None = None,
+    transparent: bool | None = None,
 ) -> Callable[..., Any]:
     """The derivative of a function that acts entry by entry, at every entry at once.
 
@@ -176,6 +194,8 @@ def elementwise_grad(
             the result is the gradient of the sum of its output.)
         argnums: the argument to differentiate, an int or a sequence.
         argnum: alias of `argnums`.
+        transparent: whether `f` runs in the transparent mode (`transparent(f)`); None looks at its
+            code.
 
     Returns:
         A function giving an array of the argument's shape.
@@ -186,10 +206,11 @@ def elementwise_grad(
     """
     check_callable(f, "elementwise_grad")
     numbers = _one_of(argnums, argnum, "elementwise_grad")
+    target = prepared(f, transparent)
 
     def run(*args: Any, **kwargs: Any) -> Any:
         selection = Selection("elementwise_grad", f, args, kwargs, numbers, ())
-        out, pullback = vjp(lambda *xs: selection.call(f, list(xs)), *selection.leaves)
+        out, pullback = vjp(lambda *xs: selection.call(target, list(xs)), *selection.leaves)
         kinds = {_is_complex(x) for x in (*tree_flatten(out)[0], *selection.leaves)}
         if len(kinds) > 1:
             raise NotDifferentiableError(
@@ -198,18 +219,22 @@ def elementwise_grad(
             )
         return selection.pack(pullback(tree_map(_ones, out)))
 
-    return Transformed(run, f, elementwise_grad, {"argnums": numbers})
+    return Transformed(run, f, elementwise_grad, {"argnums": numbers, "transparent": transparent})
 
 
 egrad = elementwise_grad
 
 
-def holomorphic_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+def holomorphic_grad(
+    f: Callable[..., Any], argnums: int = 0, *, transparent: bool | None = None
+) -> Callable[..., Any]:
     """The complex derivative `df/dz` of a holomorphic function, entry by entry.
 
     Arguments:
         f: a holomorphic function of complex arguments.
         argnums: the argument to differentiate.
+        transparent: whether `f` runs in the transparent mode (`transparent(f)`); None looks at its
+            code.
 
     Raises:
         NotDifferentiableError: the argument is not complex.
@@ -218,6 +243,7 @@ def holomorphic_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., A
     (2+2j)
     """
     check_callable(f, "holomorphic_grad")
+    entries = elementwise_grad(f, argnums, transparent=transparent)
 
     def run(*args: Any, **kwargs: Any) -> Any:
         for leaf in tree_flatten(args[argnums])[0]:
@@ -227,31 +253,36 @@ def holomorphic_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., A
                     " grad, or pass z + 0j"
                 )
         # vjp(ct) = conj(f') ct for a holomorphic f
-        return tree_map(_conjugate, elementwise_grad(f, argnums)(*args, **kwargs))
+        return tree_map(_conjugate, entries(*args, **kwargs))
 
-    return Transformed(run, f, holomorphic_grad, {"argnums": argnums})
+    return Transformed(run, f, holomorphic_grad, {"argnums": argnums, "transparent": transparent})
 
 
-def make_jvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+def make_jvp(
+    f: Callable[..., Any], argnums: int = 0, *, transparent: bool | None = None
+) -> Callable[..., Any]:
     """`make_jvp(f)(*args)(v)` is `(value, derivative along v)` in argument `argnums`.
 
     >>> make_jvp(lambda x: x * x)(3.0)(1.0)
     (9.0, 6.0)
     """
     check_callable(f, "make_jvp")
+    target = prepared(f, transparent)
 
     def at(*args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         selection = Selection("make_jvp", f, args, kwargs, argnums, ())
         return lambda v: jvp(
-            lambda *xs: selection.call(f, list(xs)),
+            lambda *xs: selection.call(target, list(xs)),
             selection.leaves,
             leaves_like(args[argnums], v),
         )
 
-    return Transformed(at, f, make_jvp, {"argnums": argnums})
+    return Transformed(at, f, make_jvp, {"argnums": argnums, "transparent": transparent})
 
 
-def make_vjp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+def make_vjp(
+    f: Callable[..., Any], argnums: int = 0, *, transparent: bool | None = None
+) -> Callable[..., Any]:
     """`make_vjp(f)(*args)` is `(pullback, value)` in argument `argnums`; the pullback is reusable.
 
     >>> pullback, value = make_vjp(lambda x: x * x)(3.0)
@@ -259,13 +290,14 @@ def make_vjp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
     (6.0, 9.0)
     """
     check_callable(f, "make_vjp")
+    target = prepared(f, transparent)
 
     def at(*args: Any, **kwargs: Any) -> Any:
         selection = Selection("make_vjp", f, args, kwargs, argnums, ())
-        out, pullback = vjp(lambda *xs: selection.call(f, list(xs)), *selection.leaves)
+        out, pullback = vjp(lambda *xs: selection.call(target, list(xs)), *selection.leaves)
         return (lambda ct: selection.pack(pullback(ct))), out
 
-    return Transformed(at, f, make_vjp, {"argnums": argnums})
+    return Transformed(at, f, make_vjp, {"argnums": argnums, "transparent": transparent})
 
 
 def _one_of(argnums: Argnums, argnum: int | None, name: str) -> Argnums:
@@ -284,11 +316,13 @@ def _jacobian(
     argnum: int | None,
     chunk_size: int | None,
     has_aux: bool,
+    transparent: bool | None,
     make: Callable[..., Any],
     rows_or_columns: Callable[..., Any],
 ) -> Callable[..., Any]:
     name = make.__name__
     check_callable(f, name)
+    target = prepared(f, transparent)
     argnums = _one_of(argnums, argnum, name)
     numbers, _ = normalize_argnums(f, argnums, None, None, name)
 
@@ -302,7 +336,7 @@ def _jacobian(
             )
 
         def of_leaves(*xs: Any) -> Any:
-            return selection.call(f, list(xs))
+            return selection.call(target, list(xs))
 
         def paired(*xs: Any) -> Any:
             out = of_leaves(*xs)
@@ -313,7 +347,7 @@ def _jacobian(
         return (jac, aux) if has_aux else jac
 
     options = {"argnums": argnums, "chunk_size": chunk_size, "has_aux": has_aux}
-    return Transformed(run, f, make, options)
+    return Transformed(run, f, make, {**options, "transparent": transparent})
 
 
 # Each takes a function that returns `(out, aux)` and gives the output's structure, the blocks of

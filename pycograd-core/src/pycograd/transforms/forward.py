@@ -34,6 +34,7 @@ from pycograd.transforms.wrap import (
     refuse_escaped,
     split_aux,
 )
+from pycograd.transparent import prepared
 
 
 class ForwardTrace(Trace):
@@ -124,7 +125,12 @@ class Dual(Box):
 
 
 def jvp(
-    f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
+    f: Callable[..., Any],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    has_aux: bool = False,
+    *,
+    transparent: bool | None = None,
 ) -> Any:
     """The value of `f` and its derivative along a direction.
 
@@ -134,6 +140,8 @@ def jvp(
         tangents: the direction: the same structure and shapes. For leaves that are not float or
             complex (indices, names) the tangent is ignored and may be None; None elsewhere is zero.
         has_aux: `f` returns `(out, aux)`; aux is passed through.
+        transparent: whether `f` runs in the transparent mode (`transparent(f)`); None looks at its
+            code.
 
     Returns:
         `(out, tangent_out)`, trees of one structure; with `has_aux`, `(out, tangent_out, aux)`.
@@ -157,7 +165,7 @@ def jvp(
             _boxed(trace, p, t, f"jvp of {name_of(f)}: argument {i}")
             for i, (p, t) in enumerate(zip(primals, tangents))
         ]
-        out = f(*args)
+        out = prepared(f, transparent)(*args)
         check_result(out, f, "jvp")
         if has_aux:
             out, aux = split_aux(out, f, "jvp")

@@ -69,7 +69,10 @@ def maker(function: Function) -> Function:
     """A function whose result may be filled with boxes."""
 
     def make(*args: Any, **kwargs: Any) -> Any:
-        return fillable(function(*args, **kwargs))
+        made = function(*args, **kwargs)
+        if type(made) is np.ndarray and made.base is not None:
+            made = made.copy()  # linspace gives a part of what it has made
+        return fillable(made)
 
     return functools.update_wrapper(make, function)
 

@@ -79,17 +79,15 @@ def _method(method: Any, plan: Plan) -> Any:
         return lambda *args, **kwargs: fillable(method(*args, **kwargs))
     if name not in ARRAY_METHODS:
         return method
-    function = getattr(np, name)
 
     def aware(*args: Any, **kwargs: Any) -> Any:
         for x in (*args, *kwargs.values()):
             if isinstance(x, Box):
-                first = (
-                    (args[0], method.__self__, *args[1:])
-                    if name == "compress"
-                    else (method.__self__, *args)
-                )
-                return function(*first, **kwargs)
+                # As a constant of the transform it has methods that ask; integers stay plain.
+                array = np.asarray(method.__self__, like=x)
+                if isinstance(array, Box):
+                    return getattr(array, name)(*args, **kwargs)
+                return getattr(np, name)(array, *args, **kwargs)
         return method(*args, **kwargs)
 
     return aware

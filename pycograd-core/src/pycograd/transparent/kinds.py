@@ -23,7 +23,7 @@ LIST = "list"  # any other function of NumPy's: it takes lists for arrays, and a
 _GATHERERS = ("array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray", "fromiter")
 _MAKERS = (
     "zeros", "ones", "empty", "full", "eye", "identity", "zeros_like", "ones_like", "empty_like",
-    "full_like", "copy", "linspace", "arange", "tri", "diag",
+    "full_like", "copy", "linspace", "arange", "tri",
 )  # fmt: skip
 _WRITERS = ("copyto", "put", "put_along_axis", "place", "putmask", "fill_diagonal")
 # Functions of sequences, whose entries are asked themselves, and of shapes and options.

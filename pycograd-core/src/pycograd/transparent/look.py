@@ -8,6 +8,7 @@ so are the Python functions that they reach.
 
 from __future__ import annotations
 
+import builtins
 import functools
 import opcode
 import sys
@@ -23,11 +24,14 @@ _LISTS = (_OPS["BUILD_LIST"], _OPS["LIST_APPEND"])
 # Words of `transparent.kinds`, which is not loaded for a glance.
 _WORDS = """
     array asarray asanyarray ascontiguousarray asfortranarray fromiter zeros ones empty full eye
-    identity zeros_like ones_like empty_like full_like copy linspace arange tri diag copyto put
+    identity zeros_like ones_like empty_like full_like copy linspace arange tri copyto put
     put_along_axis place putmask fill_diagonal r_ c_ vectorize float64 float32 double longdouble
     complex128 complex64 float complex dot take searchsorted choose repeat clip compress
 """
 _SUSPECT = frozenset(_WORDS.split())
+# Names that are rarely globals of the user's: attributes, of which most are NumPy's.
+_ATTRIBUTES = frozenset(dir(np)) | frozenset(dir(np.ndarray)) | frozenset(dir(builtins))
+_LOAD_GLOBAL, _GLOBAL_SHIFT = _OPS["LOAD_GLOBAL"], int(sys.version_info >= (3, 11))
 _NUMPYS: Any = (type(np.sum), np.ufunc)
 _MODULE, _FUNCTION = types.ModuleType, types.FunctionType
 _HARMLESS = frozenset({
@@ -172,10 +176,13 @@ def _glance(function: Any, reached: list[Any], indexed: bool) -> bool:
     suspects: list[Any] = []
     numpy = False
     found: list[Any] = []
+    unsure: list[str] = []  # attributes, or globals that have no value yet
     for name in _names(code):
         if name in _SUSPECT:
             return True
         if name not in known:
+            if name not in _ATTRIBUTES and name not in unsure:
+                unsure.append(name)
             continue
         value = known[name]
         kind = type(value)
@@ -207,6 +214,8 @@ def _glance(function: Any, reached: list[Any], indexed: bool) -> bool:
             suspects.append(value)
     if suspects or (numpy and _makes_lists(code)):
         return True
+    if unsure and not _global_names(code).isdisjoint(unsure):
+        return True
     reached += found
     return False
 
@@ -218,6 +227,22 @@ def _names(code: Any) -> Any:
         if type(constant) is types.CodeType:
             names = (*names, *_names(constant))
     return names
+
+
+@per_code
+def _global_names(code: Any) -> Any:
+    """The names that a code object, or one nested in it, loads as globals."""
+    found: set[str] = set()
+    high = 0
+    for op, arg in zip(code.co_code[::2], code.co_code[1::2]):
+        arg |= high
+        high = arg << 8 if op == _OPS["EXTENDED_ARG"] else 0
+        if op == _LOAD_GLOBAL:
+            found.add(code.co_names[arg >> _GLOBAL_SHIFT])
+    for constant in code.co_consts:
+        if type(constant) is types.CodeType:
+            found |= _global_names(constant)
+    return found
 
 
 def _makes_lists(code: Any) -> bool:

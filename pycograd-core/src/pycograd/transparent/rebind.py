@@ -18,7 +18,7 @@ from pycograd.transparent.hindered import Hindered
 from pycograd.transparent.kinds import stands_in
 from pycograd.transparent.look import Plan, is_library, of_library, per_code, python_function
 from pycograd.transparent.scan import Scan, stores_of_cells, why_not
-from pycograd.transparent.source import PART, SEEN, seeing_calls
+from pycograd.transparent.source import PART, SEEN, SLICE, seeing_calls
 
 _SEEDS = ("__name__", "__package__", "__spec__", "__file__", "__loader__", "__doc__")
 _PLAIN = frozenset({int, float, bool, str, tuple, list, dict, set, type(None)})
@@ -37,6 +37,7 @@ class Overlay(dict):  # type: ignore[type-arg]
             from pycograd.transparent.calls import hooks
 
             self[SEEN], self[PART] = hooks(plan)
+            self[SLICE] = slice
         self.real, self.plan = real, plan
         self.seen: dict[str, tuple[Any, Any]] = {}  # name -> (value, what stands for it)
 

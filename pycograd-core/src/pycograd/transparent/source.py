@@ -18,7 +18,11 @@ import types
 import weakref
 from typing import Any
 
-SEEN, PART = "<pycograd: seen>", "<pycograd: part>"  # names that no user's variable can have
+SEEN, PART, SLICE = (
+    "<pycograd: seen>",
+    "<pycograd: part>",
+    "<pycograd: slice>",
+)  # names that no user's variable can have
 _FLAGS = functools.reduce(
     operator.or_, [getattr(__future__, n).compiler_flag for n in __future__.all_feature_names]
 )
@@ -127,9 +131,13 @@ class _Hooks(ast.NodeTransformer):
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         self.generic_visit(node)
-        if not isinstance(node.ctx, ast.Load) or _slices(node.slice):
+        index = node.slice
+        entries = index.elts if isinstance(index, ast.Tuple) else [index]
+        if not isinstance(node.ctx, ast.Load) or all([_is_plain(e) for e in entries]):
             return node
-        return _call(PART, [node.value, node.slice], node)
+        if isinstance(index, ast.Tuple):
+            index.elts = [_sliced(entry) for entry in index.elts]
+        return _call(PART, [node.value, _sliced(index)], node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:
         if node.value is not None:
@@ -143,9 +151,17 @@ class _Hooks(ast.NodeTransformer):
 _LEFT = frozenset({"super", "locals", "vars", "dir"})  # they look at the frame, or are looked for
 
 
-def _slices(index: ast.expr) -> bool:
-    entries = index.elts if isinstance(index, ast.Tuple) else [index]
-    return any([isinstance(e, (ast.Slice, ast.Starred, ast.Constant)) for e in entries])
+def _is_plain(entry: ast.expr) -> bool:
+    """True for an entry of an index that is no value of a transform."""
+    return isinstance(entry, (ast.Slice, ast.Constant, ast.UnaryOp))
+
+
+def _sliced(entry: ast.expr) -> ast.expr:
+    """`a:b:c` of an index as `slice(a, b, c)`; anything else as it is."""
+    if not isinstance(entry, ast.Slice):
+        return entry
+    bounds = [b or ast.Constant(None) for b in (entry.lower, entry.upper, entry.step)]
+    return _call(SLICE, bounds, entry)
 
 
 def _call(name: str, arguments: list[ast.expr], place: ast.expr) -> ast.Call:
