@@ -133,7 +133,7 @@ def test_a_full_disk(graph, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "save", full)
-    with pytest.raises(BudgetError, match="could not be spilled .* No space left"):
+    with pytest.raises(BudgetError, match=r"could not be spilled .* No space left"):
         eval_scheduled(graph, WEIGHTS, X, plan=plan, store_dir=tmp_path)
     assert os.listdir(tmp_path) == []
 

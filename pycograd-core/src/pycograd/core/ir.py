@@ -104,6 +104,11 @@ class Graph:
         name: of the function.
 
     Calling it runs the equations on arguments of the captured structure, shapes and dtypes.
+
+    >>> import numpy as np
+    >>> graph = capture(lambda x: 2.0 * x, np.ones(3))
+    >>> graph(np.array([1.0, 2.0, 3.0]))
+    array([2., 4., 6.])
     """
 
     def __init__(

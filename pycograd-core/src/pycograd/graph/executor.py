@@ -34,21 +34,26 @@ class Program:
     __slots__ = ("source", "plan", "run", "__weakref__")
 
     def __init__(self, graph: Graph) -> None:
-        writer = _Writer(graph)
+        writer = Writer(graph)
         self.source, self.plan = writer.source(), writer.plan
-        filename = f"<pycograd {next(_counter)}: graph of {graph.name}>"
-        scope = writer.scope
-        exec(compile(self.source, filename, "exec"), scope)
-        self.run: Callable[..., Any] = scope["run"]
-        lines = self.source.splitlines(keepends=True)
-        linecache.cache[filename] = (len(self.source), None, lines, filename)
-        weakref.finalize(self, linecache.cache.pop, filename, None)
+        self.run = compiled(self, self.source, f"graph of {graph.name}", writer.scope)
 
     def __call__(self, *leaves: Any) -> Any:
         return self.run(*leaves)
 
 
-class _Writer:
+def compiled(owner: Any, source: str, title: str, scope: dict[str, Any]) -> Callable[..., Any]:
+    """The function `run` that the source defines; tracebacks show it as long as `owner` lives."""
+    filename = f"<pycograd {next(_counter)}: {title}>"
+    exec(compile(source, filename, "exec"), scope)
+    lines = source.splitlines(keepends=True)
+    linecache.cache[filename] = (len(source), None, lines, filename)
+    weakref.finalize(owner, linecache.cache.pop, filename, None)
+    run: Callable[..., Any] = scope["run"]
+    return run
+
+
+class Writer:
     """The text of one program, and the names that it uses."""
 
     def __init__(self, graph: Graph) -> None:
@@ -73,25 +78,26 @@ class _Writer:
                 buffer = plan.buffers.get(value)
                 self.names[value] = f"v{len(self.names)}" if buffer is None else f"b{buffer}"
             self.write(i, equation)
-        heading = f"def run({', '.join(self.names[v] for v in graph.inputs)}):\n"
+        lines = [*self.frame_lines(), *self.lines]
         if plan.views:
-            frames: list[Any] = []
-            self.scope["frames"] = frames
-            self.scope["frame"] = plan.frame
-            self.scope["take"] = frames.pop
-            buffers = ", ".join(f"b{i}" for i in range(len(plan.views)))
-            heading += (
-                "    try:\n"
-                "        held = take()\n"
-                "    except IndexError:\n"
-                "        held = frame()\n"
-                f"    {buffers}, = held\n"
-            )
-            self.scope["give"] = frames.append
-            self.lines.append("give(held)")
-        outputs = ", ".join(map(self.output, graph.outputs))
-        self.lines.append(f"return [{outputs}]")
-        return heading + "".join(f"    {line}\n" for line in self.lines)
+            lines.append("give(held)")
+        lines.append(f"return [{', '.join(map(self.output, graph.outputs))}]")
+        head = f"def run({', '.join(self.names[v] for v in graph.inputs)}):\n"
+        return head + "".join(f"    {line}\n" for line in lines)
+
+    def frame_lines(self) -> list[str]:
+        """The lines that take the buffers of a call; `give(held)` gives them back."""
+        if not self.plan.views:
+            return []
+        frames: list[Any] = []
+        self.scope.update(frames=frames, frame=self.plan.frame, take=frames.pop, give=frames.append)
+        return [
+            "try:",
+            "    held = take()",
+            "except IndexError:",
+            "    held = frame()",
+            f"{', '.join(f'b{i}' for i in range(len(self.plan.views)))}, = held",
+        ]
 
     def given(self, prefix: str, x: Any) -> str:
         """A name of its own for an object that the program uses."""
@@ -107,12 +113,16 @@ class _Writer:
             name += "_"
         return name
 
+    def is_given(self, value: Value) -> bool:
+        """True if the value is written into memory that is there already."""
+        return value in self.plan.buffers
+
     # -- equations -------------------------------------------------------------------------------
     def write(self, i: int, equation: Equation) -> None:
         operands = [self.operand(x, equation) for x in equation.operands]
         line = f"  # {equation.line}" if equation.line else ""
         outs = [self.names[v] for v in equation.outs]
-        if equation.outs[0] in self.plan.buffers:
+        if self.is_given(equation.outs[0]):
             call = self.call(equation, operands, outs[0])
             self.lines.append(f"{call}{line}")
         else:

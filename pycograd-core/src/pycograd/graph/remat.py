@@ -25,7 +25,11 @@ EXACT_UP_TO: Final = 8  # activations, whose subsets are all tried
 
 
 class Decision(enum.Enum):
-    """What happens to an activation between two uses."""
+    """What happens to an activation between two uses.
+
+    >>> Decision("spill")
+    <Decision.SPILL: 'spill'>
+    """
 
     KEEP = "keep"
     RECOMPUTE = "recompute"
@@ -45,6 +49,11 @@ class RematPlan:
         seconds: the time that the plan adds, by the cost model.
         feasible: whether the peak is within the budget; if not, this is the plan of the smallest
             peak that was found.
+
+    >>> import numpy as np
+    >>> plan = plan_remat(capture(np.sin, np.ones(1000)), 10_000)
+    >>> print(plan)
+    8kB of 8kB (fits into 10kB): 0 keep, 0 recompute, 0 spill; 0s more
     """
 
     graph: Graph = field(repr=False)
@@ -284,6 +293,18 @@ def apply_remat_plan(graph: Graph, plan: RematPlan) -> Graph:
     """The graph with the recomputation of a plan written out, in the plan's order.
 
     Values that the plan spills are kept: a graph knows no disk.
+
+    Arguments:
+        graph: the one that was planned.
+        plan: what `plan_remat` returned.
+
+    Returns:
+        An equal graph; as it stands it takes the memory of the plan.
+
+    >>> import numpy as np
+    >>> graph = capture(lambda x: np.sum(np.sin(np.sin(x))), np.ones(8))
+    >>> apply_remat_plan(graph, plan_remat(graph, 1000))
+    <graph of <lambda>: 3 equations>
     """
     now: dict[Value, Any] = {}
     equations = []
