@@ -8,7 +8,7 @@ settings cost nothing when they are off.
 from __future__ import annotations
 
 import itertools
-import threading
+from _thread import allocate_lock  # threading itself takes 2 ms to import
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -22,7 +22,7 @@ from pycograd.core.errors import NanError, PlainBufferError, user_line
 
 active = 0
 switches: list[Callable[[bool], None]] = []  # each turns a fast path on or off
-_lock = threading.Lock()
+_lock = allocate_lock()
 levels = itertools.count(1)  # process-wide: a later trace is an inner one, in threads too
 _no_grad: ContextVar[int] = ContextVar("no_grad", default=0)  # traces of lower levels stand still
 _debug_nans: ContextVar[bool] = ContextVar("debug_nans", default=False)
