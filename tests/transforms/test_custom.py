@@ -1,5 +1,6 @@
 """Custom rules, stop_gradient, no_grad, debug_nans and checkpoint."""
 
+import collections
 import functools
 import warnings
 
@@ -359,3 +360,155 @@ def test_policies():
     assert grad(checkpoint(lambda x: x * x, policy="everything"))(2.0) == (4.0,)
     with pytest.raises(ValueError, match="policy"):
         checkpoint(lambda x: x, policy="some")
+
+
+# -- values that leave a checkpointed function otherwise than as its result -----------------------
+class Kept:
+    """Where a function leaves values behind."""
+
+    v = None
+
+
+@pytest.mark.parametrize("with_weights", [False, True])
+@pytest.mark.parametrize("transform", ["grad", "jvp", "vmap", "grad of grad"])
+def test_values_kept_from_a_checkpointed_function(with_weights, transform):
+    def f(x, wrap=checkpoint):
+        kept, w = Kept(), x if with_weights else 1.5
+
+        def layer(y):
+            kept.v = np.tanh(w * y)
+            return kept.v * 2.0
+
+        y = wrap(layer)(x * 1.0)
+        return np.sum(y) + np.sum(kept.v**2) + np.sum(np.sin(x))
+
+    run = {
+        "grad": lambda f: grad(f)(XS),
+        "jvp": lambda f: jvp(f, (XS,), (XS,)),
+        "vmap": lambda f: vmap(f)(np.stack([XS, XS])),
+        "grad of grad": lambda f: grad(lambda x: np.sum(grad(f)(x)[0]))(XS),
+    }[transform]
+    if with_weights and transform in ("jvp", "vmap"):  # an ordinary call
+        np.testing.assert_allclose(run(f), run(lambda x: f(x, lambda g: g)))
+    else:
+        with pytest.raises(pg.EscapedTracerError):
+            run(f)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 5, 2), (9, 1, 3), (2, 9, 1), (1, 2, 12)])
+@pytest.mark.parametrize("nested", [False, True])
+def test_values_kept_from_one_recompute_to_another(sizes, nested):
+    kept, runs = Kept(), []
+
+    def layer(n, x):
+        runs.append(n)
+        y = x
+        for _ in range(n):
+            y = np.sin(y)
+        if len(runs) > len(sizes):  # a recompute
+            if kept.v is None:
+                kept.v = y
+            else:
+                y = y * kept.v
+        return y
+
+    def f(x):
+        for n in sizes:
+            g = functools.partial(layer, n)
+            x = checkpoint(lambda x, g=g: checkpoint(g)(x) * 2.0 if nested else g(x))(x)
+        return np.sum(x)
+
+    with pytest.raises(pg.EscapedTracerError):
+        grad(f)(XS)
+
+
+def test_a_value_memoised_inside_a_checkpointed_function():
+    kept = Kept()
+
+    def layer(x):
+        if kept.v is None:
+            kept.v = np.exp(x)
+        return np.sin(x) * kept.v
+
+    with pytest.raises(pg.EscapedTracerError):
+        grad(lambda x: np.sum(checkpoint(layer)(x)))(XS)
+
+
+def test_checkpoints_of_all_sizes_are_right():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        sizes = [int(n) for n in rng.integers(0, 12, 4)]
+
+        def f(x, wrap, sizes=sizes):
+            def inner(n, y):
+                for _ in range(n):
+                    y = np.sin(y) * x
+                return y
+
+            def outer(n, y):
+                return wrap(functools.partial(inner, n))(y) + inner(n // 2, y)
+
+            y = x
+            for n in sizes:
+                y = wrap(functools.partial(outer, n))(y)
+            return np.sum(y)
+
+        expected = grad(lambda x: f(x, lambda g: g))(XS)[0]
+        np.testing.assert_allclose(grad(lambda x: f(x, checkpoint))(XS)[0], expected)
+        _, pullback = pg.vjp(lambda x: f(x, checkpoint), XS)
+        for _ in range(2):
+            np.testing.assert_allclose(pullback(1.0)[0], expected)
+
+
+def in_an_object_array(x):
+    o = np.empty(2, object)
+    o[0], o[1] = x * 2.0, None
+    return o
+
+
+HOLDING = {
+    "instance": lambda x: Holder(np.exp(x)),
+    "instance in an instance": lambda x: Holder([Holder({"w": np.exp(x)})]),
+    "deque": lambda x: collections.deque([x * 2.0]),
+    "map": lambda x: map(np.exp, [x]),
+    "generator": lambda x: [(y for y in [x])],
+    "object array": in_an_object_array,
+    "method": lambda x: {"f": Holder(np.exp(x)).method},
+    "function": lambda x: lambda: x,
+    "partial": lambda x: functools.partial(np.add, x),
+}
+
+
+@pytest.mark.parametrize("hold", HOLDING)
+def test_values_inside_objects_that_are_no_trees_are_refused(hold):
+    f = HOLDING[hold]
+    fix = r"np\.stack" if hold == "object array" else "register_tree"
+    for run in (
+        lambda: grad(lambda x: (checkpoint(f)(x), np.sum(x))[1])(XS),
+        lambda: grad(lambda x: (np.sum(x), f(x)), has_aux=True)(XS),
+        lambda: pg.vjp(f, XS),
+        lambda: jvp(f, (XS,), (XS,)),
+        lambda: vmap(f)(XS),
+        lambda: grad(lambda x: (np.sum(jvp(f, (x,), (x,))[0]), 1.0)[1])(XS),
+    ):
+        with pytest.raises(pg.UnsupportedOperationError, match=fix):
+            run()
+
+
+def test_objects_with_values_of_outer_transforms_or_none_may_be_returned():
+    def f(x):
+        held, kept = Holder(x), Holder([1.0, "a", np.ones(2)])
+        _, (out, plain) = grad(lambda y: (y * y, (held, kept)), has_aux=True)(2.0)
+        assert plain is kept
+        return np.sum(out.w * 3.0)
+
+    np.testing.assert_array_equal(grad(f)(XS)[0], np.full(4, 3.0))
+
+
+def test_no_grad_inside_a_checkpointed_function():
+    def f(x):
+        with pg.no_grad():
+            y = x * x
+        return y * x
+
+    assert grad(checkpoint(f))(3.0) == (9.0,)

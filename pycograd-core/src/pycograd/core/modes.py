@@ -106,8 +106,8 @@ def debug_buffers() -> Iterator[None]:
 
 
 def stopped(trace: Any) -> bool:
-    """True in a `no_grad` block that began after `trace`, unless that is replaying a segment."""
-    return bool(trace.level < _no_grad.get() and not trace.replaying)
+    """True in a `no_grad` block that began after `trace`, and after any replay of a segment."""
+    return bool(max(trace.level, trace.replaying) < _no_grad.get())
 
 
 def watch(trace: Any, primitive: Any, values: Any, ans: Any) -> bool:

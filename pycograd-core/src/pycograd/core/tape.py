@@ -44,13 +44,14 @@ class Tape(Trace):
     """One reverse pass being recorded; inputs own the first slots."""
 
     # floor: values made before this step may not be written (inside a checkpointed function)
-    __slots__ = ("steps", "floor", "replaying")
+    # reach: no checkpointed function that is run again has given a slot from here on to a value
+    __slots__ = ("steps", "floor", "reach", "replaying")
     differentiates = True
 
     def __init__(self, name: str = "") -> None:
         super().__init__(name)
         self.steps: list[Any] = []
-        self.floor = 0
+        self.floor = self.reach = 0
         self.replaying = 0  # since when a checkpointed function is running again
 
     def input(self, value: Any) -> Var:
@@ -128,6 +129,11 @@ class Tape(Trace):
             for i, value in enumerate(values)
         )
 
+    def drop(self, start: int, until: int, name: str) -> None:
+        """Forgets the steps from `start` on; no value gets their slots, nor those below `until`."""
+        n = max(len(self.steps), until) - start
+        self.steps[start : start + n] = [(_refuse_dropped, (), name)] * n
+
     def close(self) -> None:
         """Ends the trace: its boxes, if any escaped, raise when used."""
         self.__class__ = ClosedTape
@@ -151,6 +157,19 @@ class ClosedTape(Tape):
             " used after its gradient had been computed. Return it (has_aux=True) instead of"
             " keeping it in a global, an attribute or a closure"
         )
+
+
+def _refuse_dropped(ct: Any, name: str) -> Any:
+    raise kept_from(name)
+
+
+def kept_from(name: str) -> EscapedTracerError:
+    """The error for a value that was kept from one run of a checkpointed function."""
+    return EscapedTracerError(
+        f"a value made inside {name} was kept in an attribute, an outer variable or a container,"
+        " and used outside of that run. The function runs again for its derivative, and then it"
+        " makes other values: return the value instead, in a list, tuple, dict or dataclass"
+    )
 
 
 def place(steps: list[Any], step: Any) -> int:
@@ -264,25 +283,32 @@ class Sweep:
     def run(self, stop: int) -> None:
         """Sweeps every step from the last down to `stop`, and forgets them."""
         steps, cts = self.steps, self.cts
-        for _ in range(len(steps) - stop):
-            rule, parents, residual = steps.pop()
-            ct = cts.pop()
-            if ct is None:
-                continue
-            if type(parents) is int:
-                ct = rule(ct, residual)
-                if cts[parents] is None:
-                    cts[parents] = ct
-                elif ct is not None:
-                    accumulate(cts, parents, ct)
-            elif type(parents) is tuple:
-                for parent, part in zip(parents, rule(ct, residual)):
-                    if cts[parent] is None:
-                        cts[parent] = part
-                    elif part is not None:
-                        accumulate(cts, parent, part)
-            else:
-                rule(ct, residual, parents, self)
+        parents: Any = None
+        try:
+            for _ in range(len(steps) - stop):
+                rule, parents, residual = steps.pop()
+                ct = cts.pop()
+                if ct is None:
+                    continue
+                if type(parents) is int:
+                    ct = rule(ct, residual)
+                    if cts[parents] is None:
+                        cts[parents] = ct
+                    elif ct is not None:
+                        accumulate(cts, parents, ct)
+                elif type(parents) is tuple:
+                    for parent, part in zip(parents, rule(ct, residual)):
+                        if cts[parent] is None:
+                            cts[parent] = part
+                        elif part is not None:
+                            accumulate(cts, parent, part)
+                else:
+                    rule(ct, residual, parents, self)
+        except IndexError:
+            slots = (parents,) if type(parents) is int else parents or ()
+            if any(type(slot) is int and slot >= len(cts) for slot in slots):
+                raise kept_from("a checkpointed function") from None
+            raise
 
 
 def accumulate(cts: list[Any], slot: int, ct: Any) -> None:

@@ -209,6 +209,8 @@ def vmap(
             leaves, treedef = tree_flatten((args, kwargs))
         else:
             leaves, treedef = list(args), None  # the common case: arrays by position
+        if modes.placing is not None:
+            leaves = modes.placing(leaves)
         axes = _axes(f, in_axes, args, kwargs, treedef)
         size = _size(f, leaves, axes, axis_size, lambda: tree_paths((args, kwargs)))
         moved = [
@@ -340,7 +342,7 @@ def run_rows(
         check_result(out, f, "vmap")
         outs, out_tree = tree_flatten(out)
         for x in outs:
-            refuse_escaped(x)
+            refuse_escaped(x, trace)
         return [
             (x.value, x.mapped) if isinstance(x, Batched) and x._trace is trace else (x, False)
             for x in outs

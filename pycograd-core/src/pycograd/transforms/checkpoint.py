@@ -1,13 +1,21 @@
 """Checkpointing: a function that keeps only its inputs and runs again when it is differentiated.
 
-On a tape it is one step. The recompute happens inside the sweep: it appends to the same tape,
+On a tape it is one step. The first run records as any function does, and what it recorded is then
+dropped but for its slots. The recompute happens inside the sweep: it appends to the same tape,
 sweeps what it appended and leaves the tape as it was, so values that the function closes over get
 their cotangents like any others.
+
+A value that leaves a run otherwise than as its result would meet a slot that means something else.
+Those of the first run meet the dropped steps, whose rule raises. Those of a recompute have slots
+after that of any step of a later recompute, which the sweep notices as a parent that comes after
+its child: the step of each call is placed beyond `Tape.reach`, the last slot that the
+recomputes of earlier calls can take.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,8 +28,15 @@ from pycograd.core.tape import Sweep, Tape, Var
 from pycograd.core.tree import tree_flatten, tree_unflatten
 from pycograd.core.views import as_they_were, still
 from pycograd.transforms.batch import Batched, BatchTrace, run_rows
+from pycograd.transforms.capture import capturing, is_abstract
 from pycograd.transforms.forward import Dual, ForwardTrace, jvp
-from pycograd.transforms.wrap import Transformed, check_callable, enclosed_boxes, name_of
+from pycograd.transforms.wrap import (
+    Transformed,
+    check_callable,
+    enclosed_boxes,
+    name_of,
+    refuse_escaped,
+)
 from pycograd.transparent import prepared
 
 _POLICIES = (None, "nothing", "everything")
@@ -45,6 +60,9 @@ def checkpoint(
 
     Raises:
         OuterWriteError: `f` writes into a differentiated value made outside it.
+        EscapedTracerError: a value made inside `f` was used outside it without being returned.
+        UnsupportedOperationError: `f` returned differentiated values inside an object that is no
+            tree.
 
     >>> import numpy as np
     >>> grad(lambda x: np.sum(checkpoint(np.sin)(x)))(np.zeros(2))[0]
@@ -65,6 +83,11 @@ def checkpoint(
             args, kwargs = tree_unflatten(treedef, xs)
             return target(*args, **kwargs)
 
+        if capturing.get() or any(map(is_abstract, leaves)):
+            from pycograd.transforms.control.segments import checkpointed
+
+            if (out := checkpointed(flat, name_of(f), leaves)) is not None:
+                return out[0]
         return _call(flat, name_of(f), enclosed_boxes(f), leaves)
 
     return Transformed(run, f, checkpoint, {"policy": policy, "transparent": transparent})
@@ -115,28 +138,38 @@ class Segment(Primitive):
         slots = [x.slot if isinstance(x, Var) and x._trace is tape else None for x in operands]
         values = [still(x if s is None else x.value) for x, s in zip(operands, slots)]
         enclosed = [(x, still(x)) for x in self.enclosed]
-        steps, start, floor = tape.steps, len(tape.steps), tape.floor
-        tape.floor = start
-        try:
-            # Boxes of outer tapes among the values checkpoint there too.
-            outs = bind(self, [_locked(v) for v in values], {})
-        except ValueError as error:
-            if "read-only" in str(error):  # NumPy has no class of its own for this error
-                raise OuterWriteError(
-                    f"{self.name} writes into its argument; the write would be repeated when it is"
-                    " run again. Write into a copy, x = x.copy(), and return that"
-                ) from error
-            raise
-        finally:
-            tape.floor = floor
+        start, reach, replaying = len(tape.steps), tape.reach, tape.replaying
+        tape.reach, tape.replaying = start, next(modes.levels)
+        boxed = [_locked(still(v)) if s is None else tape.box(v, s) for v, s in zip(values, slots)]
+        with _written_inside_only((*operands, *self.enclosed), start):
+            try:
+                outs = self._run(*boxed)
+            except ValueError as error:
+                if "read-only" in str(error):  # NumPy has no class of its own for this error
+                    raise self._writes() from error
+                raise
+            finally:
+                inner, tape.replaying = tape.reach, replaying
+                tape.reach = max(reach, inner)
+        for b, v, s in zip(boxed, values, slots):
+            if s is None and isinstance(b, Box) and not _alike(b, v):
+                raise self._writes()
+        for x in outs:
+            refuse_escaped(x, tape)
         outs = [x.value if isinstance(x, Var) and x._trace is tape else x for x in outs]
+        taken = max(len(tape.steps), inner) - start
+        tape.drop(start, reach if taken else start, self.name)
+        tape.reach = max(reach, len(tape.steps) + taken)
         if _inner(outs, tape.level + 1):
-            del steps[start:]
             return None
-        # What values closed over have recorded goes too: it is recorded again in the sweep.
-        del steps[start:]
         live = [s for s in slots if s is not None]
         return tape.record_multi(_recompute, live, (self, values, slots, enclosed), outs)
+
+    def _writes(self) -> OuterWriteError:
+        return OuterWriteError(
+            f"{self.name} writes into its argument; the write would be repeated when it is run"
+            " again. Write into a copy, x = x.copy(), and return that"
+        )
 
     # -- forward and batching: checkpoint the transformed function ---------------------------------
     def _forward(self, trace: ForwardTrace, operands: Sequence[Any]) -> Any:
@@ -191,8 +224,9 @@ def _recompute(cts: list[Any], residual: Any, parents: list[int], sweep: Sweep) 
     tape, steps = sweep.tape, sweep.steps
     start = len(steps)
     assert tape is not None and tape.steps is steps
-    boxed = [v if s is None else tape.box(v, s) for v, s in zip(values, slots)]
+    boxed = [still(v) if s is None else tape.box(v, s) for v, s in zip(values, slots)]
     before, tape.replaying = tape.replaying, next(modes.levels)
+    tape.reach = start
     try:
         with as_they_were(enclosed):
             outs = segment._run(*boxed)
@@ -205,6 +239,32 @@ def _recompute(cts: list[Any], residual: Any, parents: list[int], sweep: Sweep) 
         have = sweep.cts[out.slot]
         sweep.cts[out.slot] = ct if have is None else have + ct
     sweep.run(start)
+
+
+@contextmanager
+def _written_inside_only(values: Sequence[Any], start: int) -> Iterator[None]:
+    """Inside the block no value made before it may be written, on whichever tapes these are."""
+    tapes: dict[int, Tape] = {}
+    for x in values:
+        while isinstance(x, Box):
+            if isinstance(x._trace, Tape):
+                tapes[id(x._trace)] = x._trace
+            x = x.value
+    before = [(tape, tape.floor) for tape in tapes.values()]
+    try:
+        for tape, _ in before:
+            tape.floor = len(tape.steps)
+        yield
+    finally:
+        for tape, floor in before:
+            tape.floor = floor
+
+
+def _alike(x: Any, y: Any) -> bool:
+    """True unless the box `x`, made as a twin of `y`, has been written to since."""
+    if not isinstance(x, Box):
+        return x is y
+    return all(_alike(getattr(x, name), getattr(y, name)) for name in x.contents)
 
 
 def _inner(values: Sequence[Any], level: int) -> bool:

@@ -182,6 +182,8 @@ def jvp(
 
 def _boxed(trace: ForwardTrace, primal: Any, tangent: Any, where: str) -> Any:
     leaves, treedef = tree_flatten(primal)
+    if modes.placing is not None:
+        leaves = modes.placing(leaves)
     if tangent is None:
         return primal
     try:
@@ -206,7 +208,7 @@ def _boxed(trace: ForwardTrace, primal: Any, tangent: Any, where: str) -> Any:
 
 def _split(x: Any, trace: ForwardTrace) -> tuple[Any, Any]:
     """The value and tangent of an output; zeros if it does not depend on the primals."""
-    refuse_escaped(x)
+    refuse_escaped(x, trace)
     if isinstance(x, Dual) and x._trace is trace:
         value, tangent = x.value, x.tangent
     else:

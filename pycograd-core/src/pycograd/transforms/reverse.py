@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pycograd.core import modes
 from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of, shape_of
 from pycograd.core.box import Box, raw
 from pycograd.core.buffers import owned
@@ -279,7 +280,7 @@ def finish(leaf: Any, cts: list[Any], slot: int) -> Any:
     if type(leaf) is np.ndarray and type(ct) is np.ndarray:  # the common case
         return ct if owned(ct) else np.array(ct)
     if isinstance(ct, Box):
-        return ct
+        return ct if modes.homing is None else modes.homing(ct, leaf)
     kind = type(leaf)
     if ct is None:
         if isinstance(leaf, Box):
@@ -300,7 +301,7 @@ def _typed(leaf: Any, ct: Any) -> Any:
 
 def unbox(x: Any, tape: Tape) -> Any:
     """`x` without this tape's box."""
-    refuse_escaped(x)
+    refuse_escaped(x, tape)
     return x.value if isinstance(x, Var) and x._trace is tape else x
 
 
@@ -316,7 +317,7 @@ def _scalar(out: Any, tape: Tape, f: Any) -> tuple[Any, Any]:
             f"grad of {name_of(f)}: it returned {type(out).__name__}, not a real scalar. Return the"
             " loss alone, or (loss, aux) with has_aux=True, or use jacobian for several outputs"
         )
-    refuse_escaped(out)
+    refuse_escaped(out, tape)
     mine = isinstance(out, Var) and out._trace is tape
     value = out.value if mine else out
     if not mine and not isinstance(value, (Box, np.ndarray, np.generic, int, float, complex)):

@@ -7,6 +7,7 @@ function does.
 from __future__ import annotations
 
 import functools
+import gc
 import operator
 import sys
 import types
@@ -15,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from pycograd.core import modes
 from pycograd.core.aval import FLOAT32, FLOAT64, is_inexact
 from pycograd.core.box import Box
 from pycograd.core.errors import (
     AsyncFunctionError,
     EscapedTracerError,
     NotDifferentiableError,
+    UnsupportedOperationError,
     located,
 )
 from pycograd.core.tree import tree_flatten, tree_map, tree_paths, tree_unflatten
@@ -130,13 +133,58 @@ def leaves_like(tree: Any, values: Any) -> list[Any]:
     return found
 
 
-def refuse_escaped(x: Any) -> None:
-    """Refuses a box of a transform that has ended among the results of a function."""
-    if isinstance(x, Box) and x._trace.closed:
-        raise EscapedTracerError(
-            f"a function returned a value made inside {x._trace.name or 'a transform'}, which had"
-            " already returned. Return it from there instead of keeping it elsewhere"
-        )
+def refuse_escaped(x: Any, trace: Any) -> None:
+    """Refuses, as a leaf of what a function returned to `trace`, what would carry a box out.
+
+    That is a box of a transform that has ended, and an object that is no tree but holds boxes.
+    """
+    kind = type(x)
+    if isinstance(x, Box):
+        if x._trace.closed:
+            raise EscapedTracerError(
+                f"a function returned a value made inside {x._trace.name or 'a transform'}, which"
+                " had already returned. Return it from there instead of keeping it elsewhere"
+            )
+    elif kind is np.ndarray:
+        if x.dtype.hasobject and _holds_boxes(x, trace.level):
+            raise UnsupportedOperationError(
+                f"{trace.name} returned an array of objects with differentiated values inside,"
+                " which no transform can take out. Return np.stack([...]) of them, or a list"
+            )
+    elif kind not in _HOLD_NOTHING and not isinstance(x, np.generic):
+        if _holds_boxes(x, trace.level):
+            raise UnsupportedOperationError(
+                f"{trace.name} returned a {kind.__name__} with differentiated values inside, which"
+                " no transform can take out. Return them in a list, a tuple, a dict or a dataclass,"
+                f" or describe {kind.__name__} with register_tree"
+            )
+
+
+_HOLD_NOTHING = frozenset({float, int, complex, bool, str, bytes, type(None), np.dtype})
+_FAR = 10_000  # objects, after which a search ends
+
+
+def _holds_boxes(x: Any, level: int) -> bool:
+    """True if a box of the transform at `level`, or of one further in, is found inside `x`."""
+    found, seen = [x], {id(x)}
+    for item in found:  # grows
+        if isinstance(item, Box):
+            if item._trace.level >= level:
+                return True
+            continue
+        if len(found) > _FAR or isinstance(item, (type, types.ModuleType)):
+            continue
+        if isinstance(item, types.FunctionType):  # not its globals
+            inside: Any = [item.__closure__, item.__defaults__, item.__kwdefaults__]
+        elif isinstance(item, np.ndarray):
+            inside = item.ravel().tolist() if item.dtype.hasobject else ()
+        else:
+            inside = gc.get_referents(item)
+        for part in inside:
+            if type(part) not in _HOLD_NOTHING and id(part) not in seen:
+                seen.add(id(part))
+                found.append(part)
+    return False
 
 
 def is_differentiable(leaf: Any) -> bool:
@@ -236,6 +284,8 @@ class Selection:
             self.trees.append((treedef, len(leaves)))
             self.leaves += leaves
             self.live += live
+        if modes.placing is not None:
+            self.leaves = modes.placing(self.leaves)
         if places and not any(self.live) and (self.leaves or argnums is not None):
             raise _not_differentiable(transform, f, places[0], args)
 
