@@ -21,6 +21,8 @@ from pycograd.core.box import Box, raw
 from pycograd.core.errors import NanError, PlainBufferError, user_line
 
 active = 0
+placing: Callable[[Any], list[Any]] | None = None  # set by core.device: moves inputs of transforms
+homing: Callable[[Any, Any], Any] | None = None  # and cotangents to the device of their leaf
 switches: list[Callable[[bool], None]] = []  # each turns a fast path on or off
 _lock = allocate_lock()
 levels = itertools.count(1)  # process-wide: a later trace is an inner one, in threads too
