@@ -8,9 +8,15 @@ never reach the algebra.
 
 from __future__ import annotations
 
+import dis
 import math
-from collections.abc import Iterable, Mapping
+import operator
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from types import FrameType
 from typing import Any, NamedTuple, NoReturn, Union
+
+import numpy as np
 
 from pycograd.core.errors import ShapeError, SymbolicSizeError
 
@@ -38,9 +44,10 @@ _Terms = dict[_Monomial, int]  # no zero coefficients
 class Dim:
     """A symbolic size, such as `B`, `2*B + 1` or `(B + 1)//2`.
 
-    Supports `+ - * // %` with sizes on both sides; a result without symbols is an int. `==` is
-    equality of normal forms. What would need the number itself (`<`, `bool`, `int`, an index)
-    raises `SymbolicSizeError`.
+    Supports `+ - * // %` with sizes on both sides, and powers of sizes; a result without symbols is
+    an int. `==` is equality of normal forms. With anything else it computes as the number that it
+    will be, while an abstract evaluation or a capture runs (`core.sizes.number`). What would need
+    that number at once (`<` of sizes, `bool`, `int`, an index) raises `SymbolicSizeError`.
 
     >>> B, N = Dim.of("B"), Dim.of("N")
     >>> 2 * B, B * N, B - 1, (B + 1) // 2
@@ -50,8 +57,6 @@ class Dim:
     """
 
     __slots__ = ("_terms", "_hash")
-    __array_ufunc__ = None  # NumPy integers leave arithmetic to us
-
     _terms: _Terms
     _hash: int
 
@@ -105,17 +110,61 @@ class Dim:
         return total
 
     # -- arithmetic ------------------------------------------------------------------------------
-    def __add__(self, other: Any) -> Any:
-        return NotImplemented if (b := _terms(other)) is None else _dim(_add(self._terms, b))
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **kwargs: Any) -> Any:
+        own = _ON_SIZES.get(ufunc)
+        if own is not None and method == "__call__" and not kwargs and all(map(_is_size, operands)):
+            return own(*[x if isinstance(x, Dim) else int(x) for x in operands])
+        return getattr(ufunc, method)(*map(_value, operands), **kwargs)
 
-    def __mul__(self, other: Any) -> Any:
-        return NotImplemented if (b := _terms(other)) is None else _dim(_mul(self._terms, b))
+    def __add__(self, other: Any) -> Any:
+        return _combined(operator.add, self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _combined(operator.add, other, self)
 
     def __sub__(self, other: Any) -> Any:
-        return NotImplemented if (b := _terms(other)) is None else _dim(_add(self._terms, b, -1))
+        return _combined(operator.sub, self, other)
 
     def __rsub__(self, other: Any) -> Any:
-        return NotImplemented if (b := _terms(other)) is None else _dim(_add(b, self._terms, -1))
+        return _combined(operator.sub, other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return _combined(operator.mul, self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return _combined(operator.mul, other, self)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return _combined(operator.floordiv, self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return _combined(operator.floordiv, other, self)
+
+    def __mod__(self, other: Any) -> Any:
+        return _combined(operator.mod, self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return _combined(operator.mod, other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return _combined(operator.truediv, self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _combined(operator.truediv, other, self)
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
+    def __pow__(self, other: Any) -> Any:
+        if isinstance(other, int) and other >= 0:
+            return math.prod([self] * other)
+        return _value(self) ** _value(other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return other ** _value(self)
 
     def __neg__(self) -> Any:
         return self * -1
@@ -123,27 +172,21 @@ class Dim:
     def __pos__(self) -> Dim:
         return self
 
-    def __floordiv__(self, other: Any) -> Any:
-        return NotImplemented if (b := _terms(other)) is None else _floordiv(self._terms, b)
+    def __lt__(self, other: Any) -> Any:
+        return _combined(operator.lt, self, other)
 
-    def __rfloordiv__(self, other: Any) -> Any:
-        return NotImplemented if (b := _terms(other)) is None else _floordiv(b, self._terms)
+    def __le__(self, other: Any) -> Any:
+        return _combined(operator.le, self, other)
 
-    def __mod__(self, other: Any) -> Any:
-        return NotImplemented if _terms(other) is None else self - other * (self // other)
+    def __gt__(self, other: Any) -> Any:
+        return _combined(operator.gt, self, other)
 
-    def __rmod__(self, other: Any) -> Any:
-        return NotImplemented if _terms(other) is None else other - self * (other // self)
+    def __ge__(self, other: Any) -> Any:
+        return _combined(operator.ge, self, other)
 
-    def __divmod__(self, other: Any) -> Any:
-        return NotImplemented if _terms(other) is None else (self // other, self % other)
-
-    def __rdivmod__(self, other: Any) -> Any:
-        return NotImplemented if _terms(other) is None else (other // self, other % self)
-
-    __radd__, __rmul__ = __add__, __mul__
-
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: object) -> Any:
+        if isinstance(other, np.ndarray):  # boxes included
+            return NotImplemented
         return isinstance(other, Dim) and self._terms == other._terms
 
     def __hash__(self) -> int:
@@ -167,9 +210,41 @@ class Dim:
             " Compute with sizes by + - * // % only, or give concrete shapes"
         )
 
-    __bool__ = __int__ = __index__ = __float__ = __complex__ = __round__ = _refuse
-    __lt__ = __le__ = __gt__ = __ge__ = _refuse
-    __truediv__ = __rtruediv__ = __pow__ = __rpow__ = _refuse
+    __bool__ = __int__ = __float__ = __complex__ = __round__ = _refuse
+
+    def __index__(self) -> int:
+        if _called_with_like(sys._getframe(1)):
+            return -1  # no size: NumPy refuses it where nobody answers for `like`
+        self._refuse()
+
+
+def _combined(operation: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
+    """Of sizes a size; with any other value what the number that the size will be gives."""
+    if _is_size(a) and _is_size(b) and operation is not operator.truediv:
+        return _ALGEBRA[operation](a, b) if operation in _ALGEBRA else a._refuse()
+    return operation(_value(a), _value(b))
+
+
+def _called_with_like(frame: FrameType) -> bool:
+    """True if the frame is in a call with `like=`.
+
+    `np.zeros(n, like=x)` and `np.empty` read `n` before they let `x` answer with the `n` given.
+    """
+    code = frame.f_code
+    before = [i for i in dis.get_instructions(code) if i.offset < frame.f_lasti]
+    while before and before[-1].opname in ("PRECALL", "CACHE", "EXTENDED_ARG"):
+        before.pop()
+    if not before or before[-1].opname not in ("KW_NAMES", "LOAD_CONST"):
+        return False
+    names = code.co_consts[before[-1].arg or 0]
+    return isinstance(names, tuple) and "like" in names
+
+
+def _value(x: Any) -> Any:
+    """`x`; for a symbolic size a value of the running evaluation."""
+    from pycograd.core.sizes import number
+
+    return number(x) if isinstance(x, Dim) else x
 
 
 def _dim(terms: _Terms) -> Size:
@@ -183,14 +258,40 @@ def _dim(terms: _Terms) -> Size:
     return dim
 
 
-def _terms(size: Any) -> _Terms | None:
-    """The terms of an operand; None if it is not a size."""
+_ALGEBRA: dict[Any, Callable[[Any, Any], Any]] = {
+    operator.add: lambda a, b: _dim(_add(_terms(a), _terms(b))),
+    operator.sub: lambda a, b: _dim(_add(_terms(a), _terms(b), -1)),
+    operator.mul: lambda a, b: _dim(_mul(_terms(a), _terms(b))),
+    operator.floordiv: lambda a, b: _floordiv(_terms(a), _terms(b)),
+    operator.mod: lambda a, b: a - b * (a // b),
+}
+# NumPy's names, by which its integers ask.
+_ON_SIZES: dict[Any, Callable[..., Any]] = {
+    np.add: operator.add,
+    np.subtract: operator.sub,
+    np.multiply: operator.mul,
+    np.floor_divide: operator.floordiv,
+    np.remainder: operator.mod,
+    np.equal: operator.eq,
+    np.not_equal: operator.ne,
+    np.less: operator.lt,
+    np.less_equal: operator.le,
+    np.greater: operator.gt,
+    np.greater_equal: operator.ge,
+}
+
+
+def _is_size(x: Any) -> bool:
+    if type(x) is np.ndarray:  # as NumPy's integers come to comparisons
+        return x.ndim == 0 and x.dtype.kind in "iu"
+    return isinstance(x, (Dim, int, np.integer))
+
+
+def _terms(size: Any) -> _Terms:
+    """The terms of a size."""
     if isinstance(size, Dim):
         return size._terms
-    if isinstance(size, float) or not hasattr(size, "__index__"):
-        return None
-    value = size.__index__()
-    return {(): value} if value else {}
+    return {(): int(size)} if size else {}
 
 
 def _subs(size: Size, sizes: Mapping[str, Size]) -> Size:
@@ -324,6 +425,11 @@ class Constraints:
         self._open: list[tuple[Size, Size, str]] = []  # equalities that no symbol solves yet
         self._reserved = frozenset(reserved)
         self._fresh: list[str] = []
+
+    @property
+    def reserved(self) -> frozenset[str]:
+        """The names of symbols that were in use from the beginning."""
+        return self._reserved
 
     def fresh(self) -> Dim:
         """A new symbol `n0`, `n1`, ... for a size that depends on data."""

@@ -14,9 +14,11 @@ import numpy as np
 
 from pycograd.core.aval import ShapeDtypeStruct, aval_of, make_aval
 from pycograd.core.dims import Constraints, Dim
+from pycograd.core.box import Box
 from pycograd.core.errors import GraphError, ShapeError, TreeMismatchError
 from pycograd.core.primitive import Primitive, bind
 from pycograd.core.tree import TreeDef, tree_flatten, tree_structure, tree_unflatten
+from pycograd.core.sizes import running
 
 
 class Value(ShapeDtypeStruct):
@@ -89,6 +91,11 @@ class Equation:
         """The results for these operands: arrays, or boxes of any transform."""
         params = with_sizes(self.params, lambda n: n.subs(sizes)) if sizes else self.params
         out = bind(self.primitive, operands, params)
+        trace = running()
+        if trace is not None and not any(isinstance(x, Box) for x in operands):
+            if symbols_of(tuple(params.values())):  # of constants, but not of one size
+                out = trace.process(self.primitive, operands, params)
+                return tuple(out) if self.primitive.multi else (out,)
         return tuple(out) if self.primitive.multi else (out,)
 
 
@@ -183,7 +190,8 @@ class Graph:
             ShapeError: a wrong shape.
             GraphError: a wrong dtype.
         """
-        constraints: Constraints | None = None
+        pairs: list[tuple[Any, Any]] = []
+        same = True
         for i, (value, leaf) in enumerate(zip(self.inputs, leaves)):
             aval = aval_of(leaf)
             if aval.dtype != value.dtype:
@@ -192,22 +200,30 @@ class Graph:
                     f" {value!r}; capture it again, or convert with .astype"
                 )
             if aval.shape == value.shape:
+            pairs += zip(value.shape, aval.shape)
                 continue
             wrong = ShapeError(
+            same = False
                 f"graph of {self.name}: input {i} has shape {aval.shape}, captured for {value!r}"
             )
             if len(aval.shape) != len(value.shape):
                 raise wrong
             for m, n in zip(aval.shape, value.shape):
-                if isinstance(n, Dim):
-                    constraints = constraints or Constraints()
-                    constraints.equate(n, m, f"graph of {self.name}")
-                elif m != n:
+                if not isinstance(n, Dim) and m != n:
                     raise wrong
-        if constraints is None:
+        if same:
             return {}
-        symbols = {s for value in self.inputs for n in value.shape for s in symbols_of(n)}
-        return {s: constraints.resolve(Dim.of(s)) for s in symbols}  # type: ignore[misc]
+        # Under names of their own where the sizes of the caller are symbols too.
+        theirs = symbols_of([m for _, m in pairs])
+        constraints = Constraints(theirs)
+        own = {
+            s: constraints.fresh() if theirs else Dim.of(s)
+            for s in sorted(symbols_of([n for n, _ in pairs]))
+        }
+        for n, m in pairs:
+            if isinstance(n, Dim):
+                constraints.equate(n.subs(own), m, f"graph of {self.name}")
+        return {s: constraints.resolve(n) for s, n in own.items()}  # type: ignore[misc]
 
     def evaluate(self, leaves: Sequence[Any]) -> list[Any]:
         """The outputs for these inputs, one equation after the other."""

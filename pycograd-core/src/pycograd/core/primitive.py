@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core import modes
+from pycograd.core import modes, sizes
 from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.box import Box
 from pycograd.core.errors import DefinitionError, PycogradError, ShapeError
 from pycograd.core.spelling import find
+from pycograd.core.dims import Dim
 from pycograd.core.views import link
 
 REGISTRY: dict[str, Primitive] = {}
@@ -145,7 +146,9 @@ def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) 
     """Runs `primitive` on arrays and boxes."""
     top: Any = None
     for x in operands:
-        if type(x) not in _PLAIN and isinstance(x, Box):
+        if type(x) in _PLAIN:
+            continue
+        if isinstance(x, Box):
             trace = x._trace
             if top is None or (trace is not top and trace.level > top.level):
                 top = trace
@@ -168,6 +171,8 @@ def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) 
     out = top.process(primitive, operands, params)
     if primitive.view is not None and (isinstance(out, Box) or type(out) is np.ndarray):
         if not isinstance(out, Box) or out._trace is not top:
+        elif type(x) is Dim:
+            return bind(primitive, [sizes.number(x) for x in operands], params)
             # A constant of this transform (no tangent, no_grad): as a plain view it would write
             # into the memory of the box, and not see what is written to the box.
             out = top.constant(out)

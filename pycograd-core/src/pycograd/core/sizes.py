@@ -15,16 +15,59 @@ from pycograd.core.dims import Constraints, Dim
 from pycograd.core.errors import ShapeError, SymbolicSizeError
 
 _constraints: ContextVar[Constraints | None] = ContextVar("constraints", default=None)
+_running: ContextVar[Any] = ContextVar("running", default=None)  # the innermost evaluation
 
 
 @contextmanager
-def collecting(constraints: Constraints) -> Iterator[Constraints]:
-    """Equalities found inside the block are recorded in `constraints`."""
-    token = _constraints.set(constraints)
+def collecting(constraints: Constraints, trace: Any) -> Iterator[Constraints]:
+    """Equalities found inside the block are recorded in `constraints`, for the evaluation `trace`.
+
+    Sizes that are computed with are values of `trace`.
+    """
+    token, outer = _constraints.set(constraints), _running.set(trace)
     try:
         yield constraints
     finally:
+        _running.reset(outer)
         _constraints.reset(token)
+
+
+def number(size: Any) -> Any:
+    """A size as a number to compute with: an int, or for a symbolic one a weak int of no axes."""
+    return made(_number, size) if isinstance(size, Dim) else size
+
+
+_number: Any = None
+
+
+def serve_numbers(primitive: Any) -> None:
+    """Tells `number` the primitive that it runs."""
+    global _number
+    _number = primitive
+
+
+def made(primitive: Any, size: Any, **params: Any) -> Any:
+    """What a primitive of no operands makes of a size: an array, or a value of the evaluation.
+
+    Raises:
+        SymbolicSizeError: the size is symbolic and no evaluation is running.
+    """
+    if not isinstance(size, Dim):
+        return primitive.impl(size=size, **params)
+    trace = _running.get()
+    if trace is None:
+        size._refuse()
+    return trace.process(primitive, (), {"size": size, **params})
+
+
+def running() -> Any:
+    """The innermost abstract evaluation or capture, if one is running."""
+    return _running.get()
+
+
+def current() -> Constraints | None:
+    """The equalities that are being collected, if any are."""
+    return _constraints.get()
 
 
 def broadcast(*shapes: Any, operation: str) -> Any:

@@ -89,7 +89,7 @@ def cov(
         aweights = _weights(aweights, "aweights", many)
         w = aweights if w is None else w * aweights
     if w is None:
-        mean, degrees = np.mean(x, axis=1, keepdims=True), count(x, (1,), dtype) - ddof
+        mean, degrees = np.mean(x, axis=1, keepdims=True), count(x, (1,)) - ddof
     else:
         mean, total = np.average(x, axis=1, weights=w, returned=True, keepdims=True)
         degrees = total[0, 0]

@@ -17,9 +17,11 @@ from pycograd.core.aval import ShapeDtypeStruct, is_inexact, make_aval
 from pycograd.core.box import Box, raw
 from pycograd.core.dims import Dim
 from pycograd.core.dtypes import current_dtype
-from pycograd.core.errors import ConversionError, UnsupportedOperationError
+from pycograd.core.errors import ConversionError, SymbolicSizeError, UnsupportedOperationError
+from pycograd.core.sizes import number
 from pycograd.core.spelling import creates, spells
 from pycograd.core.views import lying_as, own
+from pycograd.ops import counting
 from pycograd.ops.astype import check_device, converted, duplicate
 from pycograd.ops.operators import attached
 from pycograd.ops.shape import broadcast_to, is_contiguous, sizes_of
@@ -91,7 +93,7 @@ def full(
 ) -> Any:
     """A value of this shape with the same number, which may be a box, everywhere."""
     check_device(device)
-    sizes = sizes_of(shape)
+    sizes, fill_value = sizes_of(shape), number(fill_value)
     if isinstance(fill_value, Box):
         filled = own(broadcast_to(fill_value, sizes))
         return _boxed(like, filled if dtype is None else converted(filled, dtype))
@@ -137,7 +139,7 @@ def _gathered(x: Any) -> Any:
     if isinstance(x, (list, tuple)):
         parts = [_gathered(part) for part in x]
         return np.stack(parts) if any(isinstance(part, Box) for part in parts) else x
-    return x
+    return number(x)
 
 
 @creates(np.asarray, np.asanyarray)
@@ -173,12 +175,72 @@ def require(like: Box, a: Any, dtype: Any = None, requirements: Any = None) -> A
 @creates(np.arange)
 def arange(like: Box, *bounds: Any, **options: Any) -> Any:
     """Numbers at equal steps between plain bounds: their count may not depend on a box."""
-    if any(isinstance(x, Box) for x in (*bounds, *options.values())):
+    given = (*bounds, *options.values())
+    if any(isinstance(x, Box) for x in given):
         raise ConversionError(
             "np.arange of a differentiated value: how many numbers there are would depend on it."
             " Write start + step * np.arange(n), or np.linspace(start, stop, n)"
         )
+    if any(isinstance(x, Dim) for x in given):
+        return _boxed(like, _from_sizes(*bounds, **options))
     return _boxed(like, np.arange(*bounds, **options))
+
+
+def _from_sizes(
+    start: Any,
+    stop: Any = None,
+    step: Any = 1,
+    dtype: Any = None,
+    device: Any = None,
+) -> Any:
+    """`np.arange` of symbolic sizes."""
+    check_device(device)
+    first, last = (0, start) if stop is None else (start, stop)
+    kind = float if any(isinstance(x, (float, np.floating)) for x in (first, last, step)) else int
+    first, last, step = [x if isinstance(x, Dim) else _whole(x) for x in (first, last, step)]
+    made = first + step * counting.arange(-((first - last) // step), np.dtype(np.int64))
+    return converted(made, kind if dtype is None else dtype)
+
+
+def _whole(x: Any) -> int:
+    if x != int(x):
+        raise SymbolicSizeError(
+            f"np.arange: how many numbers there are in steps such as {x} up to a symbolic size is no"
+            " size; write x * np.arange(n, like=y)"
+        )
+    return int(x)
+
+
+@creates(np.eye)
+def eye(
+    like: Box,
+    N: Any,
+    M: Any = None,
+    k: int = 0,
+    dtype: Any = float,
+    order: Any = "C",
+    *,
+    device: Any = None,
+) -> Any:
+    """Ones on a diagonal, zeros elsewhere."""
+    check_device(device)
+    columns = N if M is None else M
+    if not isinstance(N, Dim) and not isinstance(columns, Dim):
+        return _boxed(like, np.eye(N, M, k, dtype, order))
+    ones: Any = np.equal(np.expand_dims(counting.arange(N), 1) + k, counting.arange(columns))
+    return _boxed(like, converted(ones, dtype))
+
+
+@creates(np.identity)
+def identity(like: Box, n: Any, dtype: Any = None) -> Any:
+    """Ones on the main diagonal, zeros elsewhere."""
+    return eye(like, n, dtype=dtype)
+
+
+@creates(np.tri)
+def tri(like: Box, N: Any, M: Any = None, k: int = 0, dtype: Any = float) -> Any:
+    """Ones on and below a diagonal, zeros above."""
+    return _boxed(like, converted(counting.below(N, N if M is None else M, k), dtype))
 
 
 @creates(np.fromfunction)
@@ -194,8 +256,7 @@ def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _maker in (
-    np.eye, np.identity, np.tri, np.fromiter, np.frombuffer, np.fromstring, np.fromfile, np.loadtxt,
-    np.genfromtxt,
+    np.fromiter, np.frombuffer, np.fromstring, np.fromfile, np.loadtxt, np.genfromtxt,
 ):  # fmt: skip
     creates(_maker)(_plain(_maker))
 
@@ -214,7 +275,7 @@ def _like(function: Callable[..., Any]) -> Callable[..., Any]:
         check_device(device)
         sizes = a.shape if shape is None else sizes_of(shape)
         kind = a.dtype if dtype is None else np.dtype(dtype)
-        return constant(a, lambda: _laid(function(sizes, kind), a, order), sizes, kind)
+        return _spread(a, lambda sizes: _laid(function(sizes, kind), a, order), sizes, kind)
 
     return create
 

@@ -13,6 +13,7 @@ from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
 from pycograd.ops.axes import axis_of
+from pycograd.ops.counting import below
 from pycograd.ops.out import deliver
 from pycograd.ops.shape import read_only
 
@@ -113,4 +114,4 @@ def triu(m: Any, k: int = 0) -> Any:
 
 def _below(m: Any, k: int) -> Any:
     rows, columns = (*m.shape, *m.shape)[-2:] if len(m.shape) == 1 else m.shape[-2:]
-    return np.tri(index(rows), index(columns), k, bool)
+    return below(rows, columns, k)

@@ -21,8 +21,6 @@ from pycograd.ops.gather import take
 from pycograd.ops.join import as_arrays
 from pycograd.ops.reduce import count
 
-_INTP = np.dtype(np.intp)
-
 
 @spells(np.interp)
 def interp(
@@ -48,7 +46,7 @@ def interp(
         x, xp, fp = _periodic(x, xp, fp, period)
         left = right = None
     # The knot at or before x, and the interval it begins; the last knot ends one.
-    n = count(xp, (0,), _INTP)
+    n = count(xp, (0,))
     at = np.clip(np.searchsorted(xp, x, "right") - 1, 0, n - 1)
     inside = take(fp, at)
     if xp.shape[0] != 1:

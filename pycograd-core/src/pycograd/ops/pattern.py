@@ -18,7 +18,7 @@ from pycograd.core.aval import dtype_of, shape_of
 from pycograd.core.box import Box
 from pycograd.core.dims import Dim
 from pycograd.core.errors import ControlFlowError, SymbolicSizeError
-from pycograd.ops.creation import constant
+from pycograd.ops.counting import arange
 
 ARRAY = "array"
 Key = tuple[Any, ...]
@@ -316,7 +316,7 @@ def batched(
     if not x:
         params = {name: value for name, value in params.items() if name != "unique"}
         return params, aligned, one.at, 0
-    rows = count(size, *arrays).reshape((size,) + (1,) * one.rank)
+    rows = arange(size).reshape((size,) + (1,) * one.rank)
     given = tuple(range(1, 1 + one.rank))  # the rows in front, the axes of all arrays come first
     params = {**params, "key": (ARRAY, *key)}
     if not one.rank:
@@ -343,11 +343,3 @@ def batched_part(
         if source != destination:
             part = np.moveaxis(part, destination, source)
     return params, given, part
-
-
-def count(n: Any, *near: Any) -> Any:
-    """0, 1, ... n - 1; for a symbolic `n`, as an abstract value like the box among `near`."""
-    if type(n) is int:
-        return np.arange(n)
-    box = next(x for x in near if isinstance(x, Box))
-    return constant(box, lambda: np.arange(as_int(n)), (n,), np.dtype(np.intp))

@@ -16,7 +16,7 @@ from pycograd.core.linear import ZeroDerivative
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
 from pycograd.ops.axes import axis_of
-from pycograd.ops.pattern import count
+from pycograd.ops.counting import arange
 
 
 def in_bounds(at: Any, n: Any, mode: str, operation: str) -> Any:
@@ -54,7 +54,7 @@ def along_axis(arr: Any, indices: Any, axis: int, operation: str) -> list[Any]:
         )
     axis = axis_of(axis, ndim, operation)
     arrays = [
-        np.reshape(count(n, arr, indices), [-1 if i == d else 1 for i in range(ndim)])
+        np.reshape(arange(n), [-1 if i == d else 1 for i in range(ndim)])
         for d, n in enumerate(shape_of(arr))
     ]
     arrays[axis] = indices

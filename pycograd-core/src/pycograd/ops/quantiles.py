@@ -27,7 +27,7 @@ def _sorted(a: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...], Any]:
     """
     a = array(a)
     axes = reduced_axes(axis, a, name)
-    return np.sort(_lines(a, axes), axis=-1), axes, count(a, axes, np.dtype(np.intp))
+    return np.sort(_lines(a, axes), axis=-1), axes, count(a, axes)
 
 
 def _lines(a: Any, axes: tuple[int, ...]) -> Any:

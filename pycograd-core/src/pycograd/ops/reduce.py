@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from pycograd.core import elementwise
-from pycograd.core.aval import FLOAT32, FLOAT64, dtype_of, make_aval, shape_of
+from pycograd.core.aval import FLOAT32, FLOAT64, dtype_of, shape_of
 from pycograd.core.box import Box, raw
-from pycograd.core.dims import Dim
 from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.core.fit import cast
-from pycograd.core.linear import Reduction, ZeroDerivative
+from pycograd.core.linear import Reduction
+from pycograd.core.sizes import number
 from pycograd.core.spelling import spells
 from pycograd.core.tape import Var, slot_of
 from pycograd.ops.axes import axes_of
@@ -152,21 +152,10 @@ def _arg(method: str) -> Reduction:
 
 argmax_of, argmin_of = _arg("argmax"), _arg("argmin")
 
-# How many entries there are along some axes, where a symbolic shape leaves it open until it runs.
-axis_size: ZeroDerivative = ZeroDerivative(
-    "axis_size",
-    lambda x, axis, dtype: dtype.type(math.prod([shape_of(x)[i] for i in axis])),
-    shape=lambda x, axis, dtype: make_aval((), dtype),
-    batch=lambda size, values, mapped, axis, dtype: np.broadcast_to(
-        axis_size(values[0], axis=tuple([a + 1 for a in axis]), dtype=dtype), (size,)
-    ),
-)
 
-
-def count(x: Any, axis: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    """The number of entries along the axes, to compute with: an int, or a box of `dtype`."""
-    n = math.prod([shape_of(x)[i] for i in axis])
-    return axis_size(x, axis=axis, dtype=dtype) if isinstance(n, Dim) else n
+def count(x: Any, axis: tuple[int, ...]) -> Any:
+    """The number of entries along the axes, to compute with: an int, or a value of one."""
+    return number(math.prod([shape_of(x)[i] for i in axis]))
 
 
 # -- ufunc.reduce ----------------------------------------------------------------------------------

@@ -43,10 +43,10 @@ def _real_of(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def _number(a: Any, axes: tuple[int, ...], keepdims: Any, where: Any, dtype: np.dtype[Any]) -> Any:
     """How many entries are reduced: a number, or one for each result under `where`."""
-    dtype = _real_of(dtype)
     if where is UNSET or where is True:
-        return count(a, axes, dtype)
-    return sum_(np.where(where, np.ones_like(a, dtype), 0), axes, keepdims=keepdims)
+        return count(a, axes)
+    ones = np.ones_like(a, _real_of(dtype))
+    return sum_(np.where(where, ones, 0), axes, keepdims=keepdims)
 
 
 @spells(np.mean)
@@ -64,7 +64,7 @@ def mean(
         have = a.value.dtype
         if have is FLOAT64 or have is FLOAT32:  # the case worth being quick
             axes = reduced_axes(axis, a, "mean")
-            return sum_(a, axes, keepdims=keepdims) / count(a, axes, have)
+            return sum_(a, axes, keepdims=keepdims) / count(a, axes)
     a = array(a)
     working, final = working_dtypes(a, dtype)
     axes = reduced_axes(axis, a, "mean")
@@ -152,7 +152,7 @@ def average(
     axes = reduced_axes(axis, a, "average")
     if weights is None:
         mean_ = mean(a, axes, keepdims=keepdims)
-        scale: Any = count(a, axes, dtype_of(mean_)) * np.ones((), dtype_of(mean_))
+        scale: Any = count(a, axes) * np.ones((), dtype_of(mean_))
     else:
         w = weights_of(array(weights), axis, axes, shape_of(a), "average")
         dtype = np.result_type(dtype_of(a), dtype_of(w))

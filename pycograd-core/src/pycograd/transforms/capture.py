@@ -229,7 +229,7 @@ def trace_of(
     constraints = Constraints(trace.known)
     token = capturing.set(True)
     try:
-        with sizes.collecting(constraints):
+        with sizes.collecting(constraints, trace):
             out = run([trace.box(x) if type(x) is Value else x for x in given])
             leaves, out_tree = tree_flatten(out)
             outputs = [output_of(trace, x) for x in leaves]
@@ -248,6 +248,7 @@ def output_of(trace: CaptureTrace, x: Any) -> Atom:
         raise EscapedTracerError(
             f"capture of {trace.name}: it returned a value made inside a transform that has ended"
         )
+    x = sizes.number(x)
     return Literal(x)
 
 

@@ -128,7 +128,7 @@ def _evaluate(
     constraints = Constraints(_symbols(leaves))
     trace = ShapeTrace(name_of(f))
     try:
-        with sizes.collecting(constraints):
+        with sizes.collecting(constraints, trace):
             boxed = [trace.box(aval_of(x)) if _is_abstract(x) else x for x in leaves]
             new_args, new_kwargs = tree_unflatten(treedef, boxed)
             out = prepared(f, transparent, indexed=True)(*new_args, **new_kwargs)
