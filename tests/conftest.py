@@ -12,6 +12,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # No deadline in either: a test says what is right, not how long it takes.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=500, deadline=None, print_blob=True)
+hypothesis.settings.register_profile(
+    "exhaustive", max_examples=2500, deadline=None, print_blob=True, database=None
+)
 hypothesis.settings.load_profile("steady")
 
 

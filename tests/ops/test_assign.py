@@ -507,6 +507,7 @@ def _copyto(x, v):
     np.copyto(x, v[:5])
     np.copyto(x, 2.0 * v[0], where=np.arange(5) > 3)
     np.copyto(x, np.arange(5.0), where=[True, False, False, False, False])
+    np.copyto(x[0, 0], v.reshape(1, 1, 5) * 2.0, where=[False, True, False, False, False])
 
 
 def _put(x, v):
@@ -578,6 +579,11 @@ def test_masks_of_boxes_in_functions(rng):
     [
         (lambda y, x: np.copyto(y, 1j), TypeError),
         (lambda y, x: np.copyto(y, np.ones(7)), ShapeError),
+        (lambda y, x: np.copyto(y, np.ones((2, 3, 4, 5)), where=y > 0), ShapeError),
+        (lambda y, x: np.copyto(y[0, :1], np.ones((4, 5)), where=y[0] > 0), ShapeError),
+        (lambda y, x: np.copyto(y, 1.0, where=np.ones((2, 3, 4, 5), bool)), ShapeError),
+        (lambda y, x: y[:, :1].__setitem__(np.ones((3, 1), bool), np.ones(7)), ShapeError),
+        (lambda y, x: y[..., :1].__setitem__(np.ones((3, 4), bool), np.ones(7)), ShapeError),
         (lambda y, x: np.put(y, [60], 1.0), IndexError),
         (lambda y, x: np.put(y, [0], 1.0, mode="no"), ValueError),
         (lambda y, x: np.putmask(y, [True], 1.0), ShapeError),

@@ -55,12 +55,8 @@ def assign(x: Any, value: Any, arrays: Sequence[Any], key: Key, unique: bool = F
     for operand in (value, *arrays):
         if isinstance(operand, Box) and operand._trace.level > x._trace.level:
             raise written_outwards()
-    if have := shape_of(value):
-        ndim = layout(x.shape, key, arrays).ndim
-        if len(have) > ndim:
-            if any(n != 1 for n in have[: len(have) - ndim]):
-                raise ShapeError(f"item assignment: {have} has more than the {ndim} axes written")
-            value = np.reshape(value, have[len(have) - ndim :])
+    if shape_of(value):
+        value = _without_leading(value, layout(x.shape, key, arrays).ndim, "item assignment")
     params: dict[str, Any] = {"key": key, "unique": True} if unique else {"key": key}
 
     def new(in_place: bool) -> Any:
@@ -70,7 +66,19 @@ def assign(x: Any, value: Any, arrays: Sequence[Any], key: Key, unique: bool = F
     change(x, new)
 
 
+def _without_leading(value: Any, ndim: int, what: str) -> Any:
+    """`value` without the axes of size 1 that it has before the `ndim` axes that are written."""
+    have = shape_of(value)
+    if len(have) <= ndim:
+        return value
+    if any(n != 1 for n in have[: len(have) - ndim]):
+        raise ShapeError(f"{what}: {have} has more than the {ndim} axes written")
+    return np.reshape(value, have[len(have) - ndim :])
+
+
 def _replace(x: Any, new: Any) -> None:
+    if shape_of(new) != x.shape:
+        raise ShapeError(f"values of shape {shape_of(new)} do not fit into one of {x.shape}")
     change(x, lambda in_place: attached(x, new))
 
 
@@ -106,6 +114,7 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
         raise TypeError(f"copyto: cannot cast {dtype_of(src)} to {dst.dtype} by {casting!r}")
     src = converted(_fitting(dst, src), dst.dtype)
     if where is not True:
+        src = _without_leading(src, len(dst.shape), "copyto")
         _replace(dst, np.where(where, src, dst))
     else:
         assign(dst, src, (), (Ellipsis,))
