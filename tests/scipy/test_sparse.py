@@ -45,6 +45,9 @@ def test_products(kind):
         left = rng.standard_normal(at.shape[:0:-1] + (4,))
         np.testing.assert_allclose(vjp(lambda x: sparse.matmul(x, A), left)[0], left @ DENSE)
     check_grads(lambda x: np.sin(sparse.matmul(A, x)), (y,))
+    for x in (rng.standard_normal(4), rng.standard_normal((2, 4))):
+        np.testing.assert_allclose(vjp(lambda x: x @ sparse.csr_array(A), x)[0], x @ DENSE)
+        np.testing.assert_allclose(vmap(lambda x: x @ sparse.csr_array(A))(x[None])[0], x @ DENSE)
 
 
 def test_entries():
@@ -89,8 +92,10 @@ def test_what_products_refuse():
     A = ssp.csr_array(DENSE)
     with pytest.raises(ShapeError, match=r"\(4, 3\).*\(4,\)"):
         grad(lambda x: np.sum(sparse.matmul(A, x)))(np.ones(4))
-    with pytest.raises(ConversionError):
+    with pytest.raises(ConversionError, match=r"sparse\.matmul"):
         grad(lambda x: np.sum(A @ x))(np.ones(3))
+    with pytest.raises(UnsupportedOperationError, match=r"sparse\.matmul"):
+        grad(lambda x: np.sum(x @ A))(np.ones(4))
     with pytest.raises(UnsupportedOperationError, match="places of entries"):
         grad(lambda x: np.sum(sparse.csr_array(x) @ np.ones(3)))(DENSE)
     with pytest.raises(UnsupportedOperationError, match="two sparse"):

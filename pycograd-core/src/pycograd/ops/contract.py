@@ -17,7 +17,7 @@ import numpy as np
 
 from pycograd.core import elementwise, sizes
 from pycograd.core.aval import FLOAT32, FLOAT64, make_aval, shape_of
-from pycograd.core.errors import ShapeError
+from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind, shape_error
 from pycograd.core.spelling import FUNCTIONS, UFUNCS, claim, spells
@@ -30,7 +30,14 @@ _ndarray = np.ndarray
 
 def _array(x: Any) -> Any:
     """A list or a number beside a box becomes an array, as NumPy would make it."""
-    return x if isinstance(x, _ndarray) else np.asarray(x)
+    if isinstance(x, _ndarray):
+        return x
+    if hasattr(x, "tocsr"):
+        raise UnsupportedOperationError(
+            "a sparse matrix of scipy takes no differentiated operand: write"
+            " pycograd.scipy.sparse.matmul(x, A)"
+        )
+    return np.asarray(x)
 
 
 def _dense(ct: Any) -> Any:
@@ -164,7 +171,7 @@ def matmul(x: Any, y: Any) -> Any:
             elif other is _ndarray or _outer_rows(y, tape):
                 live, a, b = 0, x.value, y
             else:
-                return bind(matmul_p, (x, _array(y)), {})
+                return _with_other(x, y)
             try:
                 ans = a @ b
             except ValueError as error:
@@ -200,6 +207,13 @@ def matmul(x: Any, y: Any) -> Any:
         if type(b) is _ndarray and 2 <= a.ndim <= 3 and 1 <= b.ndim <= 2:
             if a.shape[-1] == b.shape[0]:  # the rows of all are the rows of one matrix
                 return x._trace.box(a @ b, True)
+    return _with_other(x, y)
+
+
+def _with_other(x: Any, y: Any) -> Any:
+    """The product with what may be no array; NumPy's protocol leaves some to their own operator."""
+    if getattr(y, "__array_ufunc__", True) is None:
+        return NotImplemented
     return bind(matmul_p, (_array(x), _array(y)), {})
 
 
