@@ -86,6 +86,12 @@ if _TYPE_CHECKING:
     from pycograd.train import *
     from pycograd.transforms.capture import capture as capture
     from pycograd.transforms.checkpoint import checkpoint as checkpoint
+    from pycograd.transforms.control import (
+        cond as cond,
+        fori_loop as fori_loop,
+        scan as scan,
+        while_loop as while_loop,
+    )
     from pycograd.transforms.custom import (
         custom_jvp as custom_jvp,
         custom_vjp as custom_vjp,
@@ -153,6 +159,7 @@ _SINGLE = {
     ),
     **dict.fromkeys(_DERIVATIVES, "pycograd.transforms.derivatives"),
     "capture": "pycograd.transforms.capture",
+    **dict.fromkeys(("cond", "fori_loop", "scan", "while_loop"), "pycograd.transforms.control"),
     **dict.fromkeys(_GRAPHS, "pycograd.graph"),
 }
 

@@ -28,6 +28,7 @@ _lock = allocate_lock()
 levels = itertools.count(1)  # process-wide: a later trace is an inner one, in threads too
 _no_grad: ContextVar[int] = ContextVar("no_grad", default=0)  # traces of lower levels stand still
 _debug_nans: ContextVar[bool] = ContextVar("debug_nans", default=False)
+_staging: ContextVar[Any] = ContextVar("staging", default=None)  # the capture of a sub-graph
 _debug_buffers: ContextVar[bool] = ContextVar("debug_buffers", default=False)
 
 
@@ -48,6 +49,20 @@ def _count(change: int) -> None:
         active += change
         for switch in switches:
             switch(active == 0)
+
+
+def staged(trace: Any) -> AbstractContextManager[None]:
+    """A block whose operations are part of the sub-graph that `trace` writes.
+
+    Operations on nothing but values of outer transforms are among them: a branch does nothing
+    before it is chosen.
+    """
+    return _mode(_staging, trace)
+
+
+def staging() -> Any:
+    """The innermost capture of a sub-graph that is running, if any is."""
+    return _staging.get()
 
 
 @contextmanager

@@ -62,6 +62,8 @@ class Primitive:
     """
 
     zero = False  # True: the derivative is zero everywhere, results are constants
+    custom = False  # True: a user's function in a graph, its parameter `body` what it does
+    fresh = False  # True: arrays that it returns are new memory, which nothing else refers to
     special = False  # True: `under` decides itself how it runs under a transform
     writes_part = False  # True: the write-back of this view may change the base in place
     copies: Callable[[Any, Any], bool] | None = None  # (result, params): True where it is no view
@@ -161,6 +163,8 @@ def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) 
             raise shape_error(primitive.name, operands, error) from error
     if top.passes:
         return top.process(primitive, operands, params)
+    if modes.active and (inner := modes.staging()) is not None and top.level < inner.level:
+        top = inner
     if primitive.special:
         if modes.active and top.differentiates and modes.stopped(top):
             values = [x.value if isinstance(x, Box) and x._trace is top else x for x in operands]

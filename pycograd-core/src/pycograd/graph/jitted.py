@@ -15,6 +15,7 @@ from pycograd.core.box import Box
 from pycograd.core.ir import Graph
 from pycograd.core.tree import tree_flatten, tree_unflatten
 from pycograd.graph.executor import Program
+from pycograd.graph.inline import inlined
 from pycograd.graph.passes import optimize
 from pycograd.graph.reads import Reads
 from pycograd.transforms.capture import capture, is_input
@@ -135,7 +136,7 @@ class Jitted:
                 return None  # it holds a value of a transform that is running: for this call alone
             reads.watch({id(array) for _, array in graph.constants})
             reason = self._reason(key, change)
-            found = Compiled(graph, Program(optimize(graph)), reads, reason)
+            found = Compiled(graph, Program(optimize(inlined(graph))), reads, reason)
             self._cache.pop(key, None)
             while len(self._cache) >= CACHE_SIZE:
                 self._cache.pop(next(iter(self._cache)))

@@ -113,7 +113,7 @@ def ufunc_of(primitive: Any) -> np.ufunc | None:
 
 def is_fresh(equation: Equation) -> bool:
     """True if the result is sure to be new memory."""
-    return ufunc_of(equation.primitive) is not None
+    return equation.primitive.fresh or ufunc_of(equation.primitive) is not None
 
 
 def is_view(equation: Equation) -> bool:

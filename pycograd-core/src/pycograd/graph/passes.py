@@ -7,11 +7,13 @@ equal equations one and drops what is unused on the way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
-from pycograd.core.ir import Graph
+from pycograd.core.ir import Equation, Graph, subgraphs
 from pycograd.graph.rewrite import LICENCES, Rule, rewritten
 from pycograd.graph.rules import EXACT, FINITE, REASSOCIATE, STRUCTURE, small_operands
+from pycograd.graph.trim import trimmed
 
 Pass = Callable[[Graph], Graph]
 
@@ -65,13 +67,17 @@ def optimize(
     licences = {"exact", *([licence] if isinstance(licence, str) else licence)}
     if unknown := licences - set(LICENCES):
         raise ValueError(f"optimize: no licence {', '.join(sorted(unknown))}; use {LICENCES}")
+    named = tuple(DEFAULT if passes is None else passes)
     chosen = []
-    for each in DEFAULT if passes is None else passes:
+    for each in named:
         if isinstance(each, str):
             if each not in PASSES:
                 raise ValueError(f"optimize: no pass {each!r}; there are {', '.join(PASSES)}")
             each = PASSES[each](sorted(licences))
         chosen.append(each)
+    graph = trimmed(graph)
+    key = named, tuple(sorted(licences))
+    graph = _inside(graph, key, lambda inner: optimize(inner, named, licences))
     for _ in range(_ROUNDS):
         before = graph
         for run in chosen:
@@ -79,3 +85,29 @@ def optimize(
         if len(graph.equations) == len(before.equations) and str(graph) == str(before):
             return before
     return graph
+
+
+_OPTIMISED: Final[WeakKeyDictionary[Graph, dict[Any, Graph]]] = WeakKeyDictionary()
+
+
+def _inside(graph: Graph, key: Any, run: Pass) -> Graph:
+    """`graph` with its sub-graphs optimised; one that several equations share stays one."""
+    if not any(True for equation in graph.equations for _ in subgraphs(equation)):
+        return graph
+
+    def now(x: Any) -> Any:
+        if not isinstance(x, Graph):
+            return x
+        known = _OPTIMISED.setdefault(x, {})
+        if key not in known:
+            made = run(x)
+            if made is x:
+                return x
+            known[key] = made
+        return known[key]
+
+    equations = []
+    for e in graph.equations:
+        params = {name: now(x) for name, x in e.params.items()}
+        equations.append(Equation(e.primitive, e.operands, params, e.outs, e.line))
+    return graph.with_body(equations, graph.outputs)

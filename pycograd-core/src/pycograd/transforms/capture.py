@@ -15,7 +15,7 @@ import numpy as np
 
 from pycograd.core import sizes
 from pycograd.core.aval import ShapeDtypeStruct, aval_of
-from pycograd.core.box import Box
+from pycograd.core.box import Box, raw
 from pycograd.core.buffers import owned
 from pycograd.core.dims import Constraints
 from pycograd.core.errors import (
@@ -218,6 +218,11 @@ def capture(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
 def is_input(x: Any) -> bool:
     """True for what becomes an input of a graph: float numbers, arrays and avals."""
     return isinstance(x, (ShapeDtypeStruct, Box, np.ndarray, np.generic, float, complex))
+
+
+def is_abstract(x: Any) -> bool:
+    """True for a value without data: of a capture, or of an evaluation of shapes."""
+    return isinstance(x, Box) and isinstance(raw(x), ShapeDtypeStruct)
 
 
 def trace_of(

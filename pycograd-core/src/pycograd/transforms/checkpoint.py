@@ -116,7 +116,7 @@ class Segment(Primitive):
         outs, self.out_tree = tree_flatten(self.flat(*leaves))
         return tuple(outs)
 
-    def under(self, trace: Trace, operands: Sequence[Any]) -> Any:
+    def under(self, trace: Trace, operands: Sequence[Any], params: Any = None) -> Any:
         # A value closed over from an inner transform makes that transform the one that sees the
         # operations; the call is then an ordinary one.
         if any(x._trace.level > trace.level for x in self.enclosed):

@@ -32,6 +32,7 @@ from pycograd.core.primitive import Primitive, Trace, bind
 from pycograd.core.tape import Tape, Var, differentiable
 from pycograd.core.tree import TreeDef, tree_flatten, tree_map, tree_unflatten
 from pycograd.transforms.batch import BatchTrace, vmap
+from pycograd.transforms.capture import CaptureTrace
 from pycograd.transforms.forward import Dual, ForwardTrace
 from pycograd.transforms.reverse import vjp
 from pycograd.transforms.shapes import Shaped, ShapeTrace
@@ -169,7 +170,7 @@ class CustomCall(Primitive):
         leaves, self.out_tree = tree_flatten(out)
         return tuple(leaves)
 
-    def under(self, trace: Trace, operands: Sequence[Any]) -> Any:
+    def under(self, trace: Trace, operands: Sequence[Any], params: Any = None) -> Any:
         if isinstance(trace, Tape):
             return self._on_tape(trace, operands)
         if isinstance(trace, ForwardTrace):
@@ -178,7 +179,20 @@ class CustomCall(Primitive):
             return self._batched(trace, operands)
         if isinstance(trace, ShapeTrace):
             return self._shapes(trace, operands)
+        if isinstance(trace, CaptureTrace):
+            return self._captured(trace, operands)
         return self._run(*operands)
+
+    def _captured(self, trace: CaptureTrace, operands: Sequence[Any]) -> Any:
+        """As an equation that keeps the rules."""
+        from pycograd.transforms.control.segments import captured_custom
+
+        again = functools.partial(CustomCall, self.rules, self.treedef)
+        run = lambda *leaves: self.rules.f(*tree_unflatten(self.treedef, leaves))
+        outs, self.out_tree, closed = captured_custom(trace, again, run, self.name, operands)
+        if closed:
+            raise _closed_over(self.name)
+        return outs
 
     def _again(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
         """This function on other operands: boxes of outer transforms, or arrays."""
