@@ -341,6 +341,72 @@ def test_a_pullback_may_be_called_from_within_itself():
     assert outer(1.0) == (5.0,)
 
 
+PULLED = {
+    "exp": np.exp,
+    "sum of squares": lambda x: np.sum(x * x),
+    "itself": lambda x: x,
+    "a view": lambda x: np.exp(x).reshape(2, 3),
+    "several": lambda x: [np.tanh(x), (np.exp(x) * x)[1:]],
+    "a constant": lambda x: (c := np.arange(6.0), x * c)[1:],
+    "checkpoint": pg.checkpoint(lambda x: np.exp(x) * x),
+}
+
+
+def overwrite(tree):
+    for x in pg.tree_leaves(tree):
+        if isinstance(x, np.ndarray) and x.shape:
+            x += 1.0
+
+
+@pytest.mark.parametrize("make", [lambda x: x, lambda x: np.repeat(x, 2)[::2], np.flip])
+@pytest.mark.parametrize("name", PULLED)
+def test_a_pullback_outlives_writes_into_what_it_was_made_of(name, make):
+    f, x = PULLED[name], np.linspace(0.1, 1.0, 6)
+    out, pullback = vjp(f, make(x))
+    ct = pg.tree_map(np.cos, out)
+    expected = pullback(ct)[0]
+    primal = make(x.copy())
+    out, pullback, aux = vjp(lambda x: (y := f(x), y), primal, has_aux=True)
+    overwrite((out, aux, primal))
+    for _ in range(2):
+        found = pullback(ct)[0]
+        same(found, expected)
+        found += 1.0
+    linear = pg.linearize(f, primal := make(x.copy()))
+    overwrite((linear[0], primal))
+    same(
+        pg.tree_leaves(linear[1](np.ones(6)))[0],
+        pg.tree_leaves(pg.jvp(f, (make(x),), (np.ones(6),))[1])[0],
+    )
+
+
+def test_a_pullback_outlives_writes_under_an_outer_transform():
+    def f(x):
+        y = x * 1.0
+        out, pullback = vjp(np.exp, y)
+        out += 1.0
+        y *= 3.0
+        return np.sum(pullback(np.ones(3))[0])
+
+    x = np.arange(3.0)
+    assert f(x) == np.sum(np.exp(x))
+    same(grad(f)(x)[0], np.exp(x))
+    same(pg.jvp(f, (x,), (np.ones(3),))[1], np.sum(np.exp(x)))
+
+
+def test_writes_through_a_reshaped_input_of_vjp_do_as_numpy_does_or_say_so():
+    def f(x):
+        y = x.reshape(-1)
+        y[0] = 0.0
+        return np.sum(x)
+
+    x = np.ones((2, 3))
+    out, _ = vjp(f, x)
+    assert out == 5.0 and x[0, 0] == 1.0
+    with pytest.raises(pg.AmbiguousAliasError):
+        vjp(f, np.ones((3, 4))[:, ::2])
+
+
 def test_complex_cotangents_and_tangents_of_real_values_are_errors():
     _, pullback = vjp(lambda x: x * 2.0, 1.0)
     with pytest.raises(pg.NotDifferentiableError):

@@ -35,3 +35,23 @@ def owned(array: Any, holders: int = 0) -> bool:
         return False
     flags = array.flags
     return array.base is None and flags.writeable and flags.owndata and _COUNTS
+
+
+def apart(x: Any) -> Any:
+    """`x`; of an array that somebody may write to, a copy that lies in memory as it does."""
+    if not issubclass(type(x), _ndarray):
+        return x
+    memory = x
+    while not memory.flags.writeable and issubclass(type(memory.base), _ndarray):
+        memory = memory.base
+    if not memory.flags.writeable and memory.flags.owndata:
+        return x
+    return x.copy(order="K")
+
+
+def settle_apart(values: list[Any]) -> None:
+    """Puts copies in the place of arrays that others refer to than the list."""
+    for i in range(len(values)):
+        array = values[i]
+        if type(array) is _ndarray and not owned(array, 1):
+            values[i] = array.copy(order="K")

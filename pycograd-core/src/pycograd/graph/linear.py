@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pycograd.core.aval import make_aval
+from pycograd.core.buffers import apart
 from pycograd.core.errors import GraphError
 from pycograd.core.ir import Graph, Value
 from pycograd.core.tree import tree_leaves, tree_map, tree_structure
@@ -32,7 +33,7 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Graph]:
         primals: arrays, floats and trees of them.
 
     Returns:
-        `(out, map)`; `map(*tangents)` is the tangent of the output.
+        `(out, map)`; `map(*tangents)` is the tangent of the output at `primals` as they are now.
 
     >>> import numpy as np
     >>> out, push = linearize(np.sin, np.zeros(2))
@@ -40,6 +41,7 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Graph]:
     array([1., 2.])
     """
     check_callable(f, "linearize")
+    primals = tree_map(apart, primals)
     out: list[Any] = []
 
     def push(*tangents: Any) -> Any:
@@ -49,7 +51,7 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Graph]:
 
     push.__name__ = f"linearized {name_of(f)}"
     graph = capture(push, *primals)
-    return out[0], without_unused(graph)
+    return tree_map(apart, out[0]), without_unused(graph)
 
 
 def linear_transpose(f: Callable[..., Any], *avals: Any) -> Graph:

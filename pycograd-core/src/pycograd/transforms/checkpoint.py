@@ -156,7 +156,7 @@ class Segment(Primitive):
                 raise self._writes()
         for x in outs:
             refuse_escaped(x, tape)
-        outs = [x.value if isinstance(x, Var) and x._trace is tape else x for x in outs]
+        outs = tuple([x.value if isinstance(x, Var) and x._trace is tape else x for x in outs])
         taken = max(len(tape.steps), inner) - start
         tape.drop(start, reach if taken else start, self.name)
         tape.reach = max(reach, len(tape.steps) + taken)

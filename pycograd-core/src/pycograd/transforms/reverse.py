@@ -15,7 +15,7 @@ import numpy as np
 from pycograd.core import modes
 from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of, shape_of
 from pycograd.core.box import Box, raw
-from pycograd.core.buffers import owned
+from pycograd.core.buffers import apart, owned, settle_apart
 from pycograd.core.errors import (
     NonScalarOutputError,
     NotDifferentiableError,
@@ -25,6 +25,7 @@ from pycograd.core.errors import (
 from pycograd.core.fit import cast
 from pycograd.core.tape import Sweep, Tape, Var
 from pycograd.core.tree import tree_flatten, tree_map, tree_unflatten
+from pycograd.core.views import links_of, still
 from pycograd.transforms.wrap import (
     Selection,
     Transformed,
@@ -176,7 +177,8 @@ def vjp(
 
     Returns:
         `(out, pullback)`, with `has_aux` `(out, pullback, aux)`. `pullback(ct)` takes a tree like
-        `out` and returns a tuple with one cotangent per primal; it may be called again.
+        `out` and returns a tuple with one cotangent per primal; it may be called again, and stays
+        the derivative at `primals` as they are now, whatever is written into them or `out`.
 
     Raises:
         TreeMismatchError, ShapeError: a cotangent that does not fit the output.
@@ -191,20 +193,23 @@ def vjp(
     tape = Tape(name_of(f))
     try:
         boxed = [
-            tape.input(leaf) if live else leaf
+            _input_apart(tape, leaf) if live else leaf
             for leaf, live in zip(selection.leaves, selection.live)
         ]
         slots = [x.slot if live else None for x, live in zip(boxed, selection.live)]
         inputs = len(tape.steps)
         out = selection.call(prepared(f, transparent), boxed)
+        del boxed
         check_result(out, f, "vjp")
         aux = None
         if has_aux:
             out, aux = split_aux(out, f, "vjp")
-            aux = tree_map(lambda leaf: unbox(leaf, tape), aux)
+            aux = _out_of(aux, tape)
         outs, treedef = tree_flatten(out)
         heads = [x.slot if isinstance(x, Var) and x._trace is tape else None for x in outs]
-        values = [unbox(x, tape) for x in outs]
+        values = [still(unbox(x, tape)) for x in outs]
+        del out, outs
+        settle_apart(values)
         avals = [aval_of(v) if s is not None else None for v, s in zip(values, heads)]
         steps = tape.steps
     finally:
@@ -254,6 +259,32 @@ def vjp(
         return selection.pack(grads)  # type: ignore[no-any-return]
 
     return (result, pullback, aux) if has_aux else (result, pullback)
+
+
+def _input_apart(tape: Tape, leaf: Any) -> Var:
+    """A box for an input that its owner may write to while the tape is kept."""
+    value = apart(leaf)
+    box = tape.input(value)
+    if value is not leaf and (value.flags.c_contiguous, value.flags.f_contiguous) != (
+        leaf.flags.c_contiguous,
+        leaf.flags.f_contiguous,
+    ):
+        links_of(box).moved = True  # whether reshaping it makes a view is no longer to be seen
+    return box
+
+
+def _out_of(tree: Any, tape: Tape) -> Any:
+    """`tree` without this tape's boxes, in memory that the steps do not keep."""
+    leaves, treedef = tree_flatten(tree)
+    mine = [i for i, x in enumerate(leaves) if isinstance(x, Var) and x._trace is tape]
+    leaves = [unbox(x, tape) for x in leaves]
+    values = [still(leaves[i]) for i in mine]
+    for i in mine:
+        leaves[i] = None
+    settle_apart(values)
+    for i, value in zip(mine, values):
+        leaves[i] = value
+    return tree_unflatten(treedef, leaves)
 
 
 def pull(tape: Tape, slots: Sequence[int], seeds: Sequence[Any], inputs: int) -> list[Any]:
