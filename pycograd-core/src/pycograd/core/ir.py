@@ -13,12 +13,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from pycograd.core.aval import ShapeDtypeStruct, aval_of, make_aval
-from pycograd.core.dims import Constraints, Dim
 from pycograd.core.box import Box
+from pycograd.core.dims import Constraints, Dim
 from pycograd.core.errors import GraphError, ShapeError, TreeMismatchError
 from pycograd.core.primitive import Primitive, bind
-from pycograd.core.tree import TreeDef, tree_flatten, tree_structure, tree_unflatten
 from pycograd.core.sizes import running
+from pycograd.core.tree import TreeDef, tree_flatten, tree_structure, tree_unflatten
 
 
 class Value(ShapeDtypeStruct):
@@ -90,12 +90,12 @@ class Equation:
     def run(self, operands: Sequence[Any], sizes: Mapping[str, int]) -> tuple[Any, ...]:
         """The results for these operands: arrays, or boxes of any transform."""
         params = with_sizes(self.params, lambda n: n.subs(sizes)) if sizes else self.params
-        out = bind(self.primitive, operands, params)
         trace = running()
         if trace is not None and not any(isinstance(x, Box) for x in operands):
             if symbols_of(tuple(params.values())):  # of constants, but not of one size
                 out = trace.process(self.primitive, operands, params)
                 return tuple(out) if self.primitive.multi else (out,)
+        out = bind(self.primitive, operands, params)
         return tuple(out) if self.primitive.multi else (out,)
 
 
@@ -199,11 +199,11 @@ class Graph:
                     f"graph of {self.name}: input {i} has dtype {aval.dtype}, captured for"
                     f" {value!r}; capture it again, or convert with .astype"
                 )
-            if aval.shape == value.shape:
             pairs += zip(value.shape, aval.shape)
+            if aval.shape == value.shape:
                 continue
-            wrong = ShapeError(
             same = False
+            wrong = ShapeError(
                 f"graph of {self.name}: input {i} has shape {aval.shape}, captured for {value!r}"
             )
             if len(aval.shape) != len(value.shape):

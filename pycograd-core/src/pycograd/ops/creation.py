@@ -205,8 +205,8 @@ def _from_sizes(
 def _whole(x: Any) -> int:
     if x != int(x):
         raise SymbolicSizeError(
-            f"np.arange: how many numbers there are in steps such as {x} up to a symbolic size is no"
-            " size; write x * np.arange(n, like=y)"
+            f"np.arange: how many numbers there are in steps of {x} to a symbolic size is no size;"
+            " write x * np.arange(n, like=y)"
         )
     return int(x)
 
