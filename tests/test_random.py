@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import ml_dtypes
 import numpy as np
 import pytest
-from scipy import stats
 
-from pycograd import random
+import pycograd as pg
+from pycograd import random, vmap
 from pycograd.core.dtypes import dtype
 from pycograd.core.errors import ShapeError
+from scipy import stats
 
 KEY = random.key(0)
 MANY = 20_000
@@ -281,7 +282,7 @@ def test_the_default_dtype_is_that_of_the_block():
         (lambda: random.bernoulli(KEY, 1.5), "from 0 to 1"),
         (lambda: random.bernoulli(KEY, np.nan), "from 0 to 1"),
         (lambda: random.randint(KEY, 3, 3), "no integers"),
-        (lambda: random.randint(KEY, 0, 300, (2,), np.uint8), "out of bounds"),
+        (lambda: random.randint(KEY, 0, 300, (2,), np.uint8), "uint8 does not hold"),
         (lambda: random.categorical(KEY, np.zeros((2, 3)), shape=(3,)), "does not end with"),
     ],
 )
@@ -296,3 +297,50 @@ def test_parameters_must_fit_the_shape(p):
         random.bernoulli(KEY, p, (2,))
     with pytest.raises(ShapeError):
         random.uniform(KEY, (2,), 0.0, p)
+
+
+# -- numbers that differ between rows ------------------------------------------------------------
+KEYS = random.split(KEY, 4)
+
+
+def by_rows(f, *args):
+    return np.stack([f(*row) for row in zip(*args)])
+
+
+@pytest.mark.parametrize(
+    "f, args",
+    [
+        (lambda i: random.fold_in(KEY, i), (np.arange(4),)),
+        (random.fold_in, (KEYS, np.arange(4))),
+        (lambda i: random.fold_in(KEYS, i), (np.arange(4),)),
+        (lambda k: random.permutation(k, np.arange(5.0)), (KEYS,)),
+        (lambda k: random.permutation(k, np.arange(6.0).reshape(2, 3), axis=1), (KEYS,)),
+        (lambda k, h: random.randint(k, 0, h, (3,)), (KEYS, np.array([2, 3, 4, 5]))),
+        (lambda h: random.randint(KEYS, h - 9, h, (3,), np.int16), (np.array([2, 3, 4, 5]),)),
+    ],
+)
+def test_numbers_may_differ_between_rows(f, args):
+    got = vmap(f)(*args)
+    want = by_rows(f, *args)
+    assert got.dtype == want.dtype
+    np.testing.assert_array_equal(got, want)
+    inner = vmap(vmap(f))(*[np.stack([a, a[::-1]]) for a in args])
+    np.testing.assert_array_equal(inner, [want, by_rows(f, *[a[::-1] for a in args])])
+    np.testing.assert_array_equal(vmap(pg.capture(f, *[a[0] for a in args]))(*args), want)
+    assert pg.eval_shape(vmap(f), *args) == pg.ShapeDtypeStruct(want.shape, want.dtype)
+
+
+def test_bad_numbers_in_rows():
+    with pytest.raises(ValueError, match=r"no integers from 0 .* 0 \(.*test_random.py"):
+        vmap(lambda h: random.randint(KEY, 0, h))(np.array([1, 0]))
+    with pytest.raises(
+        ValueError, match="uint8 does not hold all integers from 0 to 299"
+    ) as caught:
+        random.randint(KEY, 0, 300, (2,), np.uint8)
+    assert not isinstance(caught.value, ShapeError)
+    with pytest.raises(ValueError, match=r"fold_in: data must be .* -1"):
+        vmap(lambda i: random.fold_in(KEY, i))(np.array([0, -1]))
+    with pytest.raises(TypeError, match="must be an integer"):
+        pg.grad(lambda x: random.fold_in(KEY, x).sum() * x)(1.0)
+    with pytest.raises(TypeError, match="draws integers"):
+        random.randint(KEY, 0, 3, dtype=float)

@@ -30,3 +30,37 @@ def test_a_shape_is_named_once(name: str, under: str) -> None:
     text = str(caught.value)
     assert text.count("test_errors.py:") == 1
     assert "(5, 3)" not in text
+
+
+# -- errors that are not of shapes ---------------------------------------------------------------
+ARGUMENTS = {
+    "index": (lambda x: x[5], IndexError, "index: index 5 is out of bounds"),
+    "too many": (lambda x: x[0, 0], IndexError, "index: too many indices"),
+    "array": (lambda x: x[np.array([7])], IndexError, "gather: index 7 is out of bounds"),
+    "pad": (lambda x: np.pad(x, ((1, 2), (3, 4))), ValueError, r"pad: \(\(1, 2\), \(3, 4\)\)"),
+    "ragged": (lambda x: np.pad(x, ((1, 2), 3)), ValueError, "pad: .* no pair for each of 1 axes"),
+    "width": (lambda x: np.pad(x, 1.5), TypeError, "pad: a width is an integer, not in 1.5"),
+    "axis": (lambda x: np.sum(x, axis="a"), TypeError, "sum: axis 'a' is not an integer"),
+}
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+@pytest.mark.parametrize("under", ["grad", "vmap"])
+def test_an_error_names_the_operation_and_the_line(name: str, under: str) -> None:
+    f, kind, message = ARGUMENTS[name]
+    with pytest.raises(kind, match=rf"^{message}.*test_errors\.py:\d+\)$"):
+        if under == "grad":
+            pg.grad(lambda x: np.sum(f(x)))(np.ones(3))
+        else:
+            pg.vmap(f)(np.ones((4, 3)))
+
+
+def test_an_error_that_is_not_of_shapes_is_no_shape_error() -> None:
+    from pycograd.core.primitive import Primitive, bind
+
+    def impl(x):
+        raise ValueError("not this number")
+
+    with pytest.raises(pg.ArgumentError, match=r"picky: not this number \(.*test_errors.py") as e:
+        bind(Primitive("picky", impl, register=False), [np.ones(3)], {})
+    assert not isinstance(e.value, pg.ShapeError)

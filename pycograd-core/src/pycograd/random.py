@@ -23,11 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from pycograd.core import sizes
 from pycograd.core.aval import make_aval
 from pycograd.core.box import Box
 from pycograd.core.dims import broadcast_shapes
 from pycograd.core.dtypes import DType, current_dtype, resolve_dtype
-from pycograd.core.errors import ShapeError
+from pycograd.core.errors import ArgumentError, ShapeError, located
 from pycograd.core.linear import ZeroDerivative
 
 _FLOAT64: DType = np.dtype(np.float64)
@@ -59,39 +60,53 @@ def key(seed: int) -> np.ndarray[Any, Any]:
 
 
 # -- the draw: all the work on plain keys, one function ----------------------------------------
-def _draw(
-    key: Any, *, shape: tuple[int, ...], kind: str, dtype: DType, params: tuple[Any, ...] = ()
-) -> Any:
+def _draw(key: Any, *numbers: Any, shape: tuple[int, ...], kind: str, dtype: DType) -> Any:
     """Draws an array from each key of a stack.
 
     Arguments:
         key: uint32, shape (..., 4).
+        numbers: further arguments of the sampler, of shapes that broadcast with the stack.
         shape: of the draw from one key.
         kind: one of the samplers of this module, such as "normal".
         dtype: of the result.
-        params: further static arguments of the sampler.
 
     Returns:
-        An array of shape `key.shape[:-1] + shape`.
+        An array of shape `stack + shape`, `stack` being what `key.shape[:-1]` and the numbers
+        broadcast to.
 
     """
     sampler = _SAMPLERS[kind]
-    if key.ndim == 1:
-        return sampler(key, shape, dtype, *params)
-    stack = key.reshape(-1, 4)
-    result: Any = np.empty((len(stack), *shape), dtype)
-    for i, one in enumerate(stack):
-        result[i] = sampler(one, shape, dtype, *params)
-    return result.reshape(*key.shape[:-1], *shape)
+    stack = np.broadcast_shapes(key.shape[:-1], *map(np.shape, numbers))
+    if not stack:
+        return sampler(key, shape, dtype, *map(_plain, numbers))
+    keys = np.broadcast_to(key, (*stack, 4))
+    each = [np.broadcast_to(n, stack) for n in numbers]
+    result: Any = np.empty((*stack, *shape), dtype)
+    for at in np.ndindex(stack):
+        result[at] = sampler(keys[at], shape, dtype, *[_plain(n[at]) for n in each])
+    return result
 
 
-# A stack of keys draws for each key, so a batch axis in front is one more axis of the stack.
-draw: ZeroDerivative = ZeroDerivative(
-    "random_draw",
-    _draw,
-    shape=lambda key, shape, kind, dtype, params=(): make_aval((*key.shape[:-1], *shape), dtype),
-    batch=lambda size, values, mapped, **params: draw(values[0], **params),
-)
+def _plain(number: Any) -> Any:
+    return number.item() if hasattr(number, "item") else number
+
+
+def _draw_shape(key: Any, *numbers: Any, shape: Any, kind: str, dtype: DType) -> Any:
+    stack = sizes.broadcast(key.shape[:-1], *[n.shape for n in numbers], operation="random_draw")
+    return make_aval((*stack, *shape), dtype)
+
+
+def _draw_rows(size: int, values: Any, mapped: Any, **params: Any) -> Any:
+    """A batch axis in front is one more axis of the stack, and of the numbers that differ."""
+    ranks = [len(np.shape(x)) - m - (i == 0) for i, (x, m) in enumerate(zip(values, mapped))]
+    values = [
+        np.reshape(x, (size, *[1] * (max(ranks) - rank), *x.shape[1:])) if m else x
+        for x, m, rank in zip(values, mapped, ranks)
+    ]
+    return draw(*values, **params)
+
+
+draw: ZeroDerivative = ZeroDerivative("random_draw", _draw, shape=_draw_shape, batch=_draw_rows)
 
 
 def _philox(key: Any, purpose: int = 0, index: int = 0) -> np.random.Philox:
@@ -108,6 +123,8 @@ def _split(key: Any, shape: tuple[int, ...], dtype: DType) -> Any:
 
 
 def _fold_in(key: Any, shape: tuple[int, ...], dtype: DType, data: int) -> Any:
+    if not 0 <= data < 1 << 64:
+        raise ArgumentError(f"random.fold_in: data must be from 0 to 2**64 - 1, not {data}")
     return _philox(key, _FOLD, data).random_raw(2).view(np.uint32)
 
 
@@ -134,6 +151,15 @@ def _gumbel(key: Any, shape: tuple[int, ...], dtype: DType) -> Any:
 
 
 def _randint(key: Any, shape: tuple[int, ...], dtype: DType, low: int, high: int) -> Any:
+    if low >= high:
+        raise ArgumentError(
+            f"random.randint: no integers from {low} up to, but not including, {high}"
+        )
+    least, most = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    if low < least or high - 1 > most:
+        raise ArgumentError(
+            f"random.randint: {dtype} does not hold all integers from {low} to {high - 1}"
+        )
     return _generator(key).integers(low, high, shape, dtype)
 
 
@@ -216,7 +242,7 @@ def fold_in(key: Any, data: int) -> Any:
 
     Arguments:
         key: a key (4,), or a stack of them.
-        data: an int, 0 <= data < 2**64.
+        data: an int, 0 <= data < 2**64; under `vmap` each row may have its own.
 
     Returns:
         A uint32 array (4,).
@@ -227,10 +253,8 @@ def fold_in(key: Any, data: int) -> Any:
 
     >>> step_key = fold_in(key(0), 17)
     """
-    data = operator.index(data)
-    if not 0 <= data < 1 << 64:
-        raise ValueError(f"random.fold_in: data must be from 0 to 2**64 - 1, not {data}")
-    return draw(_key(key, "fold_in"), shape=(4,), kind="fold_in", dtype=_UINT32, params=(data,))
+    data = _integer(data, "fold_in", "data")
+    return draw(_key(key, "fold_in"), data, shape=(4,), kind="fold_in", dtype=_UINT32)
 
 
 def _key(key: Any, asked: str) -> Any:
@@ -243,6 +267,19 @@ def _key(key: Any, asked: str) -> Any:
             " make one with random.key(seed)"
         )
     return key
+
+
+def _integer(x: Any, asked: str, argument: str) -> Any:
+    """An int, or the box of one: a number that differs between rows, or is an input of a graph."""
+    if not isinstance(x, Box):
+        return operator.index(x)
+    if x.dtype.kind not in "iu" or x.shape != ():
+        raise TypeError(
+            located(
+                f"random.{asked}: {argument} must be an integer, not {x.dtype} of shape {x.shape}"
+            )
+        )
+    return x
 
 
 def _size(n: Any) -> int:
@@ -356,10 +393,11 @@ def truncated_normal(
         raise ValueError(f"random.truncated_normal: no interval from {lower} to {upper}")
     return draw(
         _key(key, "truncated_normal"),
+        lower,
+        upper,
         shape=_shape(shape),
         kind="truncated_normal",
         dtype=_real(dtype, "truncated_normal"),
-        params=(lower, upper),
     )
 
 
@@ -399,7 +437,7 @@ def randint(key: Any, low: int, high: int, shape: Any = (), dtype: Any = np.int6
 
     Arguments:
         key: a key (4,), or a stack of them.
-        low, high: ints.
+        low, high: ints; under `vmap` each row may have its own.
         shape: an int or a tuple.
         dtype: an integer dtype.
 
@@ -413,15 +451,18 @@ def randint(key: Any, low: int, high: int, shape: Any = (), dtype: Any = np.int6
     >>> sorted({int(i) for i in randint(key(0), 1, 7, (100,))})
     [1, 2, 3, 4, 5, 6]
     """
-    bounds = operator.index(low), operator.index(high)
-    if bounds[0] >= bounds[1]:
-        raise ValueError(f"random.randint: no integers from {low} up to, but not including, {high}")
+    found = np.dtype(dtype)
+    if found.kind not in "iub":
+        raise TypeError(
+            located(f"random.randint draws integers, not {found}: give an integer dtype=")
+        )
     return draw(
         _key(key, "randint"),
+        _integer(low, "randint", "low"),
+        _integer(high, "randint", "high"),
         shape=_shape(shape),
         kind="randint",
-        dtype=np.dtype(dtype),
-        params=bounds,
+        dtype=found,
     )
 
 
@@ -448,6 +489,8 @@ def permutation(key: Any, x: Any, axis: int = 0) -> Any:
     if counted:
         return order
     axis, stacked = axis % np.ndim(x), np.ndim(order) - 1
+    if isinstance(order, Box) and not isinstance(x, Box):
+        x = np.asarray(x, like=order)  # of a plain array NumPy would not ask
     taken = np.take(x, order, axis=axis)
     return np.moveaxis(taken, range(axis, axis + stacked), range(stacked)) if stacked else taken
 

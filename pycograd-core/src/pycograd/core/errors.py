@@ -11,6 +11,8 @@ import sys
 
 __all__ = [
     "AmbiguousAliasError",
+    "AmbiguousBackendError",
+    "ArgumentError",
     "AsyncFunctionError",
     "BatchError",
     "BatchingLoopWarning",
@@ -26,6 +28,7 @@ __all__ = [
     "NanError",
     "NonScalarOutputError",
     "NotDifferentiableError",
+    "OutOfBoundsError",
     "OuterWriteError",
     "PlainBufferError",
     "PycogradError",
@@ -74,6 +77,14 @@ class ShapeError(PycogradError, ValueError):
 
     `np.ones((3, 4)) @ np.ones((5, 6))` has inner sizes 4 and 5: transpose or reshape one of them.
     """
+
+
+class ArgumentError(PycogradError, ValueError):
+    """An argument that an operation does not accept, whatever the shapes are."""
+
+
+class OutOfBoundsError(PycogradError, IndexError):
+    """An index beyond the entries that there are, or that does not fit the number of axes."""
 
 
 class DefinitionError(PycogradError, TypeError):

@@ -7,6 +7,8 @@ are plain arrays and the implementation runs.
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,9 +17,15 @@ import numpy as np
 from pycograd.core import modes, sizes
 from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.box import Box
-from pycograd.core.errors import DefinitionError, PycogradError, ShapeError
-from pycograd.core.spelling import find
 from pycograd.core.dims import Dim
+from pycograd.core.errors import (
+    ArgumentError,
+    DefinitionError,
+    OutOfBoundsError,
+    PycogradError,
+    ShapeError,
+)
+from pycograd.core.spelling import find
 from pycograd.core.views import link
 
 REGISTRY: dict[str, Primitive] = {}
@@ -154,13 +162,15 @@ def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) 
             trace = x._trace
             if top is None or (trace is not top and trace.level > top.level):
                 top = trace
+        elif type(x) is Dim:
+            return bind(primitive, [sizes.number(x) for x in operands], params)
     if top is None:
         try:
             return primitive.impl(*operands, **params)
         except _SAID:
             raise
-        except ValueError as error:
-            raise shape_error(primitive.name, operands, error) from error
+        except (ValueError, IndexError) as error:
+            raise explained(primitive.name, operands, error) from error
     if top.passes:
         return top.process(primitive, operands, params)
     if modes.active and (inner := modes.staging()) is not None and top.level < inner.level:
@@ -175,13 +185,23 @@ def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) 
     out = top.process(primitive, operands, params)
     if primitive.view is not None and (isinstance(out, Box) or type(out) is np.ndarray):
         if not isinstance(out, Box) or out._trace is not top:
-        elif type(x) is Dim:
-            return bind(primitive, [sizes.number(x) for x in operands], params)
             # A constant of this transform (no tangent, no_grad): as a plain view it would write
             # into the memory of the box, and not see what is written to the box.
             out = top.constant(out)
         link(operands[0], out, primitive, operands, params)
     return out
+
+
+_OF_SHAPES = re.compile(r"shape|broadcast|dimension|axis|axes|aligned|size")
+
+
+def explained(name: str, operands: Sequence[Any], cause: Exception) -> PycogradError:
+    """An error of NumPy's, with the operation and the user's line; a `ShapeError` if of shapes."""
+    if isinstance(cause, IndexError):
+        return OutOfBoundsError(f"{name}: {cause}")
+    if not _OF_SHAPES.search(str(cause)):
+        return ArgumentError(f"{name}: {cause}")
+    return shape_error(name, operands, cause)
 
 
 def shape_error(name: str, operands: Sequence[Any], cause: Exception) -> PycogradError:

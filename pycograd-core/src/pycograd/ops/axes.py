@@ -5,12 +5,18 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
-from pycograd.core.errors import ShapeError
+from pycograd.core.errors import ShapeError, located
 
 
 def axis_of(axis: Any, ndim: int, operation: str) -> int:
     """`axis` as a number from 0 to `ndim - 1`."""
-    n = axis if type(axis) is int else index(axis)
+    if type(axis) is int:
+        n = axis
+    else:
+        try:
+            n = index(axis)
+        except TypeError as error:
+            raise TypeError(located(f"{operation}: axis {axis!r} is not an integer")) from error
     if 0 <= n < ndim:
         return n
     if -ndim <= n < 0:

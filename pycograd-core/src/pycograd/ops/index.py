@@ -22,7 +22,7 @@ from pycograd.core.buffers import FRAME, owned
 from pycograd.core.errors import ShapeError
 from pycograd.core.fit import fit
 from pycograd.core.linear import zeros_like
-from pycograd.core.primitive import Primitive, bind
+from pycograd.core.primitive import Primitive, bind, explained
 from pycograd.core.tape import INTO_BUFFER, Sweep, Var, WeakVar, accumulate, slot_of
 from pycograd.core.views import alias, exclusive, links_of, spent
 from pycograd.ops.operators import attached
@@ -372,7 +372,10 @@ def getitem(x: Any, key: Any) -> Any:
         kind = type(key)
         if kind is int or kind is slice or (kind is tuple and _BASIC.issuperset(map(type, key))):
             value, tape, slot = x.value, x._trace, x.slot
-            ans = value[key]
+            try:
+                ans = value[key]
+            except IndexError as error:
+                raise explained("index", (value,), error) from error
             shared = links_of(x)
             if shared.reads is None or shared.reads[0] != slot:
                 shared.reads = [slot, value.shape]

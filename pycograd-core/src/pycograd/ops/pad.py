@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pycograd.core.aval import make_aval, shape_of
-from pycograd.core.errors import ShapeError, UnsupportedOperationError
+from pycograd.core.errors import ShapeError, UnsupportedOperationError, located
 from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
@@ -97,7 +97,10 @@ def _widths(pad_width: Any, ndim: int) -> Widths:
         given = {axis % ndim: width for axis, width in pad_width.items()}
         rows = [given.get(axis, 0) for axis in range(ndim)]
         pad_width = [row if np.ndim(row) else (row, row) for row in rows]
-    widths = tuple([(index(a), index(b)) for a, b in _pairs(pad_width, ndim)])
+    try:
+        widths = tuple([(index(a), index(b)) for a, b in _pairs(pad_width, ndim)])
+    except TypeError as error:
+        raise TypeError(located(f"pad: a width is an integer, not in {pad_width!r}")) from error
     if any(n < 0 for pair in widths for n in pair):
         raise ShapeError(f"pad: a width cannot be negative: {pad_width}")
     return widths
@@ -116,10 +119,21 @@ def _pairs(values: Any, ndim: int) -> list[tuple[Any, Any]]:
         entries.append(value)
         return len(entries) - 1
 
-    table = np.asarray(place(values))
+    try:
+        table = np.asarray(place(values))
+    except ValueError as error:
+        raise _no_pairs(values, ndim) from error
     if table.size <= 2 and table.shape != (2, 1):
         table = table.ravel()
-    return [(entries[a], entries[b]) for a, b in np.broadcast_to(table, (ndim, 2)).tolist()]
+    try:
+        pairs = np.broadcast_to(table, (ndim, 2)).tolist()
+    except ValueError as error:
+        raise _no_pairs(values, ndim) from error
+    return [(entries[a], entries[b]) for a, b in pairs]
+
+
+def _no_pairs(values: Any, ndim: int) -> ShapeError:
+    return ShapeError(f"pad: {values!r} is no pair for each of {ndim} axes, nor one for all")
 
 
 # -- constants -----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pycograd.core import sizes
 from pycograd.core.aval import dtype_of, shape_of
 from pycograd.core.box import Box
 from pycograd.core.dims import Dim
-from pycograd.core.errors import ControlFlowError, SymbolicSizeError
+from pycograd.core.errors import ControlFlowError, OutOfBoundsError, SymbolicSizeError
 from pycograd.ops.counting import arange
 
 ARRAY = "array"
@@ -41,11 +41,11 @@ def parse(key: Any, shape: Sequence[Any]) -> tuple[Key, list[Any], bool]:
         masks = masks or _is_mask(entry)
         entries.append(entry)
     if sum(entry is Ellipsis for entry in entries) > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
+        raise OutOfBoundsError("index: an index can only have a single ellipsis ('...')")
     used = consumed(entries)
     if used > len(shape):
-        raise IndexError(
-            f"too many indices for array: array is {len(shape)}-dimensional, but {used} were"
+        raise OutOfBoundsError(
+            f"index: too many indices for array: array is {len(shape)}-dimensional, but {used} were"
             " indexed"
         )
     kinds = [dtype_of(entry).kind for entry in entries if _is_array(entry)]
@@ -90,10 +90,10 @@ def _bound(bound: Any) -> Any:
     return bound if bound is None or isinstance(bound, (int, Dim)) else as_int(bound)
 
 
-def _no_index(what: str) -> IndexError:
-    return IndexError(
-        "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or"
-        f" boolean arrays are valid indices, not {what}"
+def _no_index(what: str) -> OutOfBoundsError:
+    return OutOfBoundsError(
+        "index: only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer"
+        f" or boolean arrays are valid indices, not {what}"
     )
 
 
@@ -109,9 +109,9 @@ def _positions(entries: list[Any], shape: Sequence[Any], used: int) -> list[Any]
         else:
             for i, n in enumerate(entry.shape):
                 if n != shape[axis + i]:
-                    raise IndexError(
-                        f"boolean index did not match indexed array along axis {axis + i}; size of"
-                        f" axis is {shape[axis + i]} but size of corresponding boolean axis is {n}"
+                    raise OutOfBoundsError(
+                        f"index: a boolean index of size {n} does not match axis {axis + i} of size"
+                        f" {shape[axis + i]}"
                     )
             found += entry.nonzero()
         axis += consumed([entry])
@@ -212,7 +212,9 @@ def shape_after(operation: str, x: Any, key: Key, arrays: Sequence[Any]) -> tupl
         else:
             n = x.shape[axis]
             if type(n) is int and not -n <= entry < n:
-                raise IndexError(f"index {entry} is out of bounds for axis {axis} with size {n}")
+                raise OutOfBoundsError(
+                    f"{operation}: index {entry} is out of bounds for axis {axis} with size {n}"
+                )
             axis += 1
     out += x.shape[axis:]
     if arrays:

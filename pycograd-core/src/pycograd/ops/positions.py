@@ -11,7 +11,7 @@ import numpy as np
 from pycograd.core import sizes
 from pycograd.core.aval import make_aval, shape_of
 from pycograd.core.box import Box
-from pycograd.core.errors import ControlFlowError, ShapeError
+from pycograd.core.errors import ControlFlowError, OutOfBoundsError, ShapeError
 from pycograd.core.linear import ZeroDerivative
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
@@ -30,7 +30,7 @@ def in_bounds(at: Any, n: Any, mode: str, operation: str) -> Any:
     if mode != "raise":
         raise ValueError(f"{operation}: mode must be 'raise', 'wrap' or 'clip', not {mode!r}")
     if not isinstance(at, Box) and at.size and not (-n <= at.min() and at.max() < n):
-        raise IndexError(f"{operation}: indices out of bounds for {n} entries")
+        raise OutOfBoundsError(f"{operation}: indices out of bounds for {n} entries")
     return np.where(at < 0, at + n, at)
 
 

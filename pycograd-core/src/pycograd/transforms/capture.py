@@ -247,13 +247,13 @@ def trace_of(
 
 
 def output_of(trace: CaptureTrace, x: Any) -> Atom:
+    x = sizes.number(x)
     if isinstance(x, (Box, np.ndarray)) and not (isinstance(x, Box) and x._trace.closed):
         return trace.atom(x)
     if isinstance(x, Box):
         raise EscapedTracerError(
             f"capture of {trace.name}: it returned a value made inside a transform that has ended"
         )
-    x = sizes.number(x)
     return Literal(x)
 
 
