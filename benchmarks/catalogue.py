@@ -20,6 +20,7 @@ class Workload(NamedTuple):
     function: str  # in each contestant's module
     size: int = 0
     peak: bool = False  # its peak memory is measured too
+    of: tuple[str, ...] = ()  # the contestants that have it, where not all do
 
     @property
     def letter(self) -> str:
@@ -37,6 +38,8 @@ CONTESTANTS: Final = (
     Contestant("jax", "jax.jit", "jax_jit", traced=False),
 )
 
+OWN: Final = ("ours", "hand")  # of the transparent mode, which the others have not
+
 RACES: Final = (
     Workload("a", "chain: 150 on 10 elements", "chain"),
     Workload("b", "MLP 784-256-10, batch 128", "mlp", peak=True),
@@ -46,6 +49,11 @@ RACES: Final = (
     Workload("e10000", "loop over 10,000 x[i]", "loop", 10_000),
     Workload("f", "per-sample, batch 256", "per_sample"),
     Workload("g", "Hessian, 100 variables", "hessian", 100),
+    Workload("tnumpy", "helper, 50 x np.sin", "helper_numpy", of=OWN),
+    Workload("tmath", "helper, 50 x math.sin", "helper_math", of=OWN),
+    Workload("tfill10000", "filling 10,000 entries", "fill", 10_000, of=OWN),
+    Workload("tfill100000", "filling 100,000 entries", "fill", 100_000, of=OWN),
+    Workload("tlook", "a look at ten functions", "look", of=OWN),
 )
 
 TAPES: Final = (
@@ -53,4 +61,4 @@ TAPES: Final = (
     Workload("h1000000", "tape of 1,000,000", "tape", 1_000_000, peak=True),
 )
 
-LETTERS: Final = "abcdefgh"
+LETTERS: Final = "abcdefght"

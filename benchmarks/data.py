@@ -40,5 +40,11 @@ def arguments(workload: str, size: int) -> tuple[Any, ...]:
             return (rng.standard_normal(size),)
         case "tape":
             return 0.5, size
+        case "helper_numpy" | "helper_math":
+            return (0.5,)
+        case "fill":
+            return rng.standard_normal(10), size
+        case "look":
+            return ()
         case _:
             raise ValueError(f"no workload is named {workload!r}")

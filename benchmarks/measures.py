@@ -118,7 +118,7 @@ class Crew:
 def race(crew: Crew, workload: Workload, pace: Pace) -> dict[str, Entry]:
     """Times every contestant once a round, beginning each round with the next one."""
     workers = crew.ready()
-    entries = {key: Entry() for key in workers}
+    entries = {key: Entry() for key in workers if key in workload.of or not workload.of}
     for key, entry in entries.items():
         with entry.refusals():
             entry.prepare(workers[key], workload)

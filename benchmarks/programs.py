@@ -7,6 +7,7 @@ a library that wants its own namespace in place of NumPy's, so no contestant run
 from __future__ import annotations
 
 import importlib.util
+import math
 from types import ModuleType
 from typing import Any
 
@@ -67,6 +68,33 @@ def tape(x: Array, operations: int) -> Array:
     for _ in range(operations):
         x = np.sin(x)
     return x
+
+
+def wave_of_numpy(x: Array) -> Array:
+    return np.sin(x) * 0.9 + 0.1
+
+
+def helper_numpy(x: Array) -> Array:
+    for _ in range(50):
+        x = wave_of_numpy(x)
+    return x
+
+
+def wave_of_math(x: Array) -> Array:
+    return math.sin(x) * 0.9 + 0.1
+
+
+def helper_math(x: Array) -> Array:
+    for _ in range(50):
+        x = wave_of_math(x)
+    return x
+
+
+def fill(x: Array, entries: int) -> Array:
+    y = np.zeros(entries)
+    for i in range(entries):
+        y[i] = x[i % 10] * 0.5
+    return np.sum(y)
 
 
 def over(namespace: ModuleType) -> Any:

@@ -91,11 +91,11 @@ def faster(workload: str, contestant: str, name: str, bound: float = 1.0) -> Tar
     return Target(workload[0], f"faster than {name}", figure, bound, at_least=True)
 
 
-def growth(claim: str, small: str, large: str) -> Target:
+def growth(claim: str, small: str, large: str, bound: float = 12.0) -> Target:
     def figure(results: Results) -> float | None:
         return ratio(results.seconds(large, "ours"), results.seconds(small, "ours"))
 
-    return Target(small[0], claim, figure, 12.0)
+    return Target(small[0], claim, figure, bound)
 
 
 def memory(workload: str) -> Target:
@@ -103,6 +103,12 @@ def memory(workload: str) -> Target:
         return ratio(results.peak(workload, "ours"), results.peak(workload, "hips"))
 
     return Target(workload, "of the peak memory of HIPS", figure, 1.0)
+
+
+def look_microseconds(results: Results) -> float | None:
+    """Returns what a look takes for each of the ten functions."""
+    seconds = results.seconds("tlook", "ours")
+    return None if seconds is None else seconds * 1e6 / 10
 
 
 def tape_bytes(results: Results) -> float | None:
@@ -149,6 +155,9 @@ TARGETS: Final = (
     faster("g", "hips", "HIPS", 5.0),
     growth("of the time of 100,000 for 1,000,000", "h100000", "h1000000"),
     Target("h", "bytes an operation, its value apart", tape_bytes, 280.0, ratio=False),
+    growth("math.sin in a helper, of np.sin", "tnumpy", "tmath", 3.0),
+    growth("of the time of 10,000 entries for 100,000", "tfill10000", "tfill100000"),
+    Target("t", "microseconds a look at a function", look_microseconds, 20.0, ratio=False),
     Target("", "import pycograd, of the time of import numpy", import_ratio, 1.25),
     Target("", "import pycograd, heavy modules", heavy_imports, 0.0, ratio=False),
 )

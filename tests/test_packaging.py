@@ -22,7 +22,7 @@ SOURCE = CORE / "src" / "pycograd"
 
 # What each part of the package may import, besides itself. A new part needs a row here.
 BASE = {"_version", "core"}
-MACHINE = BASE | {"ops", "transforms"}
+MACHINE = BASE | {"ops", "transparent", "transforms"}
 ANY = None
 LAYERS = {
     "_version": set(),

@@ -291,9 +291,11 @@ def test_a_plain_table_and_mapped_indices(rng):
     got = vmap(lambda i: np.take_along_axis(table, i[:, None], 0))(rows)
     assert np.array_equal(got, [np.take_along_axis(table, i[:, None], 0) for i in rows])
     by_take, by_method = lambda i: np.take(table, i, axis=0), lambda i: table.take(i)
+    take = table.take(ids, mode="wrap")
     for unseen in (lambda i: table[i], by_take, by_method):
         with pytest.raises(ConversionError):  # NumPy asks no box here
-            vmap(unseen)(ids)
+            vmap(unseen, transparent=False)(ids)
+        assert np.array_equal(vmap(unseen)(ids), table[ids] if unseen is not by_method else take)
 
 
 def test_a_mask_that_differs_between_rows_is_refused(x):

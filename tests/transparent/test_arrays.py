@@ -1,4 +1,4 @@
-"""Arrays made in the mode: NumPy's aliasing in both directions, and plain wherever they are plain."""
+"""Arrays made in the mode: NumPy's aliasing both ways, and plain arrays while they are plain."""
 
 import copy
 import pickle
@@ -20,8 +20,8 @@ from pycograd import (
     jvp,
     transparent,
     value_and_grad,
-    vmap,
     vjp,
+    vmap,
 )
 from pycograd.core.fillable import Fillable, fillable
 

@@ -66,6 +66,12 @@ def own_math(math):  # a parameter of that name
     return np.sum(math.sin())
 
 
+def imports_inside(x):
+    import cmath
+
+    return abs(cmath.exp(x))
+
+
 def shapes(x):
     return np.reshape(x, [2, 2]) + np.zeros((2, 2)) + math.pi * np.sum(np.linspace(0.0, 1.0, 4))
 
@@ -110,6 +116,7 @@ NEEDED = {
     "fill": lambda x: (y := np.zeros(2), y.__setitem__(0, x), y.fill(x), np.sum(y))[3],
     "dot": lambda x: TABLE.dot(x),
     "vectorize": lambda x: np.sum(np.vectorize(lambda v: v)(x)),
+    "imported-inside": lambda x: imports_inside(x),
     "full": lambda x: np.sum(np.full(3, x)),
 }
 

@@ -95,6 +95,12 @@ class Fillable(Box):
         return self.value
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        held = self.value
+        if type(key) is int and type(held) is not _ndarray and type(value) is type(held):
+            if value._trace is held._trace:  # the common case: entry after entry
+                held[key] = value
+                return
+        del held  # which would count as another holder
         value = settled(value)
         if type(value) is list or type(value) is tuple:
             value = gathered(value)

@@ -41,6 +41,8 @@ def functions(plan: Plan) -> dict[Any, Any]:
     found[np.full_like] = arrays.full_like(storing)
     found[id(np.r_)] = arrays.Joiner(np.r_, (0, 1, -1))
     found[id(np.c_)] = arrays.Joiner(np.c_, (-1, 2, 0))
+    if plan.calls:
+        found[np.take] = functools.update_wrapper(arrays.take, np.take)
     if plan.numbers:
         found.update(NUMBERS)
     if plan.lists:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 _OPS = opcode.opmap
-_LISTS = (_OPS["BUILD_LIST"], _OPS["LIST_APPEND"])
+_LISTS, _IMPORTS = (_OPS["BUILD_LIST"], _OPS["LIST_APPEND"]), (_OPS["IMPORT_NAME"],)
 # Words of `transparent.kinds`, which is not loaded for a glance.
 _WORDS = """
     array asarray asanyarray ascontiguousarray asfortranarray fromiter zeros ones empty full eye
@@ -115,7 +115,7 @@ def examine(f: Any, indexed: bool = False) -> Looked:
     known = _known.get(key)
     if known is not None and known[0]() is code:
         return known[1]
-    found = _search(function, instance, indexed)
+    found = search(function, instance, indexed)
     if not found.undefined:
         if len(_known) >= _MANY:
             _known.clear()
@@ -173,46 +173,36 @@ def _signature(function: Any) -> list[Any]:
 def _glance(function: Any, reached: list[Any], indexed: bool) -> bool:
     """True if `function` is to be scanned; the functions it reaches join `reached` if not."""
     code, known = function.__code__, function.__globals__
-    suspects: list[Any] = []
-    numpy = False
-    found: list[Any] = []
+    values: list[Any] = []
     unsure: list[str] = []  # attributes, or globals that have no value yet
     for name in _names(code):
         if name in _SUSPECT:
             return True
-        if name not in known:
-            if name not in _ATTRIBUTES and name not in unsure:
-                unsure.append(name)
-            continue
-        value = known[name]
+        if name in known:
+            values.append(known[name])
+        elif name not in _ATTRIBUTES and name not in unsure:
+            unsure.append(name)
+    for cell in function.__closure__ or ():
+        try:
+            values.append(cell.cell_contents)
+        except ValueError:
+            return True
+    numpy = False
+    found: list[Any] = []
+    for value in values:
         kind = type(value)
-        if kind in _HARMLESS or kind.__module__[:8] == "pycograd":
+        if kind in _HARMLESS:
             numpy = numpy or kind in _NUMPYS
         elif value is np:
             numpy = True
-        elif kind is _FUNCTION:
+        elif kind is _FUNCTION and str(value.__module__)[:6] != "scipy.":
             found.append((value, None))
         elif kind is np.ndarray:
             if indexed:
                 return True
-        else:
-            suspects.append(value)
-    for cell in function.__closure__ or ():
-        try:
-            value = cell.cell_contents
-        except ValueError:
+        elif kind.__module__[:8] != "pycograd":
             return True
-        kind = type(value)
-        if kind is _FUNCTION:
-            found.append((value, None))
-        elif kind is np.ndarray:
-            if indexed:
-                return True
-        elif value is np:
-            numpy = True
-        elif kind not in _HARMLESS:
-            suspects.append(value)
-    if suspects or (numpy and _makes_lists(code)):
+    if (numpy and _has(code, _LISTS)) or _has(code, _IMPORTS):
         return True
     if unsure and not _global_names(code).isdisjoint(unsure):
         return True
@@ -245,14 +235,15 @@ def _global_names(code: Any) -> Any:
     return found
 
 
-def _makes_lists(code: Any) -> bool:
+def _has(code: Any, ops: Any) -> bool:
+    """True if some of these instructions stand in a code object or in one nested in it."""
     instructions = code.co_code[::2]
-    return any([op in instructions for op in _LISTS]) or any(
-        [_makes_lists(c) for c in code.co_consts if type(c) is types.CodeType]
+    return any([op in instructions for op in ops]) or any(
+        [_has(c, ops) for c in code.co_consts if type(c) is types.CodeType]
     )
 
 
-def _search(function: Any, instance: Any, indexed: bool) -> Looked:
+def search(function: Any, instance: Any, indexed: bool) -> Looked:
     """A walk over the functions that `function` reaches."""
     waiting: list[Any] = [(function, instance)]
     seen: set[int] = set()

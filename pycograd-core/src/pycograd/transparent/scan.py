@@ -199,8 +199,13 @@ class Scan:
                 del stack[-2:]
                 push(UNKNOWN)
             elif what == STORE:
-                name = locals_[arg] if op == STORE_FAST else cell_name(code, arg)
-                self._assign(name, pop(stack))
+                tag = pop(stack)
+                if op == STORE_FAST:
+                    name = locals_[arg]
+                    tags[arg] = tag if tag.kind == "known" else Tag("local", name=name)
+                else:
+                    name = cell_name(code, arg)
+                self._assign(name, tag)
             elif what in OPERATIONS:
                 left = take(stack, 2)[0]
                 if left.kind == "local" and (what == UPDATE or arg in INPLACE_ARGUMENTS):
@@ -212,8 +217,7 @@ class Scan:
             elif what == SUBSCR:
                 taken = take(stack, 1 - stack_effect(op))
                 base = taken[0]
-                if base.kind == "known" and type(base.value) is np.ndarray:
-                    self.indexed = True
+                self.indexed = self.indexed or _is_table(base)
                 self._used(taken)
                 push(base if base.kind == "local" else UNKNOWN)
             elif what == STORE_ENTRY:
@@ -342,6 +346,8 @@ class Scan:
             return owner if owner.kind == "local" else UNKNOWN
         if callee.kind != "known":
             return UNKNOWN
+        if callee.value is np.take and arguments and _is_table(arguments[0]):
+            self.indexed = True
         kind = kind_of(callee.value)
         if kind is None or not (varying or kind == MAKE):
             return MADE if kind == GATHER else UNKNOWN
@@ -403,6 +409,11 @@ class Scan:
 
 
 _HEAP = 1 << 9
+
+
+def _is_table(tag: Tag) -> bool:
+    """True for a plain array that the function finds outside."""
+    return tag.kind == "known" and type(tag.value) is np.ndarray
 
 
 def _of_class(value: Any, name: str) -> Any:
