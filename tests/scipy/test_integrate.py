@@ -159,6 +159,7 @@ def test_solve_ivp_backwards_complex_and_vectorized():
     np.testing.assert_allclose(g, grad(lambda k: exact(k, (1.0, 0.0), 1.0))(2.0)[0], rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:Excess work")
 def test_a_damped_system_is_retraced_in_parts():
     f = lambda y, t, k: -k * (y - np.cos(t))
     t = np.array([0.0, 1.0])

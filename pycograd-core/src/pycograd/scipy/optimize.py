@@ -20,6 +20,7 @@ from scipy.optimize import RootResults
 from pycograd.core.aval import FLOAT64, dtype_of, make_aval, shape_of
 from pycograd.core.errors import NotDifferentiableError, UnsupportedOperationError
 from pycograd.scipy.dispatch import stands_for
+from pycograd.scipy.fits import curve_fit, least_squares
 from pycograd.scipy.implicit import (
     Equation,
     Parameters,
@@ -32,8 +33,6 @@ from pycograd.scipy.kinds import array, boxed
 from pycograd.scipy.minima import (
     Reports,
     as_tuple,
-    curve_fit,
-    least_squares,
     minimize,
     minimize_scalar,
     starting_point,

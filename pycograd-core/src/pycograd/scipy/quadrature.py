@@ -14,7 +14,8 @@ import numpy as np
 import scipy.integrate
 import scipy.special
 
-from pycograd.core.aval import FLOAT64, dtype_of, make_aval, shape_of
+from pycograd.core.aval import FLOAT64, ShapeDtypeStruct, dtype_of, make_aval, shape_of
+from pycograd.core.box import raw
 from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.core.primitive import bind
 from pycograd.ops.axes import axis_of
@@ -212,7 +213,8 @@ def fixed_quad(func: Any, a: Any, b: Any, args: Any = (), n: int = 5) -> Any:
     >>> grad(lambda b: fixed_quad(np.cos, 0.0, b)[0])(0.0)
     (1.0...,)
     """
-    if np.any(np.isinf(a)) or np.any(np.isinf(b)):
+    ends = [raw(x) for x in (a, b)]
+    if any(not isinstance(x, ShapeDtypeStruct) and np.any(np.isinf(x)) for x in ends):
         raise ValueError("fixed_quad: the interval must be finite")
     places, weights = (np.real(x) for x in scipy.special.roots_legendre(n))
     x = (b - a) * (places + 1) / 2.0 + a
@@ -281,7 +283,7 @@ def simpson(y: Any, x: Any = None, *, dx: Any = 1.0, axis: int = -1) -> Any:
     (array([1., 4., 1.]),)
     """
     if not boxed(y, x, dx):
-        return scipy.integrate.simpson(y, x, dx=dx, axis=axis)
+        return scipy.integrate.simpson(y, x=x, dx=dx, axis=axis)
     y, d, _ = _sampled(y, x, dx, axis, "simpson")
     n = shape_of(y)[-1]
     h = np.broadcast_to(d, (*shape_of(d)[:-1], n - 1))

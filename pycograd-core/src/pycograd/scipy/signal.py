@@ -171,7 +171,7 @@ def correlate(in1: Any, in2: Any, mode: str = "full", method: str = "auto") -> A
     return _in_mode(x, y, rank, mode, method, "correlate") if rank else x * y
 
 
-@stands_for(scipy.signal.fftconvolve, scipy.signal.oaconvolve)
+@stands_for(scipy.signal.fftconvolve)
 def fftconvolve(in1: Any, in2: Any, mode: str = "full", axes: Any = None) -> Any:
     """The convolution over `axes` by way of Fourier transforms; the arguments are scipy's.
 
@@ -191,7 +191,18 @@ def fftconvolve(in1: Any, in2: Any, mode: str = "full", axes: Any = None) -> Any
     return np.moveaxis(_in_mode(x, y, len(where), mode, "fft", "fftconvolve"), last, where)
 
 
-oaconvolve = fftconvolve
+@stands_for(scipy.signal.oaconvolve)
+def oaconvolve(in1: Any, in2: Any, mode: str = "full", axes: Any = None) -> Any:
+    """As `fftconvolve`; scipy goes over the longer operand in parts, with the same result.
+
+    >>> np.round(oaconvolve(np.arange(3.0), np.ones(2), mode="same"), 12)
+    array([0., 1., 3.])
+    """
+    if not boxed(in1, in2):
+        return scipy.signal.oaconvolve(in1, in2, mode, axes)
+    return fftconvolve(in1, in2, mode, axes)
+
+
 _EXTENSIONS: dict[str, Any] = {
     "wrap": "wrap",
     "circular": "wrap",

@@ -235,9 +235,8 @@ class Akima1DInterpolator(Piecewise):
         self, x: Any, y: Any, axis: int = 0, *, method: str = "akima", extrapolate: Any = None
     ) -> None:
         if not boxed(x, y):
-            plain = scipy.interpolate.Akima1DInterpolator(
-                x, y, axis, method=method, extrapolate=extrapolate
-            )
+            given = {} if extrapolate is None else {"extrapolate": extrapolate}
+            plain = scipy.interpolate.Akima1DInterpolator(x, y, axis, method=method, **given)
             _hold(self, plain)
             return
         if method not in ("akima", "makima"):
