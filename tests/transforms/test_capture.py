@@ -148,7 +148,7 @@ def test_what_depends_on_data_is_refused_with_the_line():
         lambda x: float(x[0]) * x,
     ):
         with pytest.raises((ControlFlowError, pg.ConversionError), match=r"test_capture\.py:"):
-            capture(f, X)
+            capture(f, X, transparent=False)
     with pytest.raises(SymbolicSizeError, match=r"np\.where"):
         capture(lambda x: x[x > 0], X)
 

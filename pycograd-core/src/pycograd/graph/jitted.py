@@ -20,6 +20,7 @@ from pycograd.graph.passes import optimize
 from pycograd.graph.reads import Reads
 from pycograd.transforms.capture import capture, is_input
 from pycograd.transforms.wrap import check_callable, name_of
+from pycograd.transparent import prepared
 
 CACHE_SIZE: Final = 128  # signatures that one function keeps; the oldest goes first
 
@@ -118,7 +119,7 @@ class Jitted:
         def run(*args: Any, **kwargs: Any) -> Any:
             args = tuple([x.value if type(x) is _Static else x for x in args])
             kwargs = {k: x.value if type(x) is _Static else x for k, x in kwargs.items()}
-            return self._f(*args, **kwargs)
+            return prepared(self._f, indexed=True)(*args, **kwargs)
 
         run.__name__ = name_of(self._f)
         args, kwargs = self._split(args, kwargs)

@@ -37,6 +37,7 @@ from pycograd.core.ir import (
 from pycograd.core.primitive import Primitive, Trace
 from pycograd.core.tree import tree_flatten, tree_unflatten
 from pycograd.transforms.wrap import check_callable, check_result, name_of
+from pycograd.transparent import prepared
 
 capturing: ContextVar[bool] = ContextVar("capturing", default=False)  # a capture is running here
 _NUMBERS = frozenset({float, int, complex, bool})
@@ -164,7 +165,9 @@ class Traced(Box):
         return repr(self)
 
 
-def capture(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
+def capture(
+    f: Callable[..., Any], *args: Any, transparent: bool | None = None, **kwargs: Any
+) -> Graph:
     """The graph of `f`: what it does with arrays of these shapes and dtypes, as equations.
 
     Arguments:
@@ -173,6 +176,8 @@ def capture(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
             and complex numbers, and trees of them: the inputs. Ints, booleans, strings and other
             values reach `f` as they are and become part of the program. The data of the inputs are
             not looked at.
+        transparent: whether `f` runs in the transparent mode (`transparent(f)`); None looks at its
+            code.
 
     Returns:
         A `Graph`, which is called as `f` is, with arguments of the same structure, shapes and
@@ -192,12 +197,13 @@ def capture(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
     }
     """
     check_callable(f, "capture")
+    target = prepared(f, transparent, indexed=True)
     leaves, treedef = tree_flatten((args, kwargs))
     given = [value_like(aval_of(x)) if is_input(x) else x for x in leaves]
 
     def run(boxed: Sequence[Any]) -> Any:
         new_args, new_kwargs = tree_unflatten(treedef, boxed)
-        out = f(*new_args, **new_kwargs)
+        out = target(*new_args, **new_kwargs)
         check_result(out, f, "capture")
         return out
 
