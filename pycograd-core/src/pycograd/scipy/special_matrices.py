@@ -188,15 +188,14 @@ def solveh_banded(
         raise ShapeError(f"solveh_banded: ab is a matrix, not of shape {shape_of(ab)}")
     width, n = shape_of(ab)
     complex_ = dtype_of(ab).kind == "c"
-    mirrored = lambda x: np.conj(x) if complex_ else x
     below, above = [], []
     for k in range(width):
         if lower:
             low = ab[k]
-            high = np.pad(mirrored(low[: n - k]), (k, 0))
+            high = np.pad(np.conj(low[: n - k]), (k, 0))
         else:
             high = ab[width - 1 - k]
-            low = np.pad(mirrored(high[k:]), (0, k))
+            low = np.pad(np.conj(high[k:]), (0, k))
         below.append(low)
         above.append(high)
     diagonal = np.real(below[0]) + 0 * below[0] if complex_ else below[0]
