@@ -215,6 +215,36 @@ def test_globals_rebound_between_calls():
     assert gradient(X)[0] == pytest.approx(3.0 * math.exp(X))
 
 
+def test_built_in_names_are_read_when_they_are_needed(monkeypatch):
+    f = transparent(lambda x: math.sin(x) * added_later)  # noqa: F821
+    import builtins
+
+    for value in (2.0, 3.0):
+        monkeypatch.setattr(builtins, "added_later", value, raising=False)
+        assert grad(f)(X)[0] == pytest.approx(value * COSINE)
+
+
+def test_values_held_by_the_instance_of_a_method():
+    class Holder:
+        def product(self, y):
+            return math.sin(self.x) * y
+
+    def f(x):
+        holder = Holder()
+        holder.x = x
+        return transparent(holder.product)(2.0)
+
+    assert grad(f, transparent=False)(X)[0] == pytest.approx(2.0 * COSINE)
+
+
+def test_a_function_that_differentiates_itself():
+    def f(x, n=2):
+        return math.sin(x) if n == 0 else grad(lambda v: f(v, n - 1))(x)[0]
+
+    assert f(X) == pytest.approx(-math.sin(X))
+    assert grad(f)(X)[0] == pytest.approx(-COSINE)
+
+
 def test_nonlocal_variables():
     calls, total = 0, None
 

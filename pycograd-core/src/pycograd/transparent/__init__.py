@@ -139,8 +139,8 @@ def _transformed(f: Any, args: Any, kwargs: Any) -> bool:
     for x in (*args, *kwargs.values()):
         if isinstance(x, Box):
             return True
-    function, _ = python_function(f)
-    held = []
+    function, instance = python_function(f)
+    held = list(getattr(instance, "__dict__", {}).values())
     for cell in function.__closure__ or ():
         try:
             held.append(cell.cell_contents)

@@ -99,13 +99,21 @@ def _library_module(plan: Plan, module: types.ModuleType) -> LibraryModule:
     return LibraryModule(module, plan)
 
 
+class Builtins(dict):  # type: ignore[type-arg]
+    """The built-in names, read through: others may add to them."""
+
+    def __missing__(self, name: str) -> Any:
+        return vars(builtins)[name]
+
+
 @functools.cache
 def namespace(plan: Plan) -> dict[str, Any]:
     """The built-in names as a function under this plan sees them."""
-    own = {**vars(builtins), **(BUILTINS if plan.numbers else {})}
 
     def __import__(name: str, *args: Any, **kwargs: Any) -> Any:
         module = builtins.__import__(name, *args, **kwargs)
         return modules(plan, module) or module
 
-    return {**own, "__import__": __import__}
+    own = Builtins(BUILTINS if plan.numbers else {})
+    own["__import__"] = __import__
+    return own

@@ -15,48 +15,47 @@ from pycograd.transparent.kinds import ARRAY_METHODS
 from pycograd.transparent.look import Plan, own_call
 from pycograd.transparent.rebind import Overlay, can_be_rebound, replacement
 
-_AS_THEY_ARE = frozenset({type, np.ufunc, type(np.sum)})
+_MODULE = types.ModuleType
+_OF_MODULES: Any = frozenset({np.ufunc, type(np.sum)})  # what comes and goes with a module
 
 
 @functools.cache
 def hooks(plan: Plan) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """`seen` and `part` for functions under the plan; there are few plans."""
-    remembered: dict[int, tuple[Any, Any]] = {}  # a function, and what stands for it
+    # What lasts as long as its module, and what stands for it: by id, for some cannot be hashed.
+    remembered: dict[int, tuple[Any, Any]] = {}
 
     def seen(f: Any) -> Any:
         """What is called in the place of `f`."""
+        found = remembered.get(id(f))
+        if found is not None and found[0] is f:
+            return found[1]
         kind = type(f)
         if kind is types.FunctionType:
             if type(f.__globals__) is Overlay:
                 return f
-            return again(f)
+            new = replacement(f, plan)
+            return remember(f, new) if f.__closure__ is None else new
         if kind is types.MethodType:
             function = f.__func__
             if type(function) is not types.FunctionType or not can_be_rebound(function):
                 return f
-            return types.MethodType(again(function), f.__self__)
+            return types.MethodType(seen(function), f.__self__)
         if kind is types.BuiltinFunctionType:
             if type(f.__self__) is np.ndarray:
                 return _method(f, plan)
-            return replacement(f, plan)
-        if kind in _AS_THEY_ARE:
-            return replacement(f, plan)
-        if kind is functools.partial:
+            return remember(f, replacement(f, plan)) if type(f.__self__) is _MODULE else f
+        if kind in _OF_MODULES:
+            return remember(f, replacement(f, plan))
+        if kind is functools.partial or kind is type:
             return replacement(f, plan)
         call = own_call(kind)
-        if type(call) is types.FunctionType and can_be_rebound(call):
-            return types.MethodType(again(call), f)
-        return f
+        return f if call is None or not can_be_rebound(call) else types.MethodType(seen(call), f)
 
-    def again(f: Any) -> Any:
-        found = remembered.get(id(f))
-        if found is not None and found[0] is f:
-            return found[1]
-        new = replacement(f, plan)
-        if f.__closure__ is None:  # of a module or class; others come and go
-            if len(remembered) >= 1024:
-                remembered.clear()
-            remembered[id(f)] = f, new
+    def remember(f: Any, new: Any) -> Any:
+        if len(remembered) >= 1024:
+            remembered.clear()
+        remembered[id(f)] = f, new
         return new
 
     return seen, part

@@ -106,8 +106,8 @@ def examine(f: Any, indexed: bool = False) -> Looked:
         indexed: entries of plain arrays may be taken at differentiated places, as under `vmap`.
     """
     function, instance = python_function(f)
-    if function is None or of_library(function):
-        return NOTHING
+    if function is None or of_library(function) or type(function.__globals__) is not dict:
+        return NOTHING  # the last: it is in the mode already, over an overlay
     code = function.__code__
     key: Any = (id(code), id(function.__globals__), indexed)
     if function.__closure__ is not None or instance is not None:
