@@ -30,6 +30,7 @@ LAYERS = {
     "ops": BASE,
     "transparent": BASE | {"ops"},
     "transforms": BASE | {"ops", "transparent"},
+    "plugins": BASE,
     "graph": MACHINE,
     "random": MACHINE,
     "nn": MACHINE | {"random"},

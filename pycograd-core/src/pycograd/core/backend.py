@@ -1,0 +1,150 @@
+"""What a foreign array library says of itself: the interface between pycograd and a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NoReturn
+
+import numpy as np
+
+from pycograd.core.errors import LoweringNotFoundError, UnsupportedDtypeError
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Whether a backend can run here.
+
+    Attributes:
+        ok: True if it can.
+        reason: why not, in the library's own words.
+        fix: what to do about it.
+        framework_version: of the library, if it is there.
+        devices: the names that may follow the colon of `"torch:cuda:0"`; the first is the default.
+    """
+
+    ok: bool
+    reason: str = ""
+    fix: str = ""
+    framework_version: str = ""
+    devices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend claims; the conformance kit verifies it.
+
+    Attributes:
+        dtypes: the NumPy names of the dtypes that its arrays have.
+        eager: the tape runs on its arrays (`device(name)`).
+        compiled: it compiles graphs (`compile_to`, `jit(backend=name)`).
+        native: it has an autodiff of its own (`value_and_grad(f, backend=name)`).
+        placement: its arrays may be on more than one device.
+    """
+
+    dtypes: frozenset[str] = frozenset({"bool", "int32", "int64", "float32", "float64"})
+    eager: bool = True
+    compiled: bool = False
+    native: bool = False
+    placement: bool = False
+
+
+class Backend:
+    """A foreign array library. A plugin subclasses this and names the class in its entry point.
+
+    The library is imported by the methods that need it, never by the module of the class.
+
+    Attributes:
+        name: what users write, `device("torch")`.
+        api: the version of this interface that the plugin was written for.
+        lowerings: primitive name -> the library's spelling, `f(*operands, **params)` on its arrays
+            and on Python numbers. Operands come in the dtypes in which NumPy would compute; axes
+            are tuples of non-negative ints.
+        capabilities: what it claims.
+    """
+
+    name: ClassVar[str]
+    api: ClassVar[tuple[int, int]] = (1, 0)
+    capabilities: ClassVar[Capabilities] = Capabilities()
+
+    # -- the library -----------------------------------------------------------------------------
+    def probe(self) -> Probe:
+        """Whether it can run here; the only method that may touch hardware before a use."""
+        raise NotImplementedError
+
+    def devices(self) -> Sequence[str]:
+        """The names of its devices; the first is the default."""
+        return self.probe().devices or ("cpu",)
+
+    # -- arrays ----------------------------------------------------------------------------------
+    def from_numpy(self, array: Any, device: str | None = None) -> Any:
+        """An array of the library with the contents of a NumPy array, on a device."""
+        raise NotImplementedError
+
+    def to_numpy(self, array: Any) -> Any:
+        """A NumPy array with the contents of one of the library's."""
+        raise NotImplementedError
+
+    def is_array(self, x: Any) -> bool:
+        """True for an array of the library."""
+        raise NotImplementedError
+
+    def shape_of(self, array: Any) -> tuple[int, ...]:
+        """The sizes of its axes."""
+        return tuple(array.shape)
+
+    def dtype_of(self, array: Any) -> np.dtype[Any]:
+        """Its dtype, as NumPy's."""
+        raise NotImplementedError
+
+    def device_of(self, array: Any) -> str:
+        """The name of the device it is on."""
+        return self.devices()[0]
+
+    def cast(self, array: Any, dtype: np.dtype[Any]) -> Any:
+        """The array in another dtype."""
+        raise NotImplementedError
+
+    def move(self, array: Any, device: str) -> Any:
+        """The array on another device of the library."""
+        return array
+
+    # -- operations ------------------------------------------------------------------------------
+    @property
+    def lowerings(self) -> Mapping[str, Callable[..., Any]]:
+        """Primitive name -> the library's spelling."""
+        raise NotImplementedError
+
+    def lowering(self, primitive: Any) -> Callable[..., Any]:
+        """The library's spelling of a primitive.
+
+        Raises:
+            LoweringNotFoundError: it has none.
+        """
+        found = self.lowerings.get(primitive.name)
+        if found is None:
+            raise LoweringNotFoundError(
+                f"primitive {primitive.name!r} has no lowering for backend {self.name!r}. See:"
+                f" pycograd explain {primitive.name}"
+            )
+        return found
+
+    def compile(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        """`run`, a function of the library's arrays, under the library's own compiler."""
+        return run
+
+    def grad_and_value(
+        self, run: Callable[..., Any], leaves: Sequence[Any], live: Sequence[int]
+    ) -> tuple[Any, list[Any]]:
+        """`(value, gradients)` of a scalar function of the library's arrays, by its own autodiff.
+
+        Arguments:
+            run: a function of `leaves` that returns a scalar.
+            leaves: arrays of the library.
+            live: which of them to differentiate.
+        """
+        raise NotImplementedError
+
+    def refuse_dtype(self, dtype: np.dtype[Any], instead: str) -> NoReturn:
+        """The error for a dtype that the library does not have."""
+        raise UnsupportedDtypeError(f"backend {self.name!r} has no {dtype.name} arrays: {instead}")

@@ -1,0 +1,261 @@
+"""`DeviceArray`: an array of a foreign library that answers NumPy's protocols.
+
+It is a box, the outermost of all: its trace runs each primitive by the backend's lowering of it. So
+the tape, batching, tangents and capture work on it as on NumPy's arrays.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from pycograd.core import modes
+from pycograd.core.aval import aval_of, is_inexact
+from pycograd.core.backend import Backend
+from pycograd.core.box import Box
+from pycograd.core.primitive import Primitive, Trace
+
+_traces: dict[tuple[int, str], DeviceTrace] = {}
+_current: ContextVar[Any] = ContextVar("device", default=None)
+_epochs = itertools.count(1)
+epoch = 0  # grows with each call of a transform that concerns devices: constants are moved anew
+
+
+class DeviceTrace(Trace):
+    """The arrays of one backend on one of its devices."""
+
+    __slots__ = ("backend", "device", "moved")
+    owns = True
+
+    def __init__(self, backend: Backend, device: str) -> None:
+        super().__init__(f"{backend.name}:{device}")
+        self.level = -1  # outside of every transform
+        self.backend, self.device = backend, device
+        self.moved: dict[int, tuple[Any, int, Any]] = {}  # id of a constant -> it, epoch, its copy
+
+    def box(self, array: Any) -> DeviceArray:
+        """A box for an array of the library."""
+        box: DeviceArray = object.__new__(DeviceArray)
+        box.value, box._trace = array, self
+        return box
+
+    def constant(self, value: Any) -> DeviceArray:
+        """An array with the contents of a NumPy array."""
+        return self.box(self.here(value))
+
+    def process(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+        elsewhere = [x for x in operands if type(x) is DeviceArray and x._trace is not self]
+        if elsewhere:
+            trace = _meeting_place(primitive, operands)
+            if trace is not self:
+                return trace.process(primitive, operands, params)
+        lowering = self.backend.lowering(primitive)
+        wanted, results = loop_dtypes(primitive, operands, params)
+        arrays = [self._operand(x, dtype) for x, dtype in zip(operands, wanted)]
+        out = lowering(*arrays, **params)
+        if primitive.multi:
+            return tuple([self._result(x, d) for x, d in zip(out, results)])
+        return self._result(out, results[0])
+
+    def _operand(self, x: Any, dtype: Any) -> Any:
+        if type(x) in _NUMBERS:
+            return x
+        array = self.here(x)
+        if dtype is not None and self.backend.dtype_of(array) != dtype:
+            array = self.backend.cast(array, dtype)
+        return array
+
+    def _result(self, array: Any, dtype: np.dtype[Any]) -> DeviceArray:
+        if not self.backend.is_array(array):
+            array = self.backend.from_numpy(np.asarray(array, dtype), self.device)
+        elif self.backend.dtype_of(array) != dtype:
+            array = self.backend.cast(array, dtype)
+        return self.box(array)
+
+    def here(self, x: Any) -> Any:
+        """`x` as an array of this backend, on this device."""
+        if type(x) is DeviceArray:
+            if x._trace is self:
+                return x.value
+            if x._trace.backend is self.backend:
+                return self.backend.move(x.value, self.device)
+            x = np.asarray(x)
+        if type(x) is not np.ndarray:
+            return self.backend.from_numpy(np.asarray(x), self.device)
+        known = self.moved.get(id(x))
+        if known is not None and known[0]() is x and (known[1] == epoch or not x.flags.writeable):
+            return known[2]
+        array = self.backend.from_numpy(x, self.device)
+        key = id(x)
+        self.moved[key] = weakref.ref(x, lambda _: self.moved.pop(key, None)), epoch, array
+        return array
+
+
+_NUMBERS = frozenset({float, int, complex, bool})
+
+
+def _meeting_place(primitive: Primitive, operands: Sequence[Any]) -> DeviceTrace:
+    """Where an operation on arrays of several devices runs: at the largest of them.
+
+    The entries that are gathered from a table move, not the table.
+    """
+    if primitive.name == "gather":
+        operands = [x for x in operands[:1] if type(x) is DeviceArray] or operands
+    arrays = [x for x in operands if type(x) is DeviceArray]
+    return max(arrays, key=lambda x: int(np.prod(x.shape)))._trace  # type: ignore[no-any-return]
+
+
+class DeviceArray(Box):
+    """An array of a foreign library, the result of computing under `device(name)`.
+
+    Attributes:
+        native: the library's own array.
+        device: the backend and device that it is on, `"torch:cpu"`.
+
+    `np.asarray(x)`, `float(x)` and their like bring it home.
+    """
+
+    __slots__ = ()
+    bottom = True
+
+    @property
+    def native(self) -> Any:
+        """The library's own array."""
+        return self.value
+
+    @property
+    def device(self) -> str:
+        """Where it is: `backend:device`."""
+        return self._trace.name  # type: ignore[no-any-return]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._trace.backend.shape_of(self.value)  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._trace.backend.dtype_of(self.value)  # type: ignore[no-any-return]
+
+    @property
+    def weak(self) -> bool:
+        return False
+
+    def rebind(self, new: Box) -> None:
+        self.value, self._trace = new.value, new._trace
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        home = self._trace.backend.to_numpy(self.value)
+        return home if dtype is None else home.astype(dtype)
+
+    def __bool__(self) -> bool:
+        return bool(np.asarray(self))
+
+    def __float__(self) -> Any:
+        return float(np.asarray(self))
+
+    def __int__(self) -> Any:
+        return int(np.asarray(self))
+
+    def __complex__(self) -> Any:
+        return complex(np.asarray(self))
+
+    def __index__(self) -> Any:
+        return np.asarray(self).__index__()
+
+    def __repr__(self) -> str:
+        return f"DeviceArray({np.asarray(self)!r}, device={self.device!r})"
+
+    def __str__(self) -> str:
+        return str(np.asarray(self))
+
+    def __format__(self, spec: str) -> str:
+        return format(np.asarray(self)[()], spec)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(
+            f"an array on {self.device} cannot be pickled: bring it home with np.asarray(x)"
+        )
+
+
+# -- the dtypes in which NumPy computes ------------------------------------------------------------
+def loop_dtypes(
+    primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
+) -> tuple[Sequence[Any], Sequence[np.dtype[Any]]]:
+    """The dtypes to which NumPy would convert each operand (None: as it is), and of the results."""
+    avals = [aval_of(x) for x in operands]
+    ufunc = getattr(primitive, "ufunc", None) or primitive.impl
+    if isinstance(ufunc, np.ufunc) and ufunc.nin == len(avals) and not params:
+        return _of_ufunc(
+            ufunc, tuple([_WEAK.get(a.dtype.kind) if a.weak else a.dtype for a in avals])
+        )
+    outs = primitive.shape(avals, params)
+    results = [a.dtype for a in (outs if primitive.multi else (outs,))]
+    kinds = [a.dtype for a in avals]
+    if primitive.multi or not is_inexact(results[0]):
+        return [None] * len(avals), results
+    wider = [
+        results[0] if d != results[0] and is_inexact(d) and np.can_cast(d, results[0]) else None
+        for d in kinds
+    ]
+    return wider, results
+
+
+_WEAK: dict[str, Any] = {"f": float, "i": int, "c": complex, "b": np.dtype(bool)}
+
+
+@lru_cache(maxsize=4096)
+def _of_ufunc(ufunc: np.ufunc, kinds: tuple[Any, ...]) -> tuple[Sequence[Any], Sequence[Any]]:
+    found = ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))
+    return found[: ufunc.nin], found[ufunc.nin :]
+
+
+# -- which device new arrays and inputs go to ------------------------------------------------------
+def trace_of(backend: Backend, device: str | None = None) -> DeviceTrace:
+    """The one trace of a backend and device."""
+    device = device or backend.devices()[0]
+    key = id(backend), device
+    if key not in _traces:
+        _traces[key] = DeviceTrace(backend, device)
+    return _traces[key]
+
+
+@contextmanager
+def on(trace: DeviceTrace | None) -> Iterator[None]:
+    """Inputs of transforms go to this device inside the block."""
+    token = _current.set(trace)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def placed(leaves: Sequence[Any]) -> list[Any]:
+    """The inputs of a transform, NumPy's arrays among them moved to the device of the block."""
+    global epoch
+    trace = _current.get()
+    epoch = next(_epochs)
+    if trace is None:
+        return list(leaves)
+    return [
+        trace.constant(x)
+        if type(x) is np.ndarray or (isinstance(x, np.generic) and not isinstance(x, Box))
+        else x
+        for x in leaves
+    ]
+
+
+def at_home(ct: Any, leaf: Any) -> Any:
+    """A cotangent on the device of its leaf."""
+    if type(leaf) is DeviceArray and not (type(ct) is DeviceArray and ct._trace is leaf._trace):
+        return leaf._trace.constant(ct)
+    return ct
+
+
+modes.placing, modes.homing = placed, at_home

@@ -1,0 +1,1 @@
+"""Plugins: backends, exporters and sets of operations that other distributions bring."""
