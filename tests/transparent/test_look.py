@@ -11,8 +11,9 @@ import pytest
 from numpy import array as gather, zeros as fresh
 
 from pycograd import grad, vmap
-from pycograd.transparent import Transparent, prepared, transparent
+from pycograd.transparent import prepared, transparent
 from pycograd.transparent.look import _MANY, _known, examine
+from pycograd.transparent.mode import Transparent
 from pycograd.transparent.scan import Scan, why_not
 
 TABLE = np.arange(4.0)
