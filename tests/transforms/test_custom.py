@@ -512,3 +512,152 @@ def test_no_grad_inside_a_checkpointed_function():
         return y * x
 
     assert grad(checkpoint(f))(3.0) == (9.0,)
+
+
+def scaled(x, k=1.0):
+    return x * k
+
+
+def test_keyword_arguments_reach_the_rules():
+    f = custom_vjp(scaled)
+    f.defvjp(lambda x, k=1.0: (x * k, k), lambda k, ct: (ct * k * 2.0,))
+    g = custom_jvp(scaled)
+    g.defjvp(lambda p, t, **kw: (scaled(*p, **kw), t[0] * kw.get("k", 1.0) * 2.0))
+    for h in (f, g):
+        for k in ({}, {"k": 5.0}):
+            times = k.get("k", 1.0)
+            run = lambda x, h=h, k=k: h(x, **k)
+            assert run(3.0) == 3.0 * times
+            assert pg.value_and_grad(run)(3.0) == (3.0 * times, (2.0 * times,))
+            assert jvp(run, (3.0,), (1.0,)) == (3.0 * times, 2.0 * times)
+            np.testing.assert_array_equal(vmap(run)(XS), XS * times)
+            np.testing.assert_array_equal(vmap(grad(run))(XS)[0], np.full(4, 2.0 * times))
+            assert pg.capture(grad(run), 3.0)(4.0) == (2.0 * times,)
+
+
+@pytest.mark.parametrize("by_name", [{"k": 5.0}, {"k": 5.0, "other": 1.0}])
+def test_rules_that_lack_a_keyword_argument(by_name):
+    f = custom_vjp(lambda x, **kw: x)
+    f.defvjp(lambda x, other=None: (x, None), lambda _, ct: (ct,))
+    g = custom_jvp(lambda x, **kw: x)
+    g.defjvp(lambda p, t: (p[0], t[0]))
+    for h in (f, g):
+        with pytest.raises(pg.RuleSignatureError, match="no keyword 'k'"):
+            grad(lambda x, h=h: h(x, **by_name))(1.0)
+
+
+@pytest.mark.parametrize(
+    "backward",
+    [
+        lambda held, ct: (ct * held.w,),
+        lambda held, ct: (held.w,),
+        lambda held, ct: (np.cos(held.w), ct)[1:],
+    ],
+)
+def test_rules_that_read_a_differentiated_value_through_an_object(backward):
+    held = Holder(None)
+    f = custom_vjp(lambda y: y * 2.0)
+    f.defvjp(lambda y: (y * 2.0, held), backward)
+
+    def g(x):
+        held.w = x
+        return np.sum(f(x * 1.0))
+
+    for run in (lambda: grad(g)(XS), lambda: pg.vjp(g, XS)[1](1.0)):
+        with pytest.raises(pg.ClosedOverError):
+            run()
+    assert grad(np.sin)(0.0) == (1.0,)
+
+
+def test_rules_may_read_a_value_of_an_outer_transform_through_an_object():
+    held = Holder(None)
+    f = custom_vjp(lambda y: y * 2.0)
+    f.defvjp(lambda y: (y * 2.0, None), lambda _, ct: (ct * held.w,))
+
+    def g(x):
+        held.w = x
+        return grad(f)(1.0)[0] * x
+
+    assert grad(g)(3.0) == (6.0,)
+
+
+def test_a_gradient_by_hand_is_no_var():
+    held = Holder(pg.Var(3.0))
+    f = custom_vjp(lambda y: y * 2.0)
+    f.defvjp(lambda y: (y * 2.0, None), lambda _, ct: (ct * held.w,))
+    with pytest.raises(pg.ClosedOverError):
+        f(pg.Var(1.0)).backward()
+
+
+def test_debug_nans_sees_custom_rules():
+    f = custom_vjp(lambda x: x * 2.0)
+    f.defvjp(lambda x: (x * 2.0, x), lambda x, ct: (ct * np.log(x),))
+    g = custom_jvp(lambda x: x * 2.0)
+    g.defjvp(lambda p, t: (p[0] * 2.0, t[0] * np.log(p[0])))
+    opaque = custom_vjp(lambda x: np.log(x))
+    opaque.defvjp(lambda x: (np.log(x), x), lambda x, ct: (ct,))
+    with np.errstate(all="ignore"), pg.debug_nans():
+        for h in (f, g):
+            with pytest.raises(pg.NanError):
+                grad(lambda x, h=h: np.sum(h(x)))(-XS)
+            with pytest.raises(pg.NanError):
+                jvp(h, (-XS,), (XS,))
+            grad(lambda x, h=h: np.sum(h(x)))(XS)
+        with pytest.raises(pg.NanError, match="made a nan"):
+            grad(lambda x: np.sum(opaque(x)))(-XS)
+
+
+# -- opaque functions under vmap -------------------------------------------------------------------
+def opaque_square(x):
+    return np.array([float(v) ** 2 for v in x])
+
+
+def opaque_slope(x, ct):
+    return (np.array([2 * float(a) * float(b) for a, b in zip(x, ct, strict=True)]),)
+
+
+def opaque_call(slope):
+    f = custom_vjp(opaque_square, transparent=False)
+    return f, f.defvjp(lambda x: (opaque_square(x), x), slope)
+
+
+X = np.arange(1.0, 13.0).reshape(4, 3)
+OVER_ROWS = {
+    "vmap": (lambda f: vmap(f)(X), X**2),
+    "vmap of grad": (lambda f: vmap(grad(lambda x: np.sum(f(x) * x)))(X)[0], 3 * X**2),
+    "grad of vmap": (lambda f: grad(lambda x: np.sum(vmap(f)(x)))(X)[0], 2 * X),
+    "vmap of vmap": (lambda f: vmap(vmap(f))(X[None]), X[None] ** 2),
+    "vmap of vmap of grad": (
+        lambda f: vmap(vmap(grad(lambda x: np.sum(f(x)))))(X[None])[0],
+        2 * X[None],
+    ),
+    "jacrev": (lambda f: pg.jacrev(f)(X[0]), np.diag(2 * X[0])),
+    "vmap of jacrev": (lambda f: vmap(pg.jacrev(f))(X), np.stack([np.diag(2 * x) for x in X])),
+    "no rows": (lambda f: vmap(f)(X[:0]), np.zeros((0, 3))),
+    "gradients of no rows": (lambda f: vmap(grad(lambda x: np.sum(f(x))))(X[:0])[0], X[:0]),
+}
+
+
+@pytest.mark.parametrize("name", OVER_ROWS)
+@pytest.mark.parametrize("slope", [opaque_slope, lambda x, ct: (2 * x * ct,)])
+def test_opaque_functions_and_rules_run_as_a_loop(name, slope):
+    run, expected = OVER_ROWS[name]
+    f, _ = opaque_call(slope)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = run(f)
+    np.testing.assert_allclose(found, expected)
+    assert found.shape == expected.shape
+    loops = [w for w in caught if w.category is pg.BatchingLoopWarning]
+    assert len(loops) == (name != "jacrev" or slope is opaque_slope)
+    assert all("opaque_square" in str(w.message) for w in loops)
+
+
+def test_opaque_functions_under_vmap_of_jvp():
+    f, _ = opaque_call(lambda x, ct: (2 * x * ct,))
+    g = custom_jvp(opaque_square, transparent=False)
+    g.defjvp(lambda p, t: (opaque_square(*p), opaque_slope(p[0], t[0])[0]))
+    for h in (f, g):
+        with pytest.warns(pg.BatchingLoopWarning):
+            found = vmap(lambda x, h=h: jvp(h, (x,), (x,)))(X)
+        np.testing.assert_allclose(found, (X**2, 2 * X**2))

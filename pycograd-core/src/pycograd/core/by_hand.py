@@ -95,7 +95,7 @@ class HandTape(Tape):
         cts[-1] = ct
         for node in nodes:
             node.grad = None
-        Sweep(steps, cts).run(0)
+        Sweep(steps, cts, self).run(0)
 
 
 def _store(ct: Any, residual: Any, parents: Any, sweep: Sweep) -> None:

@@ -320,6 +320,23 @@ def accumulate(cts: list[Any], slot: int, ct: Any) -> None:
         cts[slot] = total + ct
 
 
+def deposit(cts: list[Any], slot: int, ct: Any) -> None:
+    """Adds `ct` to the cotangent of `slot`, which may have none yet."""
+    if cts[slot] is None:
+        cts[slot] = ct
+    else:
+        accumulate(cts, slot, ct)
+
+
+def is_within(x: Any, tape: Any) -> bool:
+    """True if `x` is a box of `tape`, or holds one."""
+    while isinstance(x, Box):
+        if x._trace is tape:
+            return True
+        x = x.value
+    return False
+
+
 def _project(ct: Any, residual: Any, parents: list[int], sweep: Sweep) -> None:
     """Result i of n of an operation with several: its cotangent joins the others'."""
     i, n = residual

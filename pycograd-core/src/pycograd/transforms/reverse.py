@@ -311,6 +311,7 @@ def finish(leaf: Any, cts: list[Any], slot: int) -> Any:
     if type(leaf) is np.ndarray and type(ct) is np.ndarray:  # the common case
         return ct if owned(ct) else np.array(ct)
     if isinstance(ct, Box):
+        refuse_escaped(ct, None)  # a rule used a value of the transform that has just ended
         return ct if modes.homing is None else modes.homing(ct, leaf)
     kind = type(leaf)
     if ct is None:
