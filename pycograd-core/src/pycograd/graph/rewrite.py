@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from pycograd.core.aval import ShapeDtypeStruct, dtype_of, shape_of
+from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of, shape_of
 from pycograd.core.box import Box
 from pycograd.core.ir import Atom, Equation, Graph, Literal, Value
 from pycograd.core.primitive import REGISTRY, Primitive, bind
@@ -147,7 +147,8 @@ class Rewriter(CaptureTrace):
             new = rule.replacement(**{name: known[name] for name in _arguments(rule.replacement)})
             # A replacement that broadcasts or promotes otherwise is none.
             if new is not None and (shape_of(new), dtype_of(new)) == (outs[0].shape, outs[0].dtype):
-                return self.atom(new)
+                if outs[0].weak or not aval_of(new).weak:
+                    return self.atom(new)
         return None
 
     def _boxed(self, x: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pycograd.core.ir import Equation, Graph, Value
 from pycograd.graph.rewrite import without_unused
+from pycograd.transforms.control.subgraph import the_one
 
 
 def trimmed(graph: Graph) -> Graph:
@@ -40,7 +41,7 @@ def _of_inputs(body: Graph, outputs: Sequence[Any], always: Sequence[int] = ()) 
     needed = [i for i, v in enumerate(body.inputs) if v in read or i in always]
     inputs = [body.inputs[i] for i in needed]
     made = Graph(inputs, body.constants, body.equations, body.outputs, name=body.name)
-    return made, needed
+    return the_one(made), needed
 
 
 def _scan(e: Equation, used: Sequence[bool]) -> Equation:
@@ -78,7 +79,11 @@ def _calls(names: Sequence[str], skipped: int) -> Callable[[Equation, Sequence[b
         if len(needed) + skipped == len(e.operands) and all(used):
             return e
         graphs = [
-            Graph([b.inputs[i] for i in needed], g.constants, g.equations, g.outputs, name=b.name)
+            the_one(
+                Graph(
+                    [b.inputs[i] for i in needed], g.constants, g.equations, g.outputs, name=b.name
+                )
+            )
             for b, (g, _) in zip(bodies, each)
         ]
         operands = [*e.operands[:skipped], *[e.operands[skipped + i] for i in needed]]

@@ -219,6 +219,8 @@ def _staged(
 def _bound(
     body: Any, closed: Sequence[Any], carry: Any, rows: Any, n: Any, reverse: bool
 ) -> Sequence[Any]:
+    if not body.outputs:
+        return ()
     params = {
         "body": body,
         "parts": (len(closed), len(carry)),

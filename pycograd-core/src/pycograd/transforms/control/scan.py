@@ -347,13 +347,11 @@ def _assembled(
 def _pull(cts: Sequence[Any], residual: Any) -> tuple[Any, ...]:
     """The cotangents of the live operands, by a scan in the other direction."""
     values, results, histories, live, params, like = residual
-    body, n, length, reverse = (
-        params["body"],
-        Parts(*params["parts"]),
-        params["length"],
-        params["reverse"],
-    )
+    body, length, reverse = params["body"], params["length"], params["reverse"]
+    n = Parts(*params["parts"])
     back = backward(body, n, live, tuple([ct is not None for ct in cts]))
+    if not back.graph.outputs:
+        return tuple([None for flag in live if flag])
     outs, places = subgraph.output_avals(body), [make_aval(v.shape, v.dtype) for v in body.inputs]
     late, early = slice(1, length + 1), slice(0, length)
     going_in, coming_out = (late, early) if reverse else (early, late)

@@ -11,7 +11,7 @@ import functools
 import importlib
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 
@@ -19,8 +19,9 @@ from pycograd.core import modes, sizes
 from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of, is_inexact, make_aval, shape_of
 from pycograd.core.box import Box
 from pycograd.core.dims import Constraints
-from pycograd.core.ir import Graph, Value, symbols_of, value_like
+from pycograd.core.ir import Equation, Graph, Literal, Value, symbols_of, value_like
 from pycograd.core.linear import Linear
+from pycograd.core.primitive import Primitive
 from pycograd.core.tape import Tape, Var
 from pycograd.core.tree import TreeDef, tree_flatten
 from pycograd.transforms.batch import Batched, BatchTrace
@@ -61,7 +62,52 @@ def traced(
     constants = [(v, x) for v, x in trace.constants if not isinstance(x, Box)]
     whole = [*[v for v, _ in closed], *inputs]
     graph = Graph(whole, constants, trace.equations, outputs, name=name)
-    return graph, [x for _, x in closed], out_tree
+    return the_one(graph), [x for _, x in closed], out_tree
+
+
+_GRAPHS: WeakValueDictionary[Any, Graph] = WeakValueDictionary()
+
+
+def the_one(graph: Graph) -> Graph:
+    """The graph that is like this one and still alive, so that both are compiled once."""
+    places: dict[Value, int] = {}
+    for v in [*graph.inputs, *[v for v, _ in graph.constants]]:
+        places[v] = len(places)
+    for e in graph.equations:
+        for v in e.outs:
+            places[v] = len(places)
+
+    def key(x: Any) -> Any:
+        if type(x) is Value:
+            return places[x]
+        if isinstance(x, Literal):
+            x = x.number
+        if isinstance(x, (tuple, list)):
+            return type(x), tuple(map(key, x))
+        if isinstance(x, slice):
+            return slice, key((x.start, x.stop, x.step))
+        if isinstance(x, (np.ndarray, Graph, Primitive)):
+            return id(x)  # the graph holds it
+        return type(x), repr(x) if isinstance(x, (float, complex, np.generic)) else x
+
+    def type_of(v: Value) -> Any:
+        return v.shape, v.dtype, v.weak
+
+    def key_of(e: Equation) -> Any:
+        params = tuple([(name, key(x)) for name, x in e.params.items()])
+        return id(e.primitive), key(e.operands), params, tuple(map(type_of, e.outs)), e.line
+
+    try:
+        known = (
+            graph.name,
+            tuple(map(type_of, graph.inputs)),
+            tuple([(type_of(v), id(array)) for v, array in graph.constants]),
+            tuple(map(key_of, graph.equations)),
+            key(tuple(graph.outputs)),
+        )
+        return _GRAPHS.setdefault(known, graph)
+    except TypeError:  # a parameter without a hash
+        return graph
 
 
 def whole(run: Callable[..., Any], avals: Sequence[ShapeDtypeStruct], name: str) -> Graph:
