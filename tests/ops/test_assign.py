@@ -441,11 +441,13 @@ def test_errors_name_what_is_wrong(x):
 
         return f
 
-    with pytest.raises(ShapeError, match=r"\(3, 4, 5\) and \(3,\).*index_update|index_update.*"):
+    with pytest.raises(
+        ShapeError, match=r"item assignment: .* \(3,\) does .* entries of shape \(3, 5\)"
+    ):
         grad(writing((slice(None), 0), np.ones(3)))(x)
-    with pytest.raises(ShapeError, match="index_update"):
+    with pytest.raises(ShapeError, match="item assignment"):
         grad(writing(0, lambda x: x[:, 0]))(x)
-    with pytest.raises(ShapeError, match="index_update"):
+    with pytest.raises(ShapeError, match="item assignment"):
         eval_shape(writing(0, lambda x: x[:, 0]), x)
     with pytest.raises(ShapeError, match="axes"):
         grad(writing(0, np.ones((2, 4, 5))))(x)
@@ -660,3 +662,34 @@ def test_shapes_of_writes_with_symbols():
         return np.sum(x)
 
     assert eval_shape(grad(g), x) == (x,)
+
+
+@pytest.mark.parametrize("under", ["grad", "vmap", "eval_shape"])
+@pytest.mark.parametrize("key", [slice(0, 2), np.array([0, 2])])
+def test_a_value_that_does_not_fit_is_told_where(under, key):
+    def f(x):
+        y = np.zeros(3, like=x) + x
+        y[key] = np.ones(3)
+        return np.sum(y)
+
+    run = {
+        "grad": lambda: grad(f)(np.ones(3)),
+        "vmap": lambda: vmap(f)(np.ones((5, 3))),
+        "eval_shape": lambda: eval_shape(f, np.ones(3)),
+    }[under]
+    message = r"item assignment: a value of shape \(3,\) does not fit into entries of shape \(2,\)"
+    with pytest.raises(ShapeError, match=rf"^{message} \(.*test_assign.py"):
+        run()
+
+
+def test_a_write_through_thousands_of_chained_views():
+    def f(x):
+        y = x * 1.0
+        views = [y]
+        for _ in range(3000):
+            views.append(views[-1][:])
+        views[-1][0] = x[1] * 2
+        return np.sum(y * views[1500])
+
+    x = np.arange(4.0)
+    assert np.array_equal(grad(f)(x)[0], [0, 2 * x[1] + 8 * x[1], 2 * x[2], 2 * x[3]])

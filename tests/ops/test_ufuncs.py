@@ -9,6 +9,8 @@ from pycograd.core.errors import PlainBufferError, ShapeError, UnsupportedOperat
 from pycograd.testing.check import checks_of
 from pycograd.testing.samples import Sample
 from pycograd.transforms.batch import vmap
+from pycograd.transforms.derivatives import hessian
+from pycograd.transforms.forward import jvp
 from pycograd.transforms.reverse import grad, vjp
 from pycograd.transforms.shapes import eval_shape
 
@@ -438,3 +440,45 @@ def test_ufuncs_without_a_rule():
         grad(np.strings.isalpha)(X)
     with pytest.raises(UnsupportedOperationError, match="has no rule"):
         grad(lambda x: np.strings.isalpha(x, out=count))(X)
+
+
+# -- what does not fit into out= -----------------------------------------------------------------
+def test_out_of_another_shape_or_dtype_is_named():
+    with pytest.raises(ShapeError, match=r"^np.add: .* \(3,\) does not fit into out= .* \(2,\)"):
+        grad(lambda x: np.sum(np.add(x, 1, out=np.zeros(2, like=x))))(np.ones(3))
+    with pytest.raises(TypeError, match=r"^np.add: cannot write a float64 .* int64 .*ufuncs.py"):
+        grad(lambda x: np.sum(np.add(x, 1, out=np.zeros(3, int, like=x))))(np.ones(3))
+    wide = lambda x: np.sum(np.add(x, 1, out=np.zeros((2, 3), like=x)))
+    assert np.array_equal(grad(wide)(np.ones(3))[0], [2, 2, 2])
+
+
+# -- Python numbers in outer, and the method clip of plain arrays --------------------------------
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.multiply.outer(x, 2.0),
+        lambda x: np.add.outer(2, x),
+        lambda x: np.add.outer([1, 2], x),
+    ],
+)
+def test_outer_makes_arrays_of_python_numbers(f):
+    x = np.ones(2, np.float32)
+    want = f(x)
+    same(value_of(f, x), want)
+    same(jvp(f, (x,), (x,))[0], want)
+    same(vmap(f)(x[None])[0], want)
+    assert eval_shape(f, x).dtype == want.dtype
+    assert vjp(f, x)[1](np.ones_like(want))[0].dtype == np.float32
+
+
+def test_the_method_clip_of_a_plain_array_with_bounds_to_differentiate():
+    a = np.array([0.5, 1.5, 2.5, 9.0])
+    through_every_mode(lambda low, high: a.clip(low, high), np.array(1.0), np.full(4, 3.0))
+    through_every_mode(lambda low: a.clip(low), np.array(1.0))
+    through_every_mode(lambda x: a.clip(x, 2.0, out=None), np.full(4, 1.0))
+
+
+def test_the_second_derivative_of_hypot_is_zero_at_zero():
+    for f in (lambda x: np.hypot(x[0], x[1]), np.hypot.reduce, np.linalg.norm):
+        assert np.array_equal(hessian(f)(np.zeros(2)), np.zeros((2, 2)))
+        assert np.array_equal(grad(f)(np.zeros(2))[0], np.zeros(2))

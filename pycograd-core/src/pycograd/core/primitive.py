@@ -135,6 +135,10 @@ class Primitive:
         """The aval (for `multi`, the tuple of avals) of the result."""
         raise NotImplementedError
 
+    def misfit(self, operands: Sequence[Any], params: dict[str, Any]) -> ShapeError | None:
+        """The error for shapes that do not fit, where there is more to say than what they are."""
+        return None
+
     def under(self, trace: Trace, operands: Sequence[Any], params: Any = None) -> Any:
         """For `special` primitives (user functions, control flow): runs under `trace`.
 
@@ -170,7 +174,8 @@ def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) 
         except _SAID:
             raise
         except (ValueError, IndexError) as error:
-            raise explained(primitive.name, operands, error) from error
+            said = primitive.misfit(operands, params) if isinstance(error, ValueError) else None
+            raise said or explained(primitive.name, operands, error) from error
     if top.passes:
         return top.process(primitive, operands, params)
     if modes.active and (inner := modes.staging()) is not None and top.level < inner.level:

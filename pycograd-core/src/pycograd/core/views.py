@@ -332,15 +332,11 @@ def _known(origin: Any) -> None:
 def live_views(root: Box) -> list[Box]:
     """The live views of `root` and theirs, each after what it is a view of."""
     views: list[Box] = []
-    _collect(root, views)
-    return views
-
-
-def _collect(base: Box, views: list[Box]) -> None:
-    """Adds the live views of `base` and theirs, each after what it is a view of."""
-    for ref in links_of(base).views:
-        view = ref()
+    waiting = links_of(root).views[::-1]
+    while waiting:
+        view = waiting.pop()()
         if view is not None:
             _known(origin_of(view))
             views.append(view)
-            _collect(view, views)
+            waiting += links_of(view).views[::-1]
+    return views

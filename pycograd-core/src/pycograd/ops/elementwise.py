@@ -120,15 +120,15 @@ arctan2 = _ufunc(
 
 hypot = _ufunc(
     np.hypot,
-    lambda t, ans, x: t * _ratio(x, ans),
-    lambda t, ans, y: t * _ratio(y, ans),
+    lambda t, ans, x: t * ratio(x, ans),
+    lambda t, ans, y: t * ratio(y, ans),
     cost="transcendental",
 )
 
 
-def _ratio(x: Any, length: Any) -> Any:
-    """x / length, the derivative of a length, with subgradient 0 at length 0."""
-    return x / np.where(length == 0, 1, length)
+def ratio(x: Any, length: Any) -> Any:
+    """x / length, the derivative of a length: 0 at length 0, and so are its own derivatives."""
+    return np.where(length == 0, 0, x / np.where(length == 0, 1, length))
 
 
 deg2rad = _ufunc(np.deg2rad, lambda t: t * (math.pi / 180))
@@ -162,6 +162,7 @@ _where = Elementwise(
     [None, lambda t, x: np.where(x, t, 0), lambda t, x: np.where(x, 0, t)],
     dtype=lambda x, y, z: promote([y, z]),
 )
+_CLIP: Any = np._core.umath.clip  # what the method of plain arrays calls
 _clip = Elementwise(
     "clip",
     lambda x, y, z: np.minimum(np.maximum(x, y), z),
@@ -171,6 +172,7 @@ _clip = Elementwise(
         lambda t, x, y, z: np.where((x > z) | (y > z), t, 0),
     ],
     dtype=lambda x, y, z: promote([x, y, z]),
+    spellings=[_CLIP],
 )
 
 

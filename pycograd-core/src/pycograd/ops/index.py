@@ -150,6 +150,8 @@ class Write(Primitive):
     `in_place=True` is given where nobody else sees the buffers of `x`, and only then.
     """
 
+    spoken = "item assignment"  # what messages call it
+
     def jvp(self, values: Any, tangents: Any, ans: Any, params: Any) -> Any:
         t, s = tangents[:2]
         if t is None and s is None:
@@ -172,14 +174,29 @@ class Write(Primitive):
     def shape(self, avals: Any, params: Any) -> Any:
         x, y, *arrays = avals
         place = shape_after(self.name, x, params["key"], arrays)
-        whole = sizes.broadcast(place, y.shape, operation=self.name)
-        if len(whole) > len(place) or any(n == 1 != m for n, m in zip(place, whole)):
-            raise ShapeError(f"{self.name}: a value of shape {y.shape} does not fit into {place}")
+        try:
+            whole = sizes.broadcast(place, y.shape, operation=self.name)
+        except ShapeError:
+            whole = ()
+        if len(whole) != len(place) or any(n == 1 != m for n, m in zip(place, whole)):
+            raise ShapeError(
+                f"{self.spoken}: a value of shape {y.shape} does not fit into entries of shape"
+                f" {place}"
+            )
         return make_aval(x.shape, x.dtype)
+
+    def misfit(self, operands: Any, params: Any) -> ShapeError | None:
+        try:
+            self.shape([aval_of(x) for x in operands], params)
+        except ShapeError as error:
+            return error
+        return None
 
 
 class IndexAdd(Write):
     """`x[key] += y`."""
+
+    spoken = "index_add"
 
     def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
         rule = _pull_both if len(live) == 2 else _pass_on if live[0] == 0 else _read_back
@@ -346,6 +363,7 @@ gather = Read("gather", _gather, cost="memory")
 scatter = Scatter("scatter", _scatter, cost="memory")
 index_add = IndexAdd("index_add", _index_add, cost="memory")
 index_update = IndexUpdate("index_update", _index_update, cost="memory")
+gather.fresh = scatter.fresh = index_add.fresh = index_update.fresh = True  # if not `in_place`
 
 
 # -- reading and writing entries -------------------------------------------------------------------

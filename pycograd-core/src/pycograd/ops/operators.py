@@ -9,7 +9,7 @@ import numpy as np
 
 from pycograd.core.aval import aval_of
 from pycograd.core.box import Box
-from pycograd.core.errors import ShapeError
+from pycograd.core.errors import ShapeError, located
 from pycograd.core.fit import cast
 from pycograd.core.spelling import UFUNCS
 from pycograd.core.views import is_buffer, write
@@ -58,7 +58,7 @@ def update(x: Box, new: Any) -> Box:
         raise ShapeError(f"a result of shape {got.shape} does not fit into one of {have.shape}")
     if have.dtype != got.dtype:
         if not np.can_cast(got.dtype, have.dtype, "same_kind"):
-            raise TypeError(f"cannot write a {got.dtype} result into a {have.dtype} array")
+            raise TypeError(located(f"cannot write a {got.dtype} result into a {have.dtype} array"))
         new = cast(new, have.dtype)
     if not have.shape and is_buffer(x):
         new = np.copy(new)  # an array still, where ufuncs make a scalar of their result

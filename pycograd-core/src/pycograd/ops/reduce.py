@@ -28,6 +28,7 @@ from pycograd.core.spelling import spells
 from pycograd.core.tape import Var, slot_of
 from pycograd.ops.axes import axes_of
 from pycograd.ops.cumulative import array, gap, others
+from pycograd.ops.elementwise import ratio
 from pycograd.ops.out import deliver
 
 UNSET: Any = np._NoValue  # NumPy's own default of keywords that were not given
@@ -128,7 +129,7 @@ REDUCERS: dict[np.ufunc, Reduction] = {
     np.logaddexp2: _Reduction(
         "logaddexp2_reduce", np.logaddexp2, lambda ans, x: np.exp2(gap(x, ans))
     ),
-    np.hypot: _Reduction("hypot_reduce", np.hypot, lambda ans, x: x / np.where(ans == 0, 1, ans)),
+    np.hypot: _Reduction("hypot_reduce", np.hypot, lambda ans, x: ratio(x, ans)),
     np.logical_or: _Reduction("any", np.logical_or, None, zero=True),
     np.logical_and: _Reduction("all", np.logical_and, None, zero=True),
     **{

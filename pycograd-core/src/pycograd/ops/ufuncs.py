@@ -13,7 +13,7 @@ import numpy as np
 
 from pycograd.core.aval import aval_of, dtype_of, shape_of
 from pycograd.core.box import Box, unsupported
-from pycograd.core.errors import ShapeError, UnsupportedOperationError
+from pycograd.core.errors import ShapeError, UnsupportedOperationError, located
 from pycograd.core.fit import cast
 from pycograd.core.spelling import UFUNC_METHODS, UFUNCS, claim, find
 from pycograd.ops.axes import axis_of
@@ -65,9 +65,16 @@ def _into(ufunc: np.ufunc, ans: Any, out: Any, casting: Any) -> Any:
     """`ans`, broadcast and converted into `out` if there is one."""
     if out is None:
         return ans
+    _check_cast(ufunc, ans, out, casting)
     if isinstance(ans, Box) and not isinstance(out, Box):
         raise plain_buffer(f"np.{ufunc.__name__}(out=...)")
-    _check_cast(ufunc, ans, out, casting)
+    have, room = shape_of(ans), shape_of(out)
+    if have != room and (
+        len(have) > len(room) or any(n not in (1, m) for n, m in zip(have[::-1], room[::-1]))
+    ):
+        raise ShapeError(
+            f"np.{ufunc.__name__}: a result of shape {have} does not fit into out= of shape {room}"
+        )
     ans = cast(ans, out.dtype)
     return deliver(ans if shape_of(ans) == out.shape else np.broadcast_to(ans, out.shape), out)
 
@@ -75,8 +82,10 @@ def _into(ufunc: np.ufunc, ans: Any, out: Any, casting: Any) -> Any:
 def _check_cast(ufunc: np.ufunc, ans: Any, out: Any, casting: Any) -> None:
     if not np.can_cast(dtype_of(ans), out.dtype, casting):
         raise TypeError(
-            f"np.{ufunc.__name__}: cannot write a {dtype_of(ans)} result into a {out.dtype} array"
-            f" with casting={casting!r}"
+            located(
+                f"np.{ufunc.__name__}: cannot write a {dtype_of(ans)} result into a {out.dtype}"
+                f" array with casting={casting!r}; make the array with dtype={dtype_of(ans)}"
+            )
         )
 
 
@@ -157,7 +166,8 @@ def _along(
 # -- methods ---------------------------------------------------------------------------------------
 def outer(ufunc: np.ufunc, operands: Sequence[Any], **kwargs: Any) -> Any:
     """`ufunc` of every entry of one operand with every entry of the other."""
-    a, b = (array(x) for x in operands)
+    # As arrays: beside another a Python number keeps its dtype here.
+    a, b = (np.reshape(array(x), shape_of(x)) for x in operands)
     a = np.reshape(a, shape_of(a) + (1,) * len(shape_of(b)))
     return call(ufunc, (a, b), **kwargs)
 

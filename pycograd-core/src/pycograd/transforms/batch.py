@@ -66,7 +66,8 @@ class BatchTrace(Trace):
             try:
                 out = primitive.batch(self.size, values, tuple(mapped), params)
             except ShapeError as error:
-                in_one_row = shape_error(primitive.name, operands, error)
+                said = primitive.misfit(operands, params)
+                in_one_row = said or shape_error(primitive.name, operands, error)
                 if in_one_row is error:
                     raise
                 raise in_one_row from error
