@@ -5,7 +5,7 @@
 #   make test-all  everything
 #   make lint      ruff and mypy;  `make format` mends what can be mended
 #   make bench     timings side by side with hand-written NumPy and other libraries
-#   make docs      docs/coverage.md, from the definitions and the samples
+#   make docs      docs/coverage.md, from the definitions and the samples, and the pictures
 #   make clean     remove the environments and everything generated
 
 PYTHON ?= python3
@@ -42,6 +42,7 @@ bench: $(READY)
 
 docs: $(READY)
 	$(ONE_THREAD) $(RUN) -m pycograd.testing.coverage docs
+	$(ONE_THREAD) $(RUN) benchmarks/pictures.py docs
 
 clean:
 	rm -rf $(VENV) .venv-* build dist pycograd-*/dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -7,6 +7,7 @@ transform applies to it as to the function that it was captured from.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -287,6 +288,103 @@ class Graph:
     def __repr__(self) -> str:
         return f"<graph of {self.name}: {len(self.equations)} equations>"
 
+    # -- files and pictures ----------------------------------------------------------------------
+    def to_json(self) -> str:
+        """The graph as JSON text, from which `Graph.from_json` makes the very same graph.
+
+        All of it is written: types, numbers, parameters, sub-graphs, the data of its constants, the
+        structure of its arguments and the lines of code. Operations stand in it by name.
+
+        Raises:
+            GraphError: something in the graph is no data: a Python function among the parameters,
+                a value of a running transform, an object among the arguments it was captured for.
+
+        >>> import numpy as np
+        >>> graph = capture(lambda x: 2.0 * x, np.ones(3))
+        >>> str(Graph.from_json(graph.to_json())) == str(graph)
+        True
+        """
+        text: str = _above("serialize").to_json(self)
+        return text
+
+    @staticmethod
+    def from_json(text: str) -> Graph:
+        """The graph that `to_json` wrote; reading runs no code from the text.
+
+        Arguments:
+            text: what `to_json` returned, perhaps on another machine. Modules that define the
+                user's own containers must have been imported.
+
+        Raises:
+            GraphError: the text is damaged or of another version, or it names an operation or a
+                class that is not known here.
+
+        >>> import numpy as np
+        >>> text = capture(np.sin, np.ones(2)).to_json()
+        >>> Graph.from_json(text)(np.zeros(2))
+        array([0., 0.])
+        """
+        graph: Graph = _above("deserialize").from_json(text)
+        return graph
+
+    def to_dot(self) -> str:
+        """The graph in the language of Graphviz: a box for each equation, input and output.
+
+        >>> import numpy as np
+        >>> print(capture(np.sin, np.ones(2)).to_dot().splitlines()[0])
+        digraph "sin" {
+        """
+        text: str = _above("render").to_dot(self)
+        return text
+
+    def render(self, path: Any = None, engine: str = "auto") -> str:
+        """A picture of the graph as SVG text.
+
+        Arguments:
+            path: a file to write it to besides, which is replaced as a whole or not at all.
+            engine: what places the boxes: `"dot"`, the program of Graphviz; `"own"`, which needs
+                nothing installed; `"auto"`, dot for graphs of moderate size where it is installed.
+
+        Raises:
+            ValueError: an engine of another name.
+            GraphError: `engine="dot"` without the program, or it failed.
+
+        >>> import numpy as np
+        >>> capture(np.sin, np.ones(2)).render(engine="own")[:4]
+        '<svg'
+        """
+        text: str = _above("render").render(self, path, engine)
+        return text
+
+    def show(self, model: Any = None) -> Any:
+        """A view of the graph with its shapes, the cost of each equation and the memory over time.
+
+        Arguments:
+            model: the `CostModel` of the machine; a common one if left out.
+
+        Returns:
+            What a notebook draws and a terminal prints; `.save(path)` writes the picture.
+
+        >>> import numpy as np
+        >>> print(capture(np.exp, np.ones(1000)).show())  # doctest: +ELLIPSIS
+        graph(%0:f64[1000]) {
+        ...
+        """
+        return _above("show").shown(self, model)
+
+    def _repr_svg_(self) -> str | None:
+        text: str | None = _above("render").notebook_svg(self)
+        return text
+
+    def _repr_html_(self) -> str:
+        text: str = _above("render").notebook_html(self)
+        return text
+
+
+def _above(module: str) -> Any:
+    """A module of `pycograd.graph`, which stands above this one: by name, when it is asked for."""
+    return import_module(f"pycograd.graph.{module}")
+
 
 def equation_text(equation: Equation, names: Mapping[Value, str]) -> str:
     """`%3 = sum %2 {axis=0} -> f64[2]`."""
@@ -315,13 +413,24 @@ def text_of(x: Any) -> str:
         return f"{aval_of(x)!r}({x})" if x.ndim == 0 else repr(aval_of(x))
     if x is Ellipsis:
         return "..."
-    return str(x)
+    # The address of an object is another in every run.
+    cls: Any = type(x)
+    return f"<{cls.__name__}>" if cls.__repr__ is object.__repr__ else str(x)
 
 
 # -- walking -------------------------------------------------------------------------------------
 def subgraphs(equation: Equation) -> Iterator[Graph]:
     """The graphs among the parameters of an equation."""
     return (x for x in equation.params.values() if isinstance(x, Graph))
+
+
+def held_arrays(graph: Graph) -> list[Any]:
+    """The constants of a graph and of those within it."""
+    found = [array for _, array in graph.constants]
+    for equation in graph.equations:
+        for inner in subgraphs(equation):
+            found += held_arrays(inner)
+    return found
 
 
 def symbols_of(x: Any) -> Iterable[str]:

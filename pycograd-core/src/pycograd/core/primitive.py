@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -147,13 +148,27 @@ class Primitive:
         raise NotImplementedError
 
 
+_PARTS = ("nn", "random", "transforms.control", "transforms.custom")
+_OF_SCIPY = ("implicit", "integrate", "linalg", "signal", "sparse", "special")
+_HOMES = [f"pycograd.{m}" for m in (*_PARTS, *[f"scipy.{name}" for name in _OF_SCIPY])]
+
+
 def primitive_named(name: str) -> Primitive:
     """The primitive of this name, if need be after every operation has been defined.
 
     Raises:
         KeyError: there is none.
     """
-    return find(REGISTRY, name) or REGISTRY[name]
+    found = find(REGISTRY, name)
+    if found is None:
+        # Graphs and pickles name operations of modules that nothing has asked for yet.
+        for module in _HOMES:
+            with contextlib.suppress(ImportError):  # of scipy
+                import_module(module)
+            if name in REGISTRY:
+                break
+        found = REGISTRY[name]
+    return found
 
 
 def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:

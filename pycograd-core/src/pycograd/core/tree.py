@@ -239,6 +239,11 @@ def _kind_of(cls: type) -> _Kind:
     return kind
 
 
+def is_node(cls: type) -> bool:
+    """True if the instances of a class are nodes of trees, not leaves."""
+    return _find(cls) is not None
+
+
 def register_leaf(cls: type) -> None:
     """Declares instances of a class to be leaves, which also makes them the quickest to flatten."""
     _LEAVES.add(cls)

@@ -20,6 +20,7 @@ from pycograd.core.tree import tree_unflatten
 from pycograd.graph.cost import DEFAULT_COST_MODEL, CostModel, si
 from pycograd.graph.liveness import nbytes, roots_of
 from pycograd.graph.schedule import Simulation, Step, in_order, run_steps, simulated
+from pycograd.graph.show import View, shown_plan
 
 EXACT_UP_TO: Final = 8  # activations, whose subsets are all tried
 
@@ -73,6 +74,19 @@ class RematPlan:
             f"{si(self.peak)}B of {si(self.unplanned_peak)}B ({verdict} into {si(self.budget)}B):"
             f" {text}; {si(self.seconds)}s more"
         )
+
+    def show(self) -> View:
+        """The memory over time, before and after, with the budget and what is run again or spilled.
+
+        Returns:
+            What a notebook draws and a terminal prints; `.save(path)` writes the picture.
+
+        >>> import numpy as np
+        >>> graph = capture(lambda x: np.sum(np.sin(x) * np.cos(x)), np.ones(100))
+        >>> plan_remat(graph, 10_000).show().svg[:4]
+        '<svg'
+        """
+        return shown_plan(self)
 
 
 class _Planner:
