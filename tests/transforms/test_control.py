@@ -486,6 +486,21 @@ def test_a_condition_that_is_an_array_is_read_at_each_call():
     close(f(X), np.cos(X))
 
 
+def test_an_array_that_a_step_closes_over_is_read_at_each_call():
+    table = np.ones(3)
+    f = jit(lambda x: fori_loop(0, 2, lambda i, c: c + table * x, x))
+    close(f(X), 3.0 * X)
+    table[:] = 2.0
+    close(f(X), 5.0 * X)
+    assert "compiled 1 time" in pg.explain(f)
+
+
+def test_places_of_plain_arrays():
+    table = np.arange(5.0)
+    f = lambda x: fori_loop(1, 4, lambda i, c: c + table[i] * x[i - 1], x)
+    close(jit(f)(X), f(X))
+
+
 def test_if_still_says_what_to_write():
     with pytest.raises(ControlFlowError, match="cond"):
         capture(lambda x: x if x[0] > 0 else -x, X)

@@ -12,7 +12,7 @@ import numpy as np
 
 from pycograd.core.aval import aval_of
 from pycograd.core.box import Box
-from pycograd.core.ir import Graph
+from pycograd.core.ir import Graph, held_arrays
 from pycograd.core.tree import tree_flatten, tree_unflatten
 from pycograd.graph.executor import Program
 from pycograd.graph.inline import inlined
@@ -135,7 +135,7 @@ class Jitted:
             graph = self._captured(args, kwargs)
             if any(isinstance(array, Box) for _, array in graph.constants):
                 return None  # it holds a value of a transform that is running: for this call alone
-            reads.watch({id(array) for _, array in graph.constants})
+            reads.watch(set(map(id, held_arrays(graph))))
             reason = self._reason(key, change)
             found = Compiled(graph, Program(optimize(inlined(graph))), reads, reason)
             self._cache.pop(key, None)
@@ -286,7 +286,7 @@ def explain(jitted: Jitted) -> str:
     if not jitted._cache:
         return "\n".join(lines)
     last = jitted.last
-    constants = [array for _, array in last.graph.constants]
+    constants = held_arrays(last.graph)
     if read := [x for x in constants if x.flags.writeable]:
         lines.append("read at each call: " + ", ".join(repr(aval_of(x)) for x in read))
     if watched := [v.name for v in last.reads.variables if not callable(v.value)]:
