@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pycograd.core.errors import BudgetError
 from pycograd.core.ir import Equation, Graph, Value, value_like
@@ -20,7 +20,9 @@ from pycograd.core.tree import tree_unflatten
 from pycograd.graph.cost import DEFAULT_COST_MODEL, CostModel, si
 from pycograd.graph.liveness import nbytes, roots_of
 from pycograd.graph.schedule import Simulation, Step, in_order, run_steps, simulated
-from pycograd.graph.show import View, shown_plan
+
+if TYPE_CHECKING:
+    from pycograd.graph.show import View
 
 EXACT_UP_TO: Final = 8  # activations, whose subsets are all tried
 
@@ -86,6 +88,8 @@ class RematPlan:
         >>> plan_remat(graph, 10_000).show().svg[:4]
         '<svg'
         """
+        from pycograd.graph.show import shown_plan  # drawing is loaded by those who draw
+
         return shown_plan(self)
 
 
