@@ -4,11 +4,14 @@ import asyncio
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import ml_dtypes
 import numpy as np
 import pytest
 
+import pycograd as pg
+from pycograd.core import modes
 from pycograd.core.dtypes import current_dtype, dtype, dtype_name, resolve_dtype
 
 NAMES = {
@@ -101,3 +104,40 @@ def test_ml_dtypes_is_imported_only_when_asked_for():
         "resolve_dtype('bf16'); assert 'ml_dtypes' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("make", [lambda: dtype("f32"), pg.no_grad, pg.debug_nans])
+def test_a_block_may_be_entered_again_and_within_itself(make):
+    block = make()
+    before = modes.active
+
+    def state():
+        return current_dtype(), modes.checking_nans(), modes._no_grad.get() > 0
+
+    outside = state()
+    for _ in range(2):
+        with block:
+            inside = state()
+            assert inside != outside
+            with block, dtype("f16"), block:
+                assert state()[1:] == inside[1:]
+            assert state() == inside
+        assert state() == outside
+    with pytest.raises(ZeroDivisionError), block:
+        1 / 0
+    assert state() == outside and modes.active == before
+    assert block(state)() == inside  # as a decorator
+
+
+def test_one_block_in_threads():
+    block, met = dtype("f32"), threading.Barrier(2)
+
+    def run(_):
+        with block:
+            met.wait()
+            with block:
+                return current_dtype()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(run, range(2))) == [np.float32] * 2
+    assert current_dtype() == np.float64

@@ -6,12 +6,13 @@ Python numbers); arrays that exist keep their own dtype.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
+
+from pycograd.core.blocks import Block
 
 DType = np.dtype[Any]
 
@@ -96,16 +97,8 @@ def dtype(spec: Any = None) -> AbstractContextManager[DType]:
     ...     current_dtype()
     dtype('float32')
     """
-    return _setting(resolve_dtype(spec))
-
-
-@contextmanager
-def _setting(chosen: DType) -> Iterator[DType]:
-    token = _current.set(chosen)
-    try:
-        yield chosen
-    finally:
-        _current.reset(token)
+    chosen = resolve_dtype(spec)
+    return Block(_current, lambda: chosen, chosen)
 
 
 def current_dtype() -> DType:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import itertools
 from _thread import allocate_lock  # threading itself takes 2 ms to import
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from pycograd.core.aval import ShapeDtypeStruct, is_inexact
+from pycograd.core.blocks import Block
 from pycograd.core.box import Box, raw
 from pycograd.core.errors import NanError, PlainBufferError, user_line
 
@@ -32,15 +33,8 @@ _staging: ContextVar[Any] = ContextVar("staging", default=None)  # the capture o
 _debug_buffers: ContextVar[bool] = ContextVar("debug_buffers", default=False)
 
 
-@contextmanager
-def _mode(variable: ContextVar[Any], value: Any) -> Iterator[None]:
-    _count(1)
-    token = variable.set(value)
-    try:
-        yield
-    finally:
-        variable.reset(token)
-        _count(-1)
+def _mode(variable: ContextVar[Any], value: Any) -> Block[None]:
+    return Block(variable, lambda: value, None, _count)
 
 
 def _count(change: int) -> None:
@@ -65,8 +59,7 @@ def staging() -> Any:
     return _staging.get()
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
+def no_grad() -> Block[None]:
     """Operations inside the block are constants to every enclosing transform.
 
     A `grad` or `jvp` that begins inside the block is not concerned. A value written to inside it
@@ -79,12 +72,10 @@ def no_grad() -> Iterator[None]:
     >>> grad(f)(3.0)
     (9.0,)
     """
-    with _mode(_no_grad, next(levels)):
-        yield
+    return Block(_no_grad, lambda: next(levels), None, _count)
 
 
-@contextmanager
-def debug_nans() -> Iterator[None]:
+def debug_nans() -> Block[None]:
     """Stops at the first operation that makes a nan, forward or backward, and names its line.
 
     Raises:
@@ -94,8 +85,7 @@ def debug_nans() -> Iterator[None]:
     ...     grad(lambda x: x * x)(3.0)
     (6.0,)
     """
-    with _mode(_debug_nans, True):
-        yield
+    return _mode(_debug_nans, True)
 
 
 def unchecked() -> AbstractContextManager[None]:
@@ -103,8 +93,7 @@ def unchecked() -> AbstractContextManager[None]:
     return _mode(_debug_nans, False)
 
 
-@contextmanager
-def debug_buffers() -> Iterator[None]:
+def debug_buffers() -> Block[None]:
     """Stops the reverse sweep where an array that was computed with has been changed since.
 
     Values are kept by reference until their derivative is there. An array that is refilled in
@@ -118,8 +107,7 @@ def debug_buffers() -> Iterator[None]:
     ...     grad(lambda x: x * x)(3.0)
     (6.0,)
     """
-    with _mode(_debug_buffers, True):
-        yield
+    return _mode(_debug_buffers, True)
 
 
 def stopped(trace: Any) -> bool:
