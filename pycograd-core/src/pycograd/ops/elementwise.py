@@ -162,7 +162,7 @@ _where = Elementwise(
     [None, lambda t, x: np.where(x, t, 0), lambda t, x: np.where(x, 0, t)],
     dtype=lambda x, y, z: promote([y, z]),
 )
-_CLIP: Any = np._core.umath.clip  # what the method of plain arrays calls
+_CLIP: Any = np._core.umath.clip  # type: ignore[attr-defined]  # what the method of plain arrays calls
 _clip = Elementwise(
     "clip",
     lambda x, y, z: np.minimum(np.maximum(x, y), z),

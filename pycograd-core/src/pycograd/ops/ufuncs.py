@@ -167,7 +167,8 @@ def _along(
 def outer(ufunc: np.ufunc, operands: Sequence[Any], **kwargs: Any) -> Any:
     """`ufunc` of every entry of one operand with every entry of the other."""
     # As arrays: beside another a Python number keeps its dtype here.
-    a, b = (np.reshape(array(x), shape_of(x)) for x in operands)
+    parts: list[Any] = [np.reshape(array(x), shape_of(x)) for x in operands]
+    a, b = parts
     a = np.reshape(a, shape_of(a) + (1,) * len(shape_of(b)))
     return call(ufunc, (a, b), **kwargs)
 
