@@ -81,6 +81,12 @@ if _TYPE_CHECKING:
         vjp_graph as vjp_graph,
     )
     from pycograd.nn import *
+    from pycograd.plugins.hub import (
+        activate as activate,
+        get_backend as get_backend,
+        register_backend as register_backend,
+    )
+    from pycograd.plugins.placing import device as device
     from pycograd.scipy.objective import scipy_optimize_args as scipy_optimize_args
     from pycograd.testing import check_grads as check_grads
     from pycograd.train import *
@@ -159,6 +165,8 @@ _SINGLE = {
     ),
     **dict.fromkeys(_DERIVATIVES, "pycograd.transforms.derivatives"),
     "capture": "pycograd.transforms.capture",
+    **dict.fromkeys(("activate", "get_backend", "register_backend"), "pycograd.plugins.hub"),
+    "device": "pycograd.plugins.placing",
     **dict.fromkeys(("cond", "fori_loop", "scan", "while_loop"), "pycograd.transforms.control"),
     **dict.fromkeys(_GRAPHS, "pycograd.graph"),
 }

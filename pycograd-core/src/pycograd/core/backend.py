@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, NoReturn
 
 import numpy as np
 
+from pycograd.core import extend
+from pycograd.core.aval import aval_of
 from pycograd.core.errors import LoweringNotFoundError, UnsupportedDtypeError
+
+API_VERSION: Final = (1, 0)  # of the interface that plugins are written for
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,13 @@ class Backend:
             and on Python numbers. Operands come in the dtypes in which NumPy would compute; axes
             are tuples of non-negative ints.
         capabilities: what it claims.
+        added: lowerings that active plugins add, the backend's own apart.
     """
 
     name: ClassVar[str]
     api: ClassVar[tuple[int, int]] = (1, 0)
     capabilities: ClassVar[Capabilities] = Capabilities()
+    added: Mapping[str, Callable[..., Any]] = MappingProxyType({})
 
     # -- the library -----------------------------------------------------------------------------
     def probe(self) -> Probe:
@@ -115,17 +122,23 @@ class Backend:
         """Primitive name -> the library's spelling."""
         raise NotImplementedError
 
-    def lowering(self, primitive: Any) -> Callable[..., Any]:
-        """The library's spelling of a primitive.
+    def lowering(self, primitive: Any, operands: Sequence[Any] = ()) -> Callable[..., Any]:
+        """The library's spelling of a primitive, the backend's own or one that a plugin adds.
+
+        Arguments:
+            primitive: what to run.
+            operands: what it will run on, or their avals; plugins may look at them.
 
         Raises:
-            LoweringNotFoundError: it has none.
+            LoweringNotFoundError: there is none.
         """
-        found = self.lowerings.get(primitive.name)
+        found = self.added.get(primitive.name) or self.lowerings.get(primitive.name)
+        if found is None and extend.lower_missing is not None:
+            found = extend.lower_missing(primitive, self, [aval_of(x) for x in operands])
         if found is None:
             raise LoweringNotFoundError(
-                f"primitive {primitive.name!r} has no lowering for backend {self.name!r}. See:"
-                f" pycograd explain {primitive.name}"
+                f"primitive {primitive.name!r} has no lowering for backend {self.name!r}",
+                see=f"pycograd explain {primitive.name}",
             )
         return found
 

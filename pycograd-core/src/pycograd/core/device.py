@@ -56,7 +56,7 @@ class DeviceTrace(Trace):
             trace = _meeting_place(primitive, operands)
             if trace is not self:
                 return trace.process(primitive, operands, params)
-        lowering = self.backend.lowering(primitive)
+        lowering = self.backend.lowering(primitive, operands)
         wanted, results = loop_dtypes(primitive, operands, params)
         arrays = [self._operand(x, dtype) for x, dtype in zip(operands, wanted)]
         out = lowering(*arrays, **params)

@@ -14,6 +14,7 @@ __all__ = [
     "AmbiguousBackendError",
     "ArgumentError",
     "AsyncFunctionError",
+    "BackendUnavailableError",
     "BatchError",
     "BatchingLoopWarning",
     "BudgetError",
@@ -22,8 +23,11 @@ __all__ = [
     "ConversionError",
     "DefinitionError",
     "EscapedTracerError",
+    "ExportError",
     "GradientCheckError",
     "GraphError",
+    "IncompatiblePluginError",
+    "LoweringNotFoundError",
     "MissingRuleError",
     "NanError",
     "NonScalarOutputError",
@@ -31,12 +35,15 @@ __all__ = [
     "OutOfBoundsError",
     "OuterWriteError",
     "PlainBufferError",
+    "PluginError",
     "PycogradError",
     "RuleSignatureError",
     "ShapeError",
     "SymbolicSizeError",
     "TransparentModeError",
     "TreeMismatchError",
+    "UnknownBackendError",
+    "UnsupportedDtypeError",
     "UnsupportedOperationError",
 ]
 
@@ -68,8 +75,10 @@ def located(message: str) -> str:
 class PycogradError(Exception):
     """Base of every error that pycograd raises on purpose."""
 
+    where = True  # False: the message says itself where the mistake is
+
     def __init__(self, message: str) -> None:
-        super().__init__(located(message))
+        super().__init__(located(message) if self.where else message)
 
 
 class ShapeError(PycogradError, ValueError):
@@ -204,3 +213,45 @@ class BatchError(PycogradError, ValueError):
 
 class BatchingLoopWarning(UserWarning):
     """`vmap` met an operation without a batching rule and runs it as a loop."""
+
+
+class LoweringNotFoundError(PycogradError, LookupError):
+    """A backend has no spelling of an operation.
+
+    `see` is where to read on; it stands behind the user's line.
+    """
+
+    def __init__(self, message: str, see: str = "") -> None:
+        super().__init__(message)
+        if see:
+            self.args = (f"{self}. See: {see}",)
+
+
+class UnsupportedDtypeError(PycogradError, TypeError):
+    """A dtype that a backend does not have."""
+
+
+class PluginError(PycogradError, RuntimeError):
+    """A plugin that failed while it was loaded or registered; the message has the cause."""
+
+    where = False  # of these no line of the user's is the cause
+
+
+class IncompatiblePluginError(PluginError):
+    """A plugin written for another version of the plugin interface."""
+
+
+class BackendUnavailableError(PluginError):
+    """A backend that is installed but cannot run here; the message has the cause and the fix."""
+
+
+class UnknownBackendError(PluginError, LookupError):
+    """No backend has this name; the message lists those that are there."""
+
+
+class AmbiguousBackendError(PluginError, LookupError):
+    """Several installed distributions provide a backend of one name."""
+
+
+class ExportError(PycogradError, RuntimeError):
+    """A graph that a file format cannot express, or a file that does not compute what it should."""

@@ -80,11 +80,12 @@ class _Writer:
 
     def function(self, equation: Equation) -> str:
         name = equation.primitive.name
-        if name not in self.functions:
-            lowering = self.backend.lowering(equation.primitive)
+        avals = [x if isinstance(x, Value) else x.aval for x in equation.operands]
+        lowering = self.backend.lowering(equation.primitive, avals)
+        if id(lowering) not in self.functions:  # one that a plugin makes may depend on the avals
             clean = name if name.isidentifier() and name not in self.scope else "f"
-            self.functions[name] = self.given(clean, lowering)
-        return self.functions[name]
+            self.functions[id(lowering)] = self.given(clean, lowering)
+        return self.functions[id(lowering)]
 
     def param(self, x: Any) -> Any:
         """A parameter; a graph in it becomes a function of the library's arrays."""

@@ -1,0 +1,399 @@
+"""The hub: which plugins there are, and how a name becomes a backend that works.
+
+A name is looked up in the entry points of what is installed, read once, when the first name is
+asked for. Only what is asked for is loaded; what fails, fails for who asked.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any, Final
+
+from pycograd.core.backend import Backend, Probe
+from pycograd.core.errors import (
+    AmbiguousBackendError,
+    BackendUnavailableError,
+    PluginError,
+    UnknownBackendError,
+)
+from pycograd.plugins import discovery, messages
+from pycograd.plugins.loading import instance, load, missing_library
+from pycograd.plugins.records import (
+    ALIASES,
+    BACKENDS,
+    EXPORTERS,
+    KNOWN,
+    NOUNS,
+    PLUGINS,
+    Name,
+    Record,
+    normalized,
+    parse,
+)
+
+_loading: ContextVar[tuple[str, ...]] = ContextVar("loading", default=())
+
+
+class Hub:
+    """The plugins of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._found: discovery.Found | None = None
+        self._registered: dict[tuple[str, str], Record] = {}  # by the program: first in rank
+        self._hooks: Any = None
+
+    # -- what there is -------------------------------------------------------------------------
+    def _scanned(self) -> discovery.Found:
+        with self._lock:
+            if self._found is None:
+                self._found = discovery.scan()
+            return self._found
+
+    def refresh(self) -> None:
+        """Reads the installed distributions again; what is active stays so."""
+        with self._lock:
+            before = {r.key: r for r in self._found.records} if self._found else {}
+            records, problems = discovery.scan()
+            active = {k: r for k, r in before.items() if r.state == "active"}
+            kept = [active.pop(r.key, r) for r in records]
+            self._found = discovery.Found(kept, problems)
+
+    @property
+    def problems(self) -> list[str]:
+        """Metadata that cannot be read, or that hides behind other metadata."""
+        return list(self._scanned().problems)
+
+    def _all(self, group: str) -> list[Record]:
+        registered = [r for (of, _), r in self._registered.items() if of == group]
+        return registered + [r for r in self._scanned().records if r.group == group]
+
+    def records(self, group: str = BACKENDS) -> list[Record]:
+        """Every name of a group as things are now, without loading anything."""
+        found = []
+        for record in self._all(group):
+            seen = replace(record)
+            if _disabled(record):
+                seen.state, seen.reason = "disabled", "PYCOGRAD_DISABLE_PLUGINS names it"
+                seen.fix = "unset PYCOGRAD_DISABLE_PLUGINS"
+            elif record.state != "active" and record not in self._chosen(group, record.name):
+                seen.state = "disabled"
+                seen.reason = f"{self._chosen(group, record.name)[0].source} is preferred"
+                seen.fix = f"ask for {record.name}@{record.distribution}"
+            elif len(self._chosen(group, record.name)) > 1:
+                seen.state = "ambiguous"
+                others = [r.source for r in self._chosen(group, record.name) if r is not record]
+                seen.reason = f"{' and '.join(others)} provides it too"
+                seen.fix = f'"{record.name}@{record.distribution}" or PYCOGRAD_PREFER'
+            found.append(seen)
+        return found
+
+    def _chosen(self, group: str, name: str) -> list[Record]:
+        """The providers of a name that come into question: one, if all is well."""
+        registered = self._registered.get((group, name))
+        if registered is not None:
+            return [registered]
+        found = [r for r in self._all(group) if r.name == name and not _disabled(r)]
+        wanted = _preferred(name)
+        if wanted and found:
+            preferred = [r for r in found if r.distribution == wanted]
+            if not preferred:
+                raise UnknownBackendError(
+                    messages.no_provider(NOUNS[group], name, wanted, found, "PYCOGRAD_PREFER")
+                )
+            return preferred
+        return found
+
+    def find(self, text: str, group: str = BACKENDS) -> Record:
+        """The record that a name means.
+
+        Raises:
+            UnknownBackendError: there is none.
+            AmbiguousBackendError: there are several.
+            BackendUnavailableError: it is disabled.
+        """
+        noun = NOUNS[group]
+        asked = parse(text)
+        everything = self._all(group)
+        name = asked.name
+        if name not in {r.name for r in everything}:
+            name = ALIASES.get(name.lower(), name)
+        providers = [r for r in everything if r.name == name]
+        if not providers:
+            raise UnknownBackendError(messages.unknown(noun, name, everything, KNOWN[group]))
+        if asked.distribution:
+            chosen = [r for r in providers if r.distribution == asked.distribution]
+            if not chosen:
+                raise UnknownBackendError(
+                    messages.no_provider(noun, name, asked.distribution, providers)
+                )
+            chosen = [r for r in chosen if not _disabled(r)]
+        else:
+            chosen = self._chosen(group, name)
+        if not chosen:
+            raise BackendUnavailableError(
+                f"{noun} {name!r} ({providers[0].source}) is disabled.\n"
+                f"  why: PYCOGRAD_DISABLE_PLUGINS={os.environ.get(_DISABLE, '')}\n"
+                f"  fix: unset PYCOGRAD_DISABLE_PLUGINS"
+            )
+        if len(chosen) > 1:
+            raise AmbiguousBackendError(messages.ambiguous(noun, name, chosen))
+        return chosen[0]
+
+    # -- making them work ----------------------------------------------------------------------
+    def backend(self, text: str) -> Backend:
+        """The backend of a name, which can run here."""
+        record = self.find(text)
+        if record.state != "active":
+            self._activate(record)
+        return record.loaded  # type: ignore[no-any-return]
+
+    def exporter(self, text: str) -> Any:
+        """The exporter of a name."""
+        record = self.find(text, EXPORTERS)
+        if record.state != "active":
+            self._activate(record)
+        return record.loaded
+
+    def _activate(self, record: Record) -> None:
+        with _asking(record):
+            thing = self._load(record)
+            with self._lock:
+                if record.state == "active":  # another thread was faster
+                    return
+                self._siblings(record)
+                if record.group == BACKENDS:
+                    made, probe = self._usable(record, thing)
+                    self._connect(record, made, probe)
+                else:
+                    made = self._instance(record, thing)
+                record.loaded = made
+                record.state, record.reason, record.fix = "active", "", ""
+
+    def _load(self, record: Record) -> Any:
+        """The class or object of a record, which is written for this version of the interface."""
+        try:
+            return load(record)
+        except PluginError:
+            raise
+        except BaseException as error:
+            raise self._failed(record, error) from error
+
+    def _instance(self, record: Record, thing: Any) -> Any:
+        try:
+            return instance(record, thing)
+        except PluginError:
+            raise
+        except BaseException as error:
+            raise self._failed(record, error) from error
+
+    def _usable(self, record: Record, thing: Any) -> tuple[Backend, Probe]:
+        made: Backend = self._instance(record, thing)
+        try:
+            probe = made.probe()
+            if not isinstance(probe, Probe):
+                raise TypeError(f"probe() returned {probe!r}, which is no Probe")
+        except BaseException as error:
+            library = missing_library(record, error)
+            if library is None:
+                raise self._failed(record, error) from error
+            fix = f"pip install {library}"
+            probe = Probe(False, f"there is no module {library!r}", fix)
+        record.framework_version = probe.framework_version or record.framework_version
+        record.devices = tuple(probe.devices)
+        if not probe.ok:
+            record.state = "unavailable" if probe.framework_version else "missing-framework"
+            record.reason, record.fix = probe.reason, probe.fix
+            raise BackendUnavailableError(messages.unavailable(record, self._others(record)))
+        return made, probe
+
+    def _failed(self, record: Record, error: BaseException) -> PluginError:
+        """What to raise for a plugin that raised; the state of the record says so too."""
+        if isinstance(error, (KeyboardInterrupt, GeneratorExit)):
+            raise error
+        record.state, record.reason = "broken", messages.one_line(error)
+        record.fix = record.fix or messages.mend(record)
+        text = messages.unavailable(record, self._others(record))
+        return PluginError(text) if record.group == PLUGINS else BackendUnavailableError(text)
+
+    def _others(self, record: Record) -> list[str]:
+        """Names that may be asked for in its place."""
+        if record.group != BACKENDS:
+            return []
+        fine = ("discovered", "active")
+        found = {r.name for r in self.records() if r.state in fine and r.name != record.name}
+        return sorted(found)
+
+    def _siblings(self, record: Record) -> None:
+        """Activates the hooks that the distribution of a backend brings with it."""
+
+    def _connect(self, record: Record, backend: Backend, probe: Probe) -> None:
+        """Lets every active plugin add to a backend that is about to be used."""
+
+    # -- by the program ------------------------------------------------------------------------
+    def register(self, group: str, name: str, factory: Callable[[], Any]) -> None:
+        """A provider that outranks those of entry points."""
+        record = Record(group, name, "", "", getattr(factory, "__qualname__", repr(factory)))
+        record.load = lambda: factory
+        with self._lock:
+            self._registered[group, name] = record
+
+    def unregister(self, group: str, name: str) -> None:
+        """Takes back `register`."""
+        with self._lock:
+            self._registered.pop((group, name), None)
+
+
+@contextmanager
+def _asking(record: Record) -> Iterator[None]:
+    """A block in which a record is being loaded: to ask for it in there is a cycle."""
+    me = f"{NOUNS[record.group]} {record.name!r}"
+    asked = _loading.get()
+    if me in asked:
+        raise PluginError(f"{me} asks for itself while it is loaded: {' -> '.join([*asked, me])}")
+    token = _loading.set((*asked, me))
+    try:
+        yield
+    finally:
+        _loading.reset(token)
+
+
+_DISABLE: Final = "PYCOGRAD_DISABLE_PLUGINS"
+_PREFER: Final = "PYCOGRAD_PREFER"
+_DEFAULT: Final = "PYCOGRAD_BACKEND"
+
+
+def _listed(variable: str) -> list[str]:
+    return [part.strip() for part in os.environ.get(variable, "").split(",") if part.strip()]
+
+
+def _disabled(record: Record) -> bool:
+    """True if PYCOGRAD_DISABLE_PLUGINS names it, its distribution, or `*`; NumPy is never meant."""
+    named = _listed(_DISABLE)
+    if not named or not record.distribution or record.distribution == discovery.CORE:
+        return False
+    return bool({"*", record.name, f"{record.name}@{record.distribution}"} & set(named)) or (
+        record.distribution in map(normalized, named)
+    )
+
+
+def _preferred(name: str) -> str:
+    """The distribution that PYCOGRAD_PREFER gives a name to."""
+    for part in _listed(_PREFER):
+        key, _, distribution = part.partition("=")
+        if key.strip() == name:
+            return normalized(distribution)
+    return ""
+
+
+HUB: Final = Hub()
+
+
+def get_backend(name: str | Backend) -> Backend:
+    """The backend of a name, loaded and able to run here.
+
+    Arguments:
+        name: `"torch"`, `"torch:cuda:1"` (the device is left aside), `"torch@acme-torch"` to choose
+            a provider, an alias (`"pytorch"`, `"tensorflow"`, `"metal"`, `"gpu"`, `"cuda"`); a
+            `Backend` is returned as it is.
+
+    Returns:
+        The one instance of that backend.
+
+    Raises:
+        UnknownBackendError: no installed distribution provides the name.
+        AmbiguousBackendError: several do.
+        IncompatiblePluginError: it was written for another version of the plugin interface.
+        BackendUnavailableError: it cannot run here, is disabled or broken; the message says why.
+
+    >>> get_backend("numpy").name
+    'numpy'
+    """
+    return name if isinstance(name, Backend) else HUB.backend(name)
+
+
+def resolve(name: str | Backend) -> tuple[Backend, str | None]:
+    """The backend of a name, and the device after its colon, if there is one.
+
+    Raises:
+        BackendUnavailableError: it has no such device; and as `get_backend`.
+    """
+    if isinstance(name, Backend):
+        return name, None
+    backend, asked = HUB.backend(name), parse(name)
+    return backend, device_of(backend, asked) if asked.device else None
+
+
+def device_of(backend: Backend, asked: Name) -> str:
+    """The device that a name asks for, in the backend's own words: `"cuda"` may mean `"cuda:0"`."""
+    devices = list(backend.devices())
+    for device in (asked.device, f"{asked.device}:0", f"{backend.name}:{asked.device}"):
+        if device in devices:
+            return device
+    raise BackendUnavailableError(
+        f"backend {backend.name!r} has no device {asked.device!r} here.\n"
+        f"  why: its devices are {', '.join(devices)}\n"
+        f"  fix: choose one of: {', '.join(f'{backend.name}:{d}' for d in devices)}"
+    )
+
+
+def default_name() -> str:
+    """What PYCOGRAD_BACKEND says, NumPy if it says nothing."""
+    return os.environ.get(_DEFAULT, "").strip() or "numpy"
+
+
+def get_exporter(name: str) -> Any:
+    """The exporter of a file format, `"onnx"`.
+
+    Raises:
+        UnknownBackendError: no installed distribution provides it.
+        BackendUnavailableError: it cannot be loaded.
+    """
+    return HUB.exporter(name)
+
+
+def register_backend(name: str, factory: Callable[[], Backend]) -> None:
+    """Makes a backend known by name in this process; it outranks what is installed.
+
+    Arguments:
+        name: what users will write.
+        factory: called at the first use, without arguments: a subclass of `Backend`, or a function
+            that returns one of its instances. A second registration of a name replaces the first.
+
+    Raises:
+        TypeError: the name is not one, or the factory cannot be called.
+
+    >>> from pycograd.plugins.api import Backend, Probe
+    >>> class Mine(Backend):
+    ...     name = "mine"
+    ...     def probe(self):
+    ...         return Probe(True, devices=("cpu",))
+    >>> register_backend("mine", Mine)
+    >>> get_backend("mine").devices()
+    ('cpu',)
+    """
+    if not name or set(name) & set(":@, ="):
+        raise TypeError(f"register_backend: {name!r} is no name; write letters and digits")
+    if not callable(factory):
+        raise TypeError(f"register_backend: the factory of {name!r} is {factory!r}; pass a class")
+    HUB.register(BACKENDS, name, factory)
+
+
+def refresh() -> None:
+    """Looks again for installed plugins, after `pip install` in a notebook.
+
+    What is in use stays as it is.
+
+    >>> refresh()
+    """
+    HUB.refresh()
+
+
+def activate(name: str) -> Sequence[Record]:
+    """Loads a backend, or a plugin of hooks, before it is used for the first time."""
+    raise NotImplementedError
