@@ -9,6 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+import pycograd as pg
 from pycograd.core.errors import (
     NotDifferentiableError,
     PycogradError,
@@ -315,3 +316,36 @@ def test_clip_grad_norm_at_the_edges():
     for wrong in (0.0, -1.0, np.nan):
         with pytest.raises(ValueError, match="must be positive"):
             clip_grad_norm([1.0], wrong)
+
+
+def test_clip_grad_norm_does_not_overflow():
+    for big, rest in (
+        ([1e20, 1e20], "f4"),
+        ([3e38, 3e38], "f4"),
+        ([1e200], "f8"),
+        ([1e308] * 4, "f8"),
+    ):
+        g = np.array(big, rest)
+        got = clip_grad_norm({"a": g, "none": None}, 2.0)["a"]
+        assert got.dtype == g.dtype
+        np.testing.assert_allclose(got, 2.0 / np.sqrt(len(big)), rtol=1e-6)
+    tiny = np.array([1e-200, 1e-200])
+    np.testing.assert_allclose(clip_grad_norm(tiny, 1e-200), 1e-200 / np.sqrt(2))
+    assert clip_grad_norm([np.ones(0), np.zeros(1)], 1.0)[1] == 0.0
+
+
+def test_clip_grad_norm_refuses_integers():
+    with pytest.raises(pg.NotDifferentiableError, match=r"leaf 'n' is of type int64"):
+        clip_grad_norm({"a": np.ones(3), "n": np.arange(2)}, 1.0)
+
+
+def test_clip_grad_norm_is_differentiable(rng):
+    x = {"a": rng.standard_normal(3), "b": rng.standard_normal((2, 2))}
+    for most in (0.5, 100.0):
+        f = lambda t, most=most: np.sum(np.sin(clip_grad_norm(t, most)["a"]))
+        pg.check_grads(f, (x,), order=2)
+    assert np.array_equal(pg.grad(lambda g: np.sum(clip_grad_norm(g, 1.0)))(np.zeros(2))[0], [1, 1])
+    rows = rng.standard_normal((3, 4)) * 5
+    np.testing.assert_allclose(
+        pg.vmap(lambda g: clip_grad_norm(g, 1.0))(rows), [clip_grad_norm(g, 1.0) for g in rows]
+    )

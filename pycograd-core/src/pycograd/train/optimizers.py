@@ -7,6 +7,7 @@ serves arrays of other libraries and boxes of an enclosing transform (learning t
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +17,8 @@ import numpy as np
 from pycograd.core.aval import dtype_of, is_inexact
 from pycograd.core.box import Box
 from pycograd.core.errors import NotDifferentiableError, ShapeError, TreeMismatchError
-from pycograd.core.tree import Tree, flatten_like, tree_flatten, tree_unflatten
+from pycograd.core.tree import Tree, flatten_like, tree_flatten, tree_paths, tree_unflatten
+from pycograd.transforms.custom import stop_gradient
 
 Schedule = Callable[[int], float]
 State = dict[str, Any]
@@ -345,6 +347,7 @@ def clip_grad_norm(grads: Tree, max_norm: float) -> Tree:
 
     Raises:
         ValueError: `max_norm` is not positive.
+        NotDifferentiableError: a leaf of integers.
 
     >>> clip_grad_norm((3.0, 4.0, None), 2.5)
     (1.5, 2.0, None)
@@ -353,8 +356,21 @@ def clip_grad_norm(grads: Tree, max_norm: float) -> Tree:
     leaves, treedef = tree_flatten(grads)
     if not leaves:
         return grads
-    pieces = [_as_real(g, g) for g in leaves]  # 16 bits would overflow at 256
-    norm = _root(sum(np.sum(np.square(piece)) for piece in pieces))
-    scale = max_norm / np.maximum(norm, max_norm)
-    scale = scale if isinstance(scale, Box) else float(scale)
-    return tree_unflatten(treedef, [_like(p * scale, g) for p, g in zip(pieces, leaves)])
+    for name, g in zip(tree_paths(grads), leaves):
+        if not is_inexact(dtype_of(g)):
+            raise NotDifferentiableError(
+                f"clip_grad_norm: {_leaf(name)} is of type {dtype_of(g)}, which scaling would"
+                " round; make it a float, or leave None in its place"
+            )
+    pieces = [_as_real(g, g) for g in leaves]
+    # As fractions of the largest entry, of which no square overflows.
+    largest = functools.reduce(
+        np.maximum, [np.max(np.abs(stop_gradient(piece)), initial=0) for piece in pieces]
+    )
+    parts = [piece / np.where(largest == 0, 1, largest) for piece in pieces]
+    length = _root(sum(np.sum(np.square(part)) for part in parts))
+    with np.errstate(over="ignore"):
+        small = largest * length <= max_norm
+    factor = max_norm / np.where(small, 1, length)
+    scaled = [np.where(small, piece, part * factor) for piece, part in zip(pieces, parts)]
+    return tree_unflatten(treedef, [_like(s, g) for s, g in zip(scaled, leaves)])
