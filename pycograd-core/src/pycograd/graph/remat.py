@@ -173,10 +173,12 @@ class _Planner:
 
     def added(self, steps: Iterable[Step]) -> float:
         """The time that a schedule takes besides that of the graph."""
-        total = -sum(self.cost)
+        total, ran = 0.0, [False] * len(self.cost)
         for step in steps:
             if step.kind == "run":
-                total += self.cost[self.maker[step.what.outs[0]]]
+                i = self.maker[step.what.outs[0]]
+                total += self.cost[i] if ran[i] else 0.0
+                ran[i] = True
             else:
                 total += nbytes(step.what) / self.model.disk
         return total
