@@ -349,7 +349,8 @@ def test_gradients_are_those_of_mygrad():
 
 
 # -- every function: what is a view in NumPy is one here, and what is a copy is none ---------------
-NOT_NUMPYS = {"split", "unstack"}  # of these names only derivatives bind the primitives themselves
+# Primitives that are reached by names of ours, or by derivatives alone.
+NOT_NUMPYS = {"split", "unstack", "cond", "scan", "while_loop", "while_loop_replay"}
 SPELLED = {
     "conj of reals": lambda x: x.conj(),
     "np.conj of reals": np.conj,
@@ -455,7 +456,7 @@ def test_views_and_copies_are_numpys():
                     continue
             counts["the same"] += 1
             for ours, numpys in zip(got[0] + got[1], want[0] + want[1], strict=True):
-                np.testing.assert_allclose(ours, numpys, rtol=1e-6, err_msg=name)
+                np.testing.assert_allclose(ours, numpys, rtol=1e-6, atol=1e-9, err_msg=name)
     assert counts["the same"] > 20 * (counts["read-only"] + counts["ambiguous"]), counts
 
 
@@ -463,6 +464,8 @@ def test_what_is_known_to_lie_in_c_order_does_in_numpy():
     """Where a reshape is taken for a view it is one in NumPy, in whatever order operands lie."""
     known, lying = [], []
     for sample in all_samples():
+        if "scipy" in sample.name:
+            continue  # how those lie differs between the releases of SciPy
         places = [i for i in sample.wrt if is_array(sample.operands[i])]
         for orders in ("C", "F", "FC") if len(places) > 1 else ("C", "F"):
             xs = [np.array(sample.operands[i], order=o) for i, o in zip(places, orders * 9)]
