@@ -251,8 +251,9 @@ def test_out_and_bad_input():
         return np.sum(y * y)
 
     np.testing.assert_allclose(grad(f)(X)[0], grad(lambda x: np.sum(np.cumsum(x, 1) ** 2))(X)[0])
+    plain = np.zeros(12)
     with pytest.raises(PlainBufferError):
-        grad(lambda x: np.sum(np.cumsum(x, out=np.zeros(12))))(X)
+        grad(lambda x: np.sum(np.cumsum(x, out=plain)))(X)
     with pytest.raises(ShapeError, match=r"add\.accumulate: axis 2"):
         grad(lambda x: np.sum(np.cumsum(x, axis=2)))(X)
     with pytest.raises(UnsupportedOperationError, match=r"divide\.accumulate"):

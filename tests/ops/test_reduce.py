@@ -125,8 +125,9 @@ def test_out_into_a_differentiated_buffer():
 
 
 def test_out_into_a_plain_array():
+    plain = np.zeros((2, 4))
     with pytest.raises(PlainBufferError, match="like=x"):
-        grad(lambda x: np.sum(np.max(x, axis=0, out=np.zeros((2, 4)))))(X)
+        grad(lambda x: np.sum(np.max(x, axis=0, out=plain)))(X)
     found = np.zeros(3, np.intp)
 
     def f(x):

@@ -94,10 +94,10 @@ def test_several_results():
 
 
 def test_a_box_does_not_go_into_a_plain_array():
-    plain = np.zeros((3, 4))
+    plain, square = np.zeros((3, 4)), np.zeros((4, 4))
 
     def in_place(x):
-        y = np.zeros((3, 4))
+        y = plain
         y += x
         return np.sum(y)
 
@@ -106,7 +106,7 @@ def test_a_box_does_not_go_into_a_plain_array():
         lambda x: np.add(x, 1, out=plain, where=MASK),
         in_place,
         lambda x: np.add.at(plain, [0], x),
-        lambda x: np.add.outer(x[0], x[1], out=np.zeros((4, 4))),
+        lambda x: np.add.outer(x[0], x[1], out=square),
     ):
         with pytest.raises(PlainBufferError, match=r"y = y \+ x.*like=x.*test_ufuncs.py"):
             grad(f)(X)
@@ -221,8 +221,9 @@ def test_a_mapped_mask():
 
     np.testing.assert_allclose(vmap(f)(X, MASK), np.where(MASK, np.exp(X), 0))
     np.testing.assert_allclose(vmap(f, (None, 0))(X[0], MASK), np.where(MASK, np.exp(X[0]), 0))
+    plain = np.zeros(4)
     with pytest.raises(PlainBufferError):
-        vmap(lambda mask: np.exp(X[0], out=np.zeros(4), where=mask))(MASK)
+        vmap(lambda mask: np.exp(X[0], out=plain, where=mask))(MASK)
 
 
 def test_where_without_out():
