@@ -164,6 +164,7 @@ SAMPLES = [
         _after(lambda x, y: np.copyto(x, y, where=_WIDE_MASK)),
         [_X, draw.normal(4)],
         name="copyto",
+        symbolic=False,  # the mask has rows of its own
     ),
     Sample(
         "where",
