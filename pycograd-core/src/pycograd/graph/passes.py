@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from pycograd.core import extend
 from pycograd.core.ir import Equation, Graph, subgraphs
 from pycograd.graph.rewrite import LICENCES, Rule, rewritten
 from pycograd.graph.rules import EXACT, FINITE, REASSOCIATE, STRUCTURE, small_operands
@@ -43,16 +44,18 @@ def optimize(
     graph: Graph,
     passes: Iterable[str | Pass] | None = None,
     licence: str | Iterable[str] = ("exact", "reassociates"),
+    backend: str = "numpy",
 ) -> Graph:
     """An equal graph with less to do.
 
     Arguments:
         graph: what `capture` returned.
         passes: names of `PASSES`, or functions of a graph that return one; all of them if left
-            out. They are repeated until the graph stays as it is.
+            out, and those of plugins. They are repeated until the graph stays as it is.
         licence: which rewrites are allowed: `"exact"` ones, which keep every bit, nan and inf;
             those that are only right where all values are `"finite"`; and those that compute sums
             and products in another order, `"reassociates"`. `"exact"` is always allowed.
+        backend: the name of the backend that will run the graph, for plugins' passes.
 
     Raises:
         ValueError: a pass or a licence of another name.
@@ -67,7 +70,9 @@ def optimize(
     licences = {"exact", *([licence] if isinstance(licence, str) else licence)}
     if unknown := licences - set(LICENCES):
         raise ValueError(f"optimize: no licence {', '.join(sorted(unknown))}; use {LICENCES}")
-    named = tuple(DEFAULT if passes is None else passes)
+    if passes is None:
+        passes = DEFAULT if extend.graph_passes is None else extend.graph_passes(DEFAULT, backend)
+    named = tuple(passes)
     chosen = []
     for each in named:
         if isinstance(each, str):

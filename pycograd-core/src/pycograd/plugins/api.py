@@ -1,6 +1,6 @@
 """All that a plugin imports from pycograd.
 
-A backend subclasses `Backend`, an exporter `Exporter`.
+A backend subclasses `Backend`, an exporter `Exporter`, a plugin of hooks `PluginBase`.
 """
 
 from __future__ import annotations
@@ -10,29 +10,43 @@ from pycograd.core.backend import API_VERSION, Backend, Capabilities, Probe
 from pycograd.core.dims import Dim
 from pycograd.core.errors import (
     BackendUnavailableError,
+    DefinitionError,
     ExportError,
     LoweringNotFoundError,
+    PluginError,
     PycogradError,
     UnsupportedDtypeError,
 )
 from pycograd.core.ir import Equation, Graph, Literal, Value
+from pycograd.core.primitive import Primitive
+from pycograd.plugins.additions import Check, GraphPass, Lowerings, Registry
 from pycograd.plugins.export import Exporter
+from pycograd.plugins.hookspecs import PluginBase, hookimpl
 
 __all__ = [
     "API_VERSION",
     "Backend",
     "BackendUnavailableError",
     "Capabilities",
+    "Check",
+    "DefinitionError",
     "Dim",
     "Equation",
     "ExportError",
     "Exporter",
     "Graph",
+    "GraphPass",
     "Literal",
     "LoweringNotFoundError",
+    "Lowerings",
+    "PluginBase",
+    "PluginError",
+    "Primitive",
     "Probe",
     "PycogradError",
+    "Registry",
     "ShapeDtypeStruct",
     "UnsupportedDtypeError",
     "Value",
+    "hookimpl",
 ]

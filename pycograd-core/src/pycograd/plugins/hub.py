@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -47,6 +47,18 @@ class Hub:
         self._found: discovery.Found | None = None
         self._registered: dict[tuple[str, str], Record] = {}  # by the program: first in rank
         self._hooks: Any = None
+        self._running: list[tuple[Backend, Probe]] = []  # in the order of their first uses
+
+    @property
+    def hooks(self) -> Any:
+        """The active plugins of hooks; pluggy is imported when this is first asked for."""
+        if self._hooks is None:
+            from pycograd.plugins.hooks import Hooks
+
+            self._hooks = Hooks()
+            for backend, probe in self._running:
+                self._hooks.connect(backend, probe)
+        return self._hooks
 
     # -- what there is -------------------------------------------------------------------------
     def _scanned(self) -> discovery.Found:
@@ -148,31 +160,44 @@ class Hub:
     # -- making them work ----------------------------------------------------------------------
     def backend(self, text: str) -> Backend:
         """The backend of a name, which can run here."""
-        record = self.find(text)
-        if record.state != "active":
-            self._activate(record)
-        return record.loaded  # type: ignore[no-any-return]
+        return self._use(self.find(text))  # type: ignore[no-any-return]
 
     def exporter(self, text: str) -> Any:
         """The exporter of a name."""
-        record = self.find(text, EXPORTERS)
+        return self._use(self.find(text, EXPORTERS))
+
+    def activate(self, text: str) -> None:
+        """Loads the backend, the plugin of hooks, or both, that a name means."""
+        name = parse(text).name
+        plugins = [r for r in self._all(PLUGINS) if r.name == name]
+        backends = [r for r in self._all(BACKENDS) if r.name in (name, ALIASES.get(name.lower()))]
+        if backends or not plugins:
+            self.backend(text)
+        if plugins:
+            self._use(self.find(text, PLUGINS))
+
+    def _use(self, record: Record) -> Any:
         if record.state != "active":
             self._activate(record)
         return record.loaded
 
     def _activate(self, record: Record) -> None:
         with _asking(record):
+            # Modules are imported outside of our lock, as Python has locks of its own for that.
             thing = self._load(record)
+            if record.group == BACKENDS and record.distribution:
+                for sibling in self._all(PLUGINS):  # the hooks that it brings with it
+                    if sibling.distribution == record.distribution and not _disabled(sibling):
+                        self._use(sibling)
             with self._lock:
                 if record.state == "active":  # another thread was faster
                     return
-                self._siblings(record)
                 if record.group == BACKENDS:
-                    made, probe = self._usable(record, thing)
-                    self._connect(record, made, probe)
+                    record.loaded = self._usable(record, thing)
+                elif record.group == PLUGINS:
+                    record.loaded = self._hooked(record, thing)
                 else:
-                    made = self._instance(record, thing)
-                record.loaded = made
+                    record.loaded = self._instance(record, thing)
                 record.state, record.reason, record.fix = "active", "", ""
 
     def _load(self, record: Record) -> Any:
@@ -192,7 +217,16 @@ class Hub:
         except BaseException as error:
             raise self._failed(record, error) from error
 
-    def _usable(self, record: Record, thing: Any) -> tuple[Backend, Probe]:
+    def _hooked(self, record: Record, thing: Any) -> Any:
+        """A plugin of hooks, registered; nothing of it is left if that fails."""
+        plugin = self._instance(record, thing)
+        try:
+            self.hooks.add(record.owner, plugin)
+        except BaseException as error:
+            raise self._failed(record, error) from error
+        return plugin
+
+    def _usable(self, record: Record, thing: Any) -> Backend:
         made: Backend = self._instance(record, thing)
         try:
             probe = made.probe()
@@ -210,7 +244,25 @@ class Hub:
             record.state = "unavailable" if probe.framework_version else "missing-framework"
             record.reason, record.fix = probe.reason, probe.fix
             raise BackendUnavailableError(messages.unavailable(record, self._others(record)))
-        return made, probe
+        if self._hooks is not None:
+            self._connect(made, probe)
+        self._running.append((made, probe))
+        return made
+
+    def _connect(self, backend: Backend, probe: Probe) -> None:
+        """Lets every active plugin add to a backend that is about to be used."""
+        from pycograd.plugins.hooks import HookFailure
+
+        try:
+            self.hooks.connect(backend, probe)
+        except HookFailure as failure:
+            error = failure.__cause__
+            assert error is not None
+            (culprit,) = [r for r in self._all(PLUGINS) if r.owner == str(failure)]
+            culprit.loaded = None
+            said = self._failed(culprit, error)
+            text = f"{said}\n  it failed for backend {backend.name!r} and is active no longer"
+            raise type(said)(text) from error
 
     def _failed(self, record: Record, error: BaseException) -> PluginError:
         """What to raise for a plugin that raised; the state of the record says so too."""
@@ -229,14 +281,8 @@ class Hub:
         found = {r.name for r in self.records() if r.state in fine and r.name != record.name}
         return sorted(found)
 
-    def _siblings(self, record: Record) -> None:
-        """Activates the hooks that the distribution of a backend brings with it."""
-
-    def _connect(self, record: Record, backend: Backend, probe: Probe) -> None:
-        """Lets every active plugin add to a backend that is about to be used."""
-
     # -- by the program ------------------------------------------------------------------------
-    def register(self, group: str, name: str, factory: Callable[[], Any]) -> None:
+    def register(self, group: str, name: str, factory: Any) -> None:
         """A provider that outranks those of entry points."""
         record = Record(group, name, "", "", getattr(factory, "__qualname__", repr(factory)))
         record.load = lambda: factory
@@ -246,7 +292,9 @@ class Hub:
     def unregister(self, group: str, name: str) -> None:
         """Takes back `register`."""
         with self._lock:
-            self._registered.pop((group, name), None)
+            record = self._registered.pop((group, name), None)
+            if record is not None and group == PLUGINS and record.state == "active":
+                self.hooks.remove(record.owner)
 
 
 @contextmanager
@@ -394,6 +442,34 @@ def refresh() -> None:
     HUB.refresh()
 
 
-def activate(name: str) -> Sequence[Record]:
-    """Loads a backend, or a plugin of hooks, before it is used for the first time."""
-    raise NotImplementedError
+def activate(name: str) -> None:
+    """Loads a backend, or a plugin of hooks, before it is used for the first time.
+
+    A backend is activated by its first use anyway, and with it the hooks that its distribution
+    brings; what other distributions add with hooks comes with this call.
+
+    Arguments:
+        name: of a backend, as for `get_backend`, or of a plugin.
+
+    Raises:
+        UnknownBackendError: there is neither; and all that `get_backend` raises.
+        PluginError: the plugin failed. Nothing of it stays registered.
+
+    >>> activate("numpy")
+    """
+    HUB.activate(name)
+
+
+def register_plugin(name: str, plugin: Any) -> None:
+    """Activates hooks that the program itself has.
+
+    Arguments:
+        name: tells it from other plugins; a second plugin of a name replaces the first.
+        plugin: a `PluginBase`, a subclass of it, or an object with methods marked `@hookimpl`.
+
+    Raises:
+        PluginError: it failed. Nothing of it stays registered.
+    """
+    HUB.unregister(PLUGINS, name)
+    HUB.register(PLUGINS, name, plugin)
+    HUB.activate(name)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
-from pycograd.plugins.records import ALIASES, Record
+from pycograd._version import __version__
+from pycograd.core.errors import PycogradError
+from pycograd.plugins.records import ALIASES, NOUNS, Record
 
 
 def unknown(noun: str, name: str, installed: Sequence[Record], known: Mapping[str, str]) -> str:
@@ -50,8 +52,6 @@ def ambiguous(noun: str, name: str, providers: Sequence[Record]) -> str:
 
 def unavailable(record: Record, others: Iterable[str]) -> str:
     """What is installed cannot run: why, and what to do."""
-    from pycograd.plugins.records import NOUNS
-
     noun, others = NOUNS[record.group], list(others)
     ways = [record.fix] if record.fix else []
     if others:
@@ -65,8 +65,6 @@ def unavailable(record: Record, others: Iterable[str]) -> str:
 
 def incompatible(record: Record, needs: tuple[int, int], provides: tuple[int, int]) -> str:
     """A plugin for another version of the interface."""
-    from pycograd._version import __version__
-
     major, minor = needs
     wanted = f"{major}.{minor}" if minor else f"{major}"
     who = record.source if record.distribution else f"{record.name} ({record.value})"
@@ -82,7 +80,7 @@ def one_line(error: BaseException) -> str:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     said = f"{type(error).__name__}: {error}".strip().partition("\n")[0].rstrip(": ")
-    if trace is None:
+    if trace is None or isinstance(error, PycogradError):  # which says so itself
         return said
     return f"{said} ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"
 

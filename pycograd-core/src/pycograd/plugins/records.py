@@ -87,12 +87,17 @@ class Record:
         return f"{self.distribution} {self.version}" if self.distribution else "registered here"
 
     @property
+    def owner(self) -> str:
+        """What the additions of its hooks are filed under."""
+        return f"{self.name} ({self.source})"
+
+    @property
     def key(self) -> tuple[str, str, str, str, str]:
         """What makes it the same before and after the installed distributions are read again."""
         return self.group, self.name, self.distribution, self.version, self.value
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.source})"
+        return self.owner
 
     def to_json(self) -> dict[str, Any]:
         """All but the objects themselves, for JSON."""
