@@ -553,3 +553,165 @@ def test_a_rule_cannot_drop_an_imaginary_part():
         pg.jvp(f, (1.0,), (1.0,))
     with pytest.raises(pg.DefinitionError, match="complex derivative"):
         vjp(f, np.float16(1.0))[1](np.float16(1.0))
+
+
+# -- outputs and dtypes --------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "f", [np.argmax, lambda x: x[0] > 0, lambda x: np.sum(x > 0), lambda x: 3, lambda x: True]
+)
+def test_an_integer_or_a_boolean_is_no_loss(f):
+    for run in (grad(f), value_and_grad(f), pg.vmap(grad(f))):
+        with pytest.raises(pg.NonScalarOutputError, match=r"output is of type (int|bool).*float"):
+            run(np.ones((3, 3)) if run.__wrapped__ is not f else np.ones(3))
+    assert grad(lambda x: 3.0)(np.ones(2))[0].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">f4", ">c16"])
+@pytest.mark.parametrize("f", [lambda x: x * x, np.sin, lambda x: x[::-1] + x, lambda x: x**3])
+def test_gradients_keep_the_order_of_bytes(dtype, f):
+    x = np.array([1.0, 2.0], dtype)
+    (g,) = grad(lambda x: np.real(np.sum(f(x))))(x)
+    assert g.dtype == x.dtype
+    np.testing.assert_allclose(
+        g, grad(lambda x: np.real(np.sum(f(x))))(x.astype(x.dtype.newbyteorder("=")))[0]
+    )
+    v = pg.Var(x)
+    np.real(f(v).sum()).backward()
+    assert v.grad.dtype == x.dtype
+
+
+@pytest.mark.parametrize("what", ["hello", {1.0, 2.0}, None])
+def test_what_is_no_number_gets_no_advice_for_numbers(what):
+    with pytest.raises(pg.NotDifferentiableError) as caught:
+        grad(lambda x: 1.0, 0)(what)
+    assert "astype" not in str(caught.value)
+    with pytest.raises(pg.NotDifferentiableError, match="astype"):
+        grad(lambda x: 1.0, 0)(np.arange(3))
+
+
+UPDATES = {
+    "-=": lambda v, step: v.__isub__(step),
+    "item": lambda v, step: v.__setitem__(Ellipsis, v - step) if v.shape else v.__isub__(step),
+    "out=": lambda v, step: np.subtract(v, step, out=v) if v.shape else v.__isub__(step),
+    "a view": lambda v, step: v[::-1].__isub__(step[::-1]) if v.shape else v.__isub__(step),
+}
+
+
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("start", [np.array([1.0, 2.0, 3.0]), 3.0, np.ones(2, np.float32)])
+def test_a_leaf_is_updated_in_place_inside_no_grad_only(update, start):
+    v = w = pg.Var(start)
+    x = start * 1.0
+    for _ in range(3):
+        np.sum(v * v * v).backward()
+        same(v.grad, 3 * x**2)
+        x = x - 0.1 * v.grad
+        with pg.no_grad():
+            UPDATES[update](v, 0.1 * v.grad)
+        same(v.value, x)
+        assert v is w and v.dtype == np.asarray(start).dtype and type(v.value) is type(start)
+    for write in UPDATES.values():
+        with pytest.raises(pg.UnsupportedOperationError, match=r"v\.value = "):
+            write(v, 0.1 * v.grad)
+    same(v.value, x)
+    y = v * 1.0
+    y -= 1.0
+    np.sum(y * y).backward()
+    same(v.grad, 2 * (x - 1.0))
+
+
+def test_augmented_assignment_of_a_leaf_keeps_the_leaf():
+    for start in (np.ones(3), 1.0):
+        v = w = pg.Var(start)
+        with pg.no_grad():
+            v -= 0.5
+            v **= 2.0
+        assert v is w
+        np.sum(v * 3.0).backward()
+        same(v.grad, 3.0 + 0.0 * start)
+
+
+def test_a_leaf_is_nobody_elses_memory():
+    x = np.arange(3.0)
+    v = pg.Var(x)
+    out = np.sum(v * v)
+    x += 1.0
+    out.backward()
+    same(v.grad, 2 * np.arange(3.0))
+    v.value = x
+    out = np.sum(v * v)
+    x += 1.0
+    out.backward()
+    same(v.grad, 2 * np.arange(3.0) + 2)
+
+
+def test_the_value_of_a_leaf_is_an_array_of_its_dtype():
+    v, w = pg.Var(np.ones(3, np.float32)), pg.Var(2.0)
+    for new in ([1, 2, 3], np.arange(1, 4), (1.0, 2.0, 3.0), np.arange(1.0, 4.0)):
+        v.value = new
+        assert type(v.value) is np.ndarray and v.dtype == np.float32
+        np.sum(v * v).backward()
+        assert v.grad.dtype == np.float32
+        same(v.grad, [2, 4, 6])
+    v.value = np.ones(2)  # another batch
+    same(v.grad, np.zeros(2))
+    for new in (3, np.float64(3.0), np.array(3.0)):
+        w.value = new
+        assert type(w.value) is float
+    for new in (v, v * 2.0, w):
+        with pytest.raises(pg.ConversionError):
+            v.value = new
+    for new in ("a", None, [1j, 2.0], np.array([object()])):
+        with pytest.raises(pg.NotDifferentiableError):
+            v.value = new
+    with pytest.raises(pg.ShapeError):
+        w.value = np.ones(3)
+    with pytest.raises(pg.ConversionError):
+        grad(lambda x: (setattr(w, "value", x), x)[1])(1.0)
+
+
+def test_cotangents_by_hand_that_would_be_lost_are_refused():
+    v = pg.Var(np.ones(2))
+    with pytest.raises(pg.ConversionError, match=r"ct\.value"):
+        (v**3).backward(pg.Var(np.ones(2)))
+    with pytest.raises(pg.NotDifferentiableError, match="complex"):
+        (v * 2.0).backward(np.array([1j, 1j]))
+    z = pg.Var(np.array([1.0 + 1j]))
+    (z * 2.0).backward(np.array([1.0]))
+    same(z.grad, [2.0 + 0j])
+
+
+def test_leaves_made_by_hand_meet_other_transforms():
+    v, w = pg.Var(np.arange(3.0)), pg.Var(2.0)
+    out = grad(lambda x: np.sum(x * v * w))(np.ones(3))[0]
+    np.sum(out).backward()
+    same(v.grad, np.full(3, 2.0))
+    same(w.grad, 3.0)
+    (np.stack([v, v * w]) @ np.ones(3)).sum().backward()
+    same(v.grad, np.full(3, 3.0))
+    np.sum(pg.vmap(lambda x: x * v)(np.ones((2, 3)))).backward()
+    same(v.grad, np.full(3, 2.0))
+    np.sum(pg.checkpoint(lambda x: x * v * w)(v)).backward()
+    same(v.grad, 4 * np.arange(3.0))
+    same(copy.copy(v.value), v.value)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x.backward(),
+        lambda x: np.sum(x.grad),
+        lambda x: x.retain_grad(),
+        lambda x: (x * 1.0).backward(),
+    ],
+)
+def test_what_is_for_vars_made_by_hand_says_so_elsewhere(f):
+    for run in (
+        lambda: grad(f)(np.ones(3)),
+        lambda: grad(f)(1.0),
+        lambda: pg.jvp(f, (1.0,), (1.0,)),
+        lambda: pg.vmap(f)(np.ones(3)),
+    ):
+        with pytest.raises(AttributeError, match="made by hand"):
+            run()
+    assert not grad(lambda x: x * hasattr(x, "grad"))(1.0)[0]

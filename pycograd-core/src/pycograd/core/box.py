@@ -38,6 +38,8 @@ class Box:
     # (core.views). A kind that says nothing here is only written functionally.
     contents: tuple[str, ...] = ()
 
+    stays = False  # True: `x += 1` changes the box even where it stands for a number
+
     # Ordinary code branches on isinstance(x, np.ndarray); type(x) stays ours.
     __class__ = property(lambda self: np.ndarray)
 
@@ -155,10 +157,11 @@ class Box:
         if name in ("shape", "dtype"):  # the property itself failed: its message needs them
             raise AttributeError(f"{type(self).__name__} holds {type(self.value).__name__}")
         if name in INSTEAD:
-            raise AttributeError(
-                f"{name!r} has no meaning for {self._kind()}; write {INSTEAD[name]}"
-            )
+            raise AttributeError(self._without(name))
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _without(self, name: str) -> str:
+        return f"{name!r} has no meaning for {self._kind()}; write {INSTEAD[name]}"
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError(f"{self._kind()} belongs to a running transform and cannot be pickled")

@@ -22,9 +22,9 @@ import numpy as np
 
 from pycograd.core import modes
 from pycograd.core.aval import dtype_of, is_inexact
-from pycograd.core.box import Box
+from pycograd.core.box import INSTEAD, Box
 from pycograd.core.buffers import owned
-from pycograd.core.errors import ConversionError, EscapedTracerError, OuterWriteError
+from pycograd.core.errors import ConversionError, EscapedTracerError, OuterWriteError, located
 from pycograd.core.primitive import Primitive, Trace, bind
 from pycograd.core.views import still
 
@@ -83,7 +83,7 @@ class Tape(Trace):
             )
         values, live = [], []
         for i, x in enumerate(operands):
-            if (type(x) is Var or type(x) is WeakVar) and x._trace is self:
+            if isinstance(x, Var) and x._trace is self:
                 values.append(x.value)
                 live.append(i)
             else:
@@ -138,6 +138,18 @@ class Tape(Trace):
         """Ends the trace: its boxes, if any escaped, raise when used."""
         self.__class__ = ClosedTape
         self.steps = []
+
+    def grad_of(self, var: Var) -> Any:
+        """What `Var.grad` is: nothing, but for values made by hand."""
+        raise AttributeError  # Box.__getattr__ says why
+
+    def backward(self, out: Var, ct: Any) -> None:
+        """What `Var.backward` does: nothing, but for values made by hand."""
+        raise AttributeError(located(out._without("backward")))
+
+    def retain(self, var: Var) -> None:
+        """What `Var.retain_grad` does: nothing, but for values made by hand."""
+        raise AttributeError(located(var._without("retain_grad")))
 
     def reopen(self, steps: list[Any]) -> None:
         """Opens a closed tape to sweep `steps` once more."""
@@ -196,7 +208,10 @@ class Var(Box):
     """A value on a tape. By hand: `v = Var(x); loss = f(v); loss.backward(); v.grad`.
 
     Arguments:
-        value: a float or complex array or scalar.
+        value: a float or complex array or scalar; arrays are copied.
+
+    `v.value = x` gives it another value, which it takes in its own dtype. A write into it
+    (`v[0] = x`, `v -= x`) does the same inside `no_grad()`, and is an error elsewhere.
 
     Raises:
         ConversionError: `value` is itself a differentiated value.
@@ -213,14 +228,11 @@ class Var(Box):
     contents = ("value",)
 
     def __new__(cls, value: Any) -> Var:
-        return _new(WeakVar if type(value) in (float, complex) else cls)
-
-    def __init__(self, value: Any) -> None:
         from pycograd.core.by_hand import leaf
 
         if isinstance(value, Box):
             raise ConversionError(f"Var() of {value._kind()}: it is already differentiated")
-        self.value, self._trace, self.slot = leaf(value)
+        return leaf(value)
 
     def rebind(self, new: Box) -> None:
         floor = self._trace.floor
@@ -244,6 +256,12 @@ class Var(Box):
 
         Arguments:
             ct: the cotangent of this value, of its shape; 1 for a real scalar if left out.
+
+        Raises:
+            NonScalarOutputError: no `ct` for a value that is not a real scalar.
+            ShapeError, NotDifferentiableError: a `ct` of another shape, or a complex one for a real
+                value.
+            ConversionError: `ct` is a `Var` made by hand, whose own derivative would be lost.
         """
         self._trace.backward(self, ct)
 
@@ -345,6 +363,9 @@ def _project(ct: Any, residual: Any, parents: list[int], sweep: Sweep) -> None:
         sweep.cts[joint] = [None] * n
     sweep.cts[joint][i] = ct
 
+
+_BY_HAND = "grad(f)(x) for a gradient: .grad and .backward() are for a Var(x) made by hand"
+INSTEAD.update({name: _BY_HAND for name in ("grad", "backward", "retain_grad")})
 
 # Rules that add into the cotangent's buffer (the list form of parents); filled where defined.
 INTO_BUFFER: set[Callable[..., Any]] = set()

@@ -46,7 +46,7 @@ def _reflected(operation: Callable[..., Any]) -> Callable[..., Any]:
 def _in_place(operation: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Box, other: Any) -> Any:
         new = operation(self, other)
-        return update(self, new) if is_buffer(self) else new
+        return update(self, new) if self.stays or is_buffer(self) else new
 
     return method
 
