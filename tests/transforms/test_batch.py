@@ -96,3 +96,10 @@ def test_branches_on_mapped_values_raise():
 def test_rows_share_constants_that_convert():
     out = vmap(lambda x, n: x[: int(n)], (0, None))(X, np.array(2))
     assert out.shape == (5, 2)
+
+
+@pytest.mark.parametrize("out_axes", [3, -3, 1.5, (3,), "a"])
+def test_an_output_has_no_such_axis(out_axes):
+    f = (lambda a: (a,)) if isinstance(out_axes, tuple) else (lambda a: a)
+    with pytest.raises(pg.BatchError, match=r"vmap of <lambda>: out_axes .*test_batch.py"):
+        pg.vmap(f, out_axes=out_axes)(np.ones((4, 3)))

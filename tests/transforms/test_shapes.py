@@ -168,3 +168,14 @@ def test_a_size_without_an_evaluation_is_no_number():
     assert n != np.int64(3) and np.int64(3) * n == 3 * n == n * np.int64(3)
     with pytest.raises(ValueError, match="negative"):
         np.zeros(n, like=None)
+
+
+def test_sizes_and_symbols_that_cannot_be():
+    with pytest.raises(pg.ShapeError, match=r"negative: -1 \(.*test_shapes.py"):
+        S((-1,))
+    with pytest.raises(ValueError, match="substitute: no symbol Q; there are B, N"):
+        pg.substitute((S(("B", 3)), S(("N",))), {"B": 2, "Q": 8})
+    assert pg.substitute(S(("N",)), {"B": 2, "N": 3}) == S((3,))  # B was summed over
+    with pytest.raises(ValueError, match="bind of sin: no symbol Z; there are A"):
+        pg.bind(np.sin, S(("A",)), sizes={"Z": 2})
+    assert pg.bind(np.sum, S(("A",)), sizes={"A": 2}) == S(())

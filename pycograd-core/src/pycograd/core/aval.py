@@ -15,6 +15,7 @@ import numpy as np
 
 from pycograd.core.dims import Dim
 from pycograd.core.dtypes import dtype_name, resolve_dtype
+from pycograd.core.errors import ShapeError
 
 Shape = tuple[Any, ...]  # of int and Dim
 
@@ -38,6 +39,7 @@ class ShapeDtypeStruct:
 
     Raises:
         TypeError: a size that is none of these.
+        ShapeError: a negative size.
 
     >>> ShapeDtypeStruct((5, 3))
     f64[5,3]
@@ -88,7 +90,9 @@ def _size(size: Any) -> Any:
         return size
     if isinstance(size, str):
         return Dim.of(size)
-    return operator.index(size)
+    if (number := operator.index(size)) < 0:
+        raise ShapeError(f"ShapeDtypeStruct: a size cannot be negative: {number}")
+    return number
 
 
 def _as_dtype(spec: Any) -> np.dtype[Any]:

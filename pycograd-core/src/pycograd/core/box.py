@@ -186,12 +186,19 @@ def _for_the_caller() -> str:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         code = frame.f_code
+        if code.co_name == "__array__":  # that of a kind of box, which asks Box's
+            frame = frame.f_back
+            continue
         if not code.co_filename.startswith(_NUMPY):
             break
         if code.co_name in _INSTEAD_OF_CALLS:
             return f". {_INSTEAD_OF_CALLS[code.co_name]}"
         if f"{os.sep}polynomial{os.sep}" in code.co_filename:
             return f". {_SERIES}"
+        if code.co_filename.startswith(f"{_NUMPY}ma{os.sep}"):
+            return f". np.ma does not go with differentiated values: {_OTHER_ARRAYS['MaskedArray']}"
+        if code.co_filename.endswith(f"{os.sep}defmatrix.py"):
+            return f". Of np.matrix, {_OTHER_ARRAYS['matrix']}"
         frame = frame.f_back
     return ""
 
@@ -213,6 +220,25 @@ def unsupported(function: Any) -> UnsupportedOperationError:
         f"{name} has no rule for differentiated values. Write it with supported NumPy functions, or"
         " give it one with custom_vjp; stop_gradient(x) makes its argument a constant"
     )
+
+
+def refuse_masks(x: Any) -> None:
+    """Refuses masked arrays and `np.matrix`, whose operations are others than those of arrays."""
+    if type(x) is np.ndarray or isinstance(x, Box) or not isinstance(x, np.ndarray):
+        return
+    for cls in type(x).__mro__:
+        if (fix := _OTHER_ARRAYS.get(cls.__name__)) and cls.__module__.startswith("numpy"):
+            raise UnsupportedOperationError(
+                f"np.{'ma.' if cls.__name__ == 'MaskedArray' else ''}{cls.__name__} does not go"
+                f" with differentiated values: {fix}"
+            )
+
+
+_OTHER_ARRAYS = {
+    "MaskedArray": "its mask would be lost. Write np.where(m.mask, 0, x) or np.sum(x,"
+    " where=~m.mask) with m.data in the place of m",
+    "matrix": "write np.asarray(m), and @ for the product",
+}
 
 
 def raw(x: Any) -> Any:

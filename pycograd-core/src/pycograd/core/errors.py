@@ -57,18 +57,30 @@ def user_line() -> str:
     """The innermost `file:line` outside this package and NumPy, or an empty string."""
     frame = sys._getframe(1)
     while frame is not None:
-        path = frame.f_code.co_filename
-        ours = path.startswith(_HERE) and not path.startswith(_USER_CODE)
-        library = f"{os.sep}numpy{os.sep}" in path or path.startswith("<__array_function__")
-        if not (ours or library):
+        if _is_users(path := frame.f_code.co_filename):
             return f"{path}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return ""
 
 
-def located(message: str) -> str:
+def line_of(error: BaseException) -> str:
+    """As `user_line`, of where an error was raised."""
+    found, trace = "", error.__traceback__
+    while trace is not None:
+        if _is_users(path := trace.tb_frame.f_code.co_filename):
+            found = f"{path}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
+
+
+def _is_users(path: str) -> bool:
+    ours = path.startswith(_HERE) and not path.startswith(_USER_CODE)
+    return not (ours or f"{os.sep}numpy{os.sep}" in path or path.startswith("<__array_function__"))
+
+
+def located(message: str, line: str | None = None) -> str:
     """`message` with the user's line appended."""
-    line = user_line()
+    line = user_line() if line is None else line
     return f"{message} ({line})" if line else message
 
 
@@ -77,8 +89,8 @@ class PycogradError(Exception):
 
     where = True  # False: the message says itself where the mistake is
 
-    def __init__(self, message: str) -> None:
-        super().__init__(located(message) if self.where else message)
+    def __init__(self, message: str, line: str | None = None) -> None:
+        super().__init__(located(message, line) if self.where else message)
 
 
 class ShapeError(PycogradError, ValueError):

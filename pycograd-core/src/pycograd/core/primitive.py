@@ -17,7 +17,7 @@ import numpy as np
 
 from pycograd.core import modes, sizes
 from pycograd.core.aval import ShapeDtypeStruct
-from pycograd.core.box import Box
+from pycograd.core.box import Box, refuse_masks
 from pycograd.core.dims import Dim
 from pycograd.core.errors import (
     ArgumentError,
@@ -183,6 +183,8 @@ def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) 
                 top = trace
         elif type(x) is Dim:
             return bind(primitive, [sizes.number(x) for x in operands], params)
+        elif isinstance(x, np.ndarray):
+            refuse_masks(x)
     if top is None:
         try:
             return primitive.impl(*operands, **params)

@@ -14,7 +14,7 @@ import numpy as np
 
 from pycograd.core import modes
 from pycograd.core.aval import dtype_of, shape_of
-from pycograd.core.box import Box
+from pycograd.core.box import Box, refuse_masks
 from pycograd.core.elementwise import serve_rows
 from pycograd.core.errors import BatchError, ControlFlowError, EscapedTracerError, ShapeError
 from pycograd.core.primitive import Primitive, Trace, bind, shape_error
@@ -25,6 +25,7 @@ from pycograd.transforms.wrap import (
     check_result,
     name_of,
     refuse_escaped,
+    refuse_stored,
 )
 from pycograd.transparent import prepared
 
@@ -208,6 +209,8 @@ def vmap(
     def run(*args: Any, **kwargs: Any) -> Any:
         if kwargs or not _LEAVES.issuperset(map(type, args)):
             leaves, treedef = tree_flatten((args, kwargs))
+            for x in leaves:
+                refuse_masks(x)
         else:
             leaves, treedef = list(args), None  # the common case: arrays by position
         if modes.placing is not None:
@@ -348,6 +351,9 @@ def run_rows(
             (x.value, x.mapped) if isinstance(x, Batched) and x._trace is trace else (x, False)
             for x in outs
         ], out_tree
+    except ValueError as error:
+        refuse_stored(error)
+        raise
     finally:
         trace.close()
 
@@ -397,5 +403,14 @@ def _placed(f: Any, outs: Any, out_tree: Any, out_axes: Any, size: int) -> Any:
                 if not isinstance(value, Box)
                 else np.broadcast_to(value, (size, *shape_of(value)))
             )
-        placed.append(value if axis == 0 else np.moveaxis(value, 0, axis))
+        if axis != 0:
+            rank = len(shape_of(value))
+            if not isinstance(axis, (int, np.integer)) or not -rank <= axis < rank:
+                raise BatchError(
+                    f"vmap of {name_of(f)}: out_axes holds {axis!r}, but the output has shape"
+                    f" {shape_of(value)} with the rows in front; use an int from {-rank} to"
+                    f" {rank - 1}, or None"
+                )
+            value = np.moveaxis(value, 0, axis)
+        placed.append(value)
     return tree_unflatten(out_tree, placed)

@@ -36,7 +36,7 @@ from pycograd.core.ir import (
 )
 from pycograd.core.primitive import Primitive, Trace
 from pycograd.core.tree import tree_flatten, tree_unflatten
-from pycograd.transforms.wrap import check_callable, check_result, name_of
+from pycograd.transforms.wrap import check_callable, check_result, name_of, refuse_stored
 from pycograd.transparent import prepared
 
 capturing: ContextVar[bool] = ContextVar("capturing", default=False)  # a capture is running here
@@ -244,6 +244,9 @@ def trace_of(
             out = run([trace.box(x) if type(x) is Value else x for x in given])
             leaves, out_tree = tree_flatten(out)
             outputs = [output_of(trace, x) for x in leaves]
+    except ValueError as error:
+        refuse_stored(error)
+        raise
     finally:
         trace.closed = True
         capturing.reset(token)

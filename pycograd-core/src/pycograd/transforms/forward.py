@@ -32,6 +32,7 @@ from pycograd.transforms.wrap import (
     leaves_like,
     name_of,
     refuse_escaped,
+    refuse_stored,
     split_aux,
 )
 from pycograd.transparent import prepared
@@ -173,6 +174,9 @@ def jvp(
             aux = tree_unflatten(aux_tree, [_split(x, trace)[0] for x in aux_leaves])
         leaves, treedef = tree_flatten(out)
         pairs = [_split(x, trace) for x in leaves]
+    except ValueError as error:
+        refuse_stored(error)
+        raise
     finally:
         trace.close()
     value = tree_unflatten(treedef, [v for v, _ in pairs])

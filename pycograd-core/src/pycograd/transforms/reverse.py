@@ -36,6 +36,7 @@ from pycograd.transforms.wrap import (
     normalize_argnums,
     on_graph,
     refuse_escaped,
+    refuse_stored,
     split_aux,
 )
 from pycograd.transparent import prepared
@@ -110,6 +111,9 @@ def value_and_grad(
             cts = [None] * inputs
             if slot is not None:
                 cts = pull(tape, [slot], [_one(value)], inputs)
+        except ValueError as error:
+            refuse_stored(error)
+            raise
         finally:
             tape.close()
         grads = [
@@ -212,6 +216,9 @@ def vjp(
         settle_apart(values)
         avals = [aval_of(v) if s is not None else None for v, s in zip(values, heads)]
         steps = tape.steps
+    except ValueError as error:
+        refuse_stored(error)
+        raise
     finally:
         tape.close()
     result = tree_unflatten(treedef, values)
@@ -309,7 +316,9 @@ def finish(leaf: Any, cts: list[Any], slot: int) -> Any:
     """The cotangent handed to the user: of the leaf's own type, in memory that nobody else sees."""
     ct, cts[slot] = cts[slot], None
     if type(leaf) is np.ndarray and type(ct) is np.ndarray:  # the common case
-        return ct if owned(ct) else np.array(ct)
+        if ct.dtype is leaf.dtype or ct.dtype == leaf.dtype:
+            return ct if owned(ct) else np.array(ct)
+        return ct.astype(leaf.dtype)  # the bytes the other way round
     if isinstance(ct, Box):
         refuse_escaped(ct, None)  # a rule used a value of the transform that has just ended
         return ct if modes.homing is None else modes.homing(ct, leaf)
@@ -362,6 +371,12 @@ def _scalar(out: Any, tape: Tape, f: Any) -> tuple[Any, Any]:
             f"grad of {name_of(f)}: its output has shape {aval.shape}, and gradients are of real"
             " scalars. Reduce it (np.sum, np.mean), or use jacobian(f), elementwise_grad(f), or"
             " vmap(grad(f)) for one gradient per row"
+        )
+    if aval.dtype.kind in "iub":
+        raise NonScalarOutputError(
+            f"grad of {name_of(f)}: its output is of type {aval.dtype}, which does not change"
+            " gradually, so it has no derivative. Return the float loss itself, not an index, a"
+            " count or a comparison"
         )
     if aval.dtype.kind == "c":
         raise NonScalarOutputError(

@@ -7,19 +7,19 @@ contradiction names the operation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 
 from pycograd.core import sizes
 from pycograd.core.aval import ShapeDtypeStruct, aval_of, make_aval, substitute_shape
-from pycograd.core.box import Box
+from pycograd.core.box import Box, refuse_masks
 from pycograd.core.dims import Constraints, Dim
-from pycograd.core.errors import ControlFlowError, EscapedTracerError
+from pycograd.core.errors import ArgumentError, ControlFlowError, EscapedTracerError
 from pycograd.core.primitive import Primitive, Trace
 from pycograd.core.tree import tree_flatten, tree_map, tree_unflatten
-from pycograd.transforms.wrap import check_callable, check_result, name_of
+from pycograd.transforms.wrap import check_callable, check_result, name_of, refuse_stored
 from pycograd.transparent import prepared
 
 
@@ -125,6 +125,8 @@ def _evaluate(
 ) -> tuple[Any, Constraints]:
     check_callable(f, "eval_shape")
     leaves, treedef = tree_flatten((args, kwargs))
+    for x in leaves:
+        refuse_masks(x)
     constraints = Constraints(_symbols(leaves))
     trace = ShapeTrace(name_of(f))
     try:
@@ -133,6 +135,9 @@ def _evaluate(
             new_args, new_kwargs = tree_unflatten(treedef, boxed)
             out = prepared(f, transparent, indexed=True)(*new_args, **new_kwargs)
             check_result(out, f, "eval_shape")
+    except ValueError as error:
+        refuse_stored(error)
+        raise
     finally:
         trace.closed = True
 
@@ -181,9 +186,20 @@ def as_struct(shape: Any) -> Any:
 def substitute(specs: Any, sizes: Mapping[str, int]) -> Any:
     """A tree of `ShapeDtypeStruct`s with symbols replaced by numbers; other symbols remain.
 
+    Arguments:
+        specs: the tree.
+        sizes: symbol -> number. One that is not in `specs` may be given only if none remains.
+
+    Raises:
+        ArgumentError: a symbol that is not in `specs`, while others remain.
+
     >>> substitute(ShapeDtypeStruct(("B", 3)), {"B": 8})
     f64[8,3]
     """
+
+    symbols = _symbols(tree_flatten(specs)[0])
+    if (unknown := sizes.keys() - symbols) and symbols - sizes.keys():
+        raise _no_symbol("substitute", unknown, symbols)
 
     def one(spec: Any) -> Any:
         if isinstance(spec, ShapeDtypeStruct):
@@ -191,6 +207,13 @@ def substitute(specs: Any, sizes: Mapping[str, int]) -> Any:
         return spec
 
     return tree_map(one, specs)
+
+
+def _no_symbol(asked: str, unknown: Iterable[str], symbols: Iterable[str]) -> ArgumentError:
+    return ArgumentError(
+        f"{asked}: no symbol {', '.join(sorted(unknown))}; there are"
+        f" {', '.join(sorted(symbols)) or 'none'}"
+    )
 
 
 def bind(f: Callable[..., Any], *args: Any, sizes: Mapping[str, int] | None = None) -> Any:
@@ -202,12 +225,16 @@ def bind(f: Callable[..., Any], *args: Any, sizes: Mapping[str, int] | None = No
 
     Raises:
         ShapeError: a number that contradicts an equality the operations of `f` need.
+        ArgumentError: a symbol that is not in `args`.
 
     >>> import numpy as np
     >>> bind(np.matmul, ShapeDtypeStruct(("B", 4)), ShapeDtypeStruct((4, 2)), sizes={"B": 8})
     f64[8,2]
     """
     out, constraints = _evaluate(f, args, {})
+    symbols = _symbols(tree_flatten((args, out))[0])
+    if unknown := (sizes or {}).keys() - symbols:
+        raise _no_symbol(f"bind of {name_of(f)}", unknown, symbols)
     for name, size in (sizes or {}).items():
         constraints.equate(Dim.of(name), size, f"bind of {name_of(f)}")
     resolved = tree_map(

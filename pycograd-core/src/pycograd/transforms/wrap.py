@@ -18,12 +18,16 @@ import numpy as np
 
 from pycograd.core import modes
 from pycograd.core.aval import FLOAT32, FLOAT64, is_inexact
-from pycograd.core.box import Box
+from pycograd.core.box import Box, refuse_masks
 from pycograd.core.errors import (
     AsyncFunctionError,
+    ControlFlowError,
+    ConversionError,
     EscapedTracerError,
     NotDifferentiableError,
+    PlainBufferError,
     UnsupportedOperationError,
+    line_of,
     located,
 )
 from pycograd.core.tree import tree_flatten, tree_map, tree_paths, tree_unflatten
@@ -105,6 +109,22 @@ def check_result(out: Any, f: Any, transform: str) -> None:
             f"{transform}: {name_of(f)} returned a {type(out).__name__}; differentiate a plain"
             " function that returns its value"
         )
+
+
+def refuse_stored(error: ValueError) -> None:
+    """Raises the clear error for one that NumPy made of a box that was to be stored in an array.
+
+    `plain[0] = x` asks the box for a float, and says of its refusal no more than that an element
+    was set "with a sequence".
+    """
+    stored = isinstance(error.__cause__, (ConversionError, ControlFlowError))
+    if stored or str(error) == "Error setting single item of array.":
+        raise PlainBufferError(
+            "a value that is being differentiated or mapped cannot be stored in a plain array. Make"
+            " the array with np.zeros(n, like=x), which accepts it, or gather the values with"
+            " np.stack([...]); transparent(f) makes arrays of f's own accept them",
+            line_of(error),
+        ) from error
 
 
 def enclosed_boxes(f: Any) -> list[Box]:
@@ -192,6 +212,7 @@ def is_differentiable(leaf: Any) -> bool:
     kind = type(leaf)
     if kind is np.ndarray or isinstance(leaf, (Box, np.generic)):
         return is_inexact(leaf.dtype)
+    refuse_masks(leaf)
     if kind is float or kind is complex:
         return True
     dtype = getattr(leaf, "dtype", None)
@@ -349,7 +370,7 @@ def _not_differentiable(transform: str, f: Any, place: Any, given: Any) -> NotDi
     fix = ""
     if leaves and isinstance(leaves[0], int) and not isinstance(leaves[0], bool):
         fix = f": write {float(leaves[0])!r} instead of {leaves[0]!r}"
-    elif leaves and getattr(getattr(leaves[0], "dtype", None), "kind", "") in "iu":
+    elif leaves and getattr(getattr(leaves[0], "dtype", None), "kind", None) in ("i", "u"):
         fix = ": write x.astype(float)"
     return NotDifferentiableError(
         f"{transform} of {name_of(f)}: argument {place!r} holds {kinds}; only float and complex"
