@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of, shape_of
+from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of, make_aval, shape_of
 from pycograd.core.box import Box
 from pycograd.core.ir import Atom, Equation, Graph, Literal, Value
 from pycograd.core.primitive import REGISTRY, Primitive, bind
@@ -107,8 +107,10 @@ class Rewriter(CaptureTrace):
     def _folded(
         self, primitive: Primitive, atoms: Sequence[Atom], params: Any, outs: Any
     ) -> list[Atom] | None:
-        """The results as constants, where all operands are and the results are not large."""
-        if primitive.special or max([math.prod(a.shape) for a in outs]) > _FOLDED:
+        """The results as constants, where all operands are and the results are not larger."""
+        size = max([math.prod(a.shape) for a in outs])
+        given = [math.prod(x.shape) for x in atoms if type(x) is Value]
+        if primitive.special or size > min(max(given, default=1), _FOLDED):
             return None
         values = [
             x.number if isinstance(x, Literal) else self.frozen.get(x, _UNKNOWN) for x in atoms
@@ -131,6 +133,15 @@ class Rewriter(CaptureTrace):
         value = self._held(x)
         self.frozen[value] = x
         return value
+
+    def atom(self, x: Any) -> Atom:
+        """What stands for an operand; one number repeated is written down as that."""
+        if type(x) is np.ndarray and x.ndim and not any(x.strides) and x.size:
+            number, shape = Literal(x[(0,) * x.ndim]), {"shape": x.shape}
+            repeat, aval = REGISTRY["broadcast_to"], make_aval(x.shape, x.dtype)
+            (repeated,) = self.emit(repeat, [number], shape, [aval], self.line)
+            return repeated
+        return super().atom(x)
 
     def here(self) -> str:
         return self.line

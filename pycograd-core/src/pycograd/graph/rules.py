@@ -36,15 +36,33 @@ def _in_order(axes: tuple[int, ...]) -> bool:
 
 
 def small_operands() -> list[Rule]:
-    """An operand need not be repeated to the shape that the operation repeats it to anyway."""
+    """An operand need not be repeated to the shape that the operation repeats it to anyway.
+
+    What is made of a repeated operand and numbers alone is computed once and then repeated.
+    """
     rules = []
     for p in REGISTRY.values():
         if not isinstance(p, Elementwise):
             continue
-        if p.arity == 2:
+        if p.arity == 1:
+            rules.append(
+                Rule(
+                    (p.name, ("broadcast_to", "x")),
+                    lambda x, shape, p=p: np.broadcast_to(p(x), shape),
+                )
+            )
+        elif p.arity == 2:
             rules += [
                 Rule((p.name, ("broadcast_to", "x"), "y"), lambda x, y, p=p: p(x, y)),
                 Rule((p.name, "x", ("broadcast_to", "y")), lambda x, y, p=p: p(x, y)),
+                Rule(
+                    (p.name, ("broadcast_to", "x"), "y"),
+                    lambda x, y, shape, p=p: _repeated(p, (x, y), y, shape),
+                ),
+                Rule(
+                    (p.name, "x", ("broadcast_to", "y")),
+                    lambda x, y, shape, p=p: _repeated(p, (x, y), x, shape),
+                ),
             ]
         elif p.arity == 3:
             rules += [
@@ -53,6 +71,10 @@ def small_operands() -> list[Rule]:
                 Rule((p.name, "x", "y", ("broadcast_to", "z")), lambda x, y, z, p=p: p(x, y, z)),
             ]
     return rules
+
+
+def _repeated(p: Elementwise, operands: Any, number: Any, shape: Any) -> Any:
+    return np.broadcast_to(p(*operands), shape) if shape_of(number) == () else None
 
 
 # -- arithmetic ------------------------------------------------------------------------------------
