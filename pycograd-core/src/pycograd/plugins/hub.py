@@ -160,11 +160,11 @@ class Hub:
     # -- making them work ----------------------------------------------------------------------
     def backend(self, text: str) -> Backend:
         """The backend of a name, which can run here."""
-        return self._use(self.find(text))  # type: ignore[no-any-return]
+        return self.use(self.find(text))  # type: ignore[no-any-return]
 
     def exporter(self, text: str) -> Any:
         """The exporter of a name."""
-        return self._use(self.find(text, EXPORTERS))
+        return self.use(self.find(text, EXPORTERS))
 
     def activate(self, text: str) -> None:
         """Loads the backend, the plugin of hooks, or both, that a name means."""
@@ -174,9 +174,10 @@ class Hub:
         if backends or not plugins:
             self.backend(text)
         if plugins:
-            self._use(self.find(text, PLUGINS))
+            self.use(self.find(text, PLUGINS))
 
-    def _use(self, record: Record) -> Any:
+    def use(self, record: Record) -> Any:
+        """What a record stands for, loaded if that is still to be done."""
         if record.state != "active":
             self._activate(record)
         return record.loaded
@@ -188,7 +189,7 @@ class Hub:
             if record.group == BACKENDS and record.distribution:
                 for sibling in self._all(PLUGINS):  # the hooks that it brings with it
                     if sibling.distribution == record.distribution and not _disabled(sibling):
-                        self._use(sibling)
+                        self.use(sibling)
             with self._lock:
                 if record.state == "active":  # another thread was faster
                     return
