@@ -16,6 +16,7 @@ import numpy as np
 from pycograd.core.aval import ShapeDtypeStruct, aval_of, make_aval
 from pycograd.core.box import Box
 from pycograd.core.dims import Constraints, Dim
+from pycograd.core.dtypes import dtype_name
 from pycograd.core.errors import GraphError, ShapeError, TreeMismatchError
 from pycograd.core.primitive import Primitive, bind
 from pycograd.core.sizes import running
@@ -42,6 +43,15 @@ def value_like(aval: ShapeDtypeStruct) -> Value:
     value: Value = object.__new__(Value)
     value.shape, value.dtype, value.weak = aval.shape, aval.dtype, aval.weak
     return value
+
+
+def as_captured(x: Any, value: Value) -> Any:
+    """A number as one that adapts to the dtype of arrays, or one that does not, as captured."""
+    if value.shape or isinstance(x, Box):
+        return x
+    if type(x) in (float, complex):
+        return x if value.weak else np.asarray(x)[()]
+    return x.item() if value.weak and isinstance(x, (np.ndarray, np.generic)) else x
 
 
 class Literal:
@@ -176,7 +186,7 @@ class Graph:
         found = []
         for place, leaf in zip(self.given, leaves):
             if type(place) is Value:
-                found.append(leaf)
+                found.append(as_captured(leaf, place))
             elif place is not leaf and not (type(place) is type(leaf) and place == leaf):
                 raise GraphError(
                     f"graph of {self.name}: captured for the argument {place!r}, which is part of"
@@ -410,7 +420,8 @@ def text_of(x: Any) -> str:
     if isinstance(x, Graph):
         return f"<{len(x.equations)} equations>"
     if isinstance(x, (np.ndarray, np.generic)):
-        return f"{aval_of(x)!r}({x})" if x.ndim == 0 else repr(aval_of(x))
+        aval = aval_of(x)
+        return repr(aval) if x.ndim else f"{x}:{dtype_name(aval.dtype)}"
     if x is Ellipsis:
         return "..."
     # The address of an object is another in every run.

@@ -140,7 +140,7 @@ class Rewriter(CaptureTrace):
             number, shape = Literal(x[(0,) * x.ndim]), {"shape": x.shape}
             repeat, aval = REGISTRY["broadcast_to"], make_aval(x.shape, x.dtype)
             (repeated,) = self.emit(repeat, [number], shape, [aval], self.line)
-            return repeated
+            return repeated  # type: ignore[no-any-return]
         return super().atom(x)
 
     def here(self) -> str:
