@@ -1,8 +1,8 @@
 """The executor: a graph becomes one straight-line Python function over NumPy.
 
 Dispatch is gone: what is left of an equation is a call of a ufunc with `out=` a buffer that the
-plan of `liveness` gives it. Buffers are kept between calls, a set for each call that runs at the
-same time; what is returned is never one of them.
+plan of `liveness` gives it. Buffers are kept between calls (`frames`), a set for each call that
+runs at the same time; what is returned is never one of them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from pycograd.core.ir import Atom, Equation, Graph, Literal, Value
 from pycograd.core.linear import Reduction
+from pycograd.graph.frames import pool
 from pycograd.graph.liveness import planned, ufunc_of
 
 _counter = itertools.count()
@@ -26,6 +27,10 @@ _counter = itertools.count()
 class Program:
     """A compiled graph: called with its input arrays, it returns the list of its outputs.
 
+    Arguments:
+        graph: of concrete shapes.
+        captured: the graph before passes; see `liveness.planned`.
+
     Attributes:
         source: the text of the generated function.
         plan: where its values live.
@@ -33,8 +38,8 @@ class Program:
 
     __slots__ = ("source", "plan", "run", "__weakref__")
 
-    def __init__(self, graph: Graph) -> None:
-        writer = Writer(graph)
+    def __init__(self, graph: Graph, captured: Graph | None = None) -> None:
+        writer = Writer(graph, captured)
         self.source, self.plan = writer.source(), writer.plan
         self.run = compiled(self, self.source, f"graph of {graph.name}", writer.scope)
 
@@ -48,23 +53,25 @@ def compiled(owner: Any, source: str, title: str, scope: dict[str, Any]) -> Call
     exec(compile(source, filename, "exec"), scope)
     lines = source.splitlines(keepends=True)
     linecache.cache[filename] = (len(source), None, lines, filename)
-    weakref.finalize(owner, linecache.cache.pop, filename, None)
-    run: Callable[..., Any] = scope["run"]
+    weakref.finalize(owner, linecache.cache.pop, filename, None).atexit = False
+    run: Callable[..., Any] = scope.pop("run")  # which would otherwise hold itself
     return run
 
 
 class Writer:
     """The text of one program, and the names that it uses."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph, self.plan = graph, planned(graph)
+    def __init__(self, graph: Graph, captured: Graph | None = None) -> None:
+        self.graph, self.plan = graph, planned(graph, captured)
         self.scope: dict[str, Any] = {
             "empty": np.empty,
             "asarray": np.asarray,
+            **dict.fromkeys(("take", "give", "frame")),  # names of the buffers' functions
             "__name__": "pycograd.graph.executor",
         }
         self.names: dict[Value, str] = {}
         self.numbers: dict[Any, str] = {}
+        self.reduces: dict[np.ufunc, str] = {}
         self.lines: list[str] = []
 
     def source(self) -> str:
@@ -81,7 +88,8 @@ class Writer:
         lines = [*self.frame_lines(), *self.lines]
         if plan.views:
             lines.append("give(held)")
-        lines.append(f"return [{', '.join(map(self.output, graph.outputs))}]")
+        outputs = [self.output(i, x) for i, x in enumerate(graph.outputs)]
+        lines.append(f"return [{', '.join(outputs)}]")
         head = f"def run({', '.join(self.names[v] for v in graph.inputs)}):\n"
         return head + "".join(f"    {line}\n" for line in lines)
 
@@ -89,8 +97,8 @@ class Writer:
         """The lines that take the buffers of a call; `give(held)` gives them back."""
         if not self.plan.views:
             return []
-        frames: list[Any] = []
-        self.scope.update(frames=frames, frame=self.plan.frame, take=frames.pop, give=frames.append)
+        take, give = pool(self.plan.nbytes)
+        self.scope.update(take=take, give=give, frame=self.plan.frame)
         return [
             "try:",
             "    held = take()",
@@ -112,6 +120,12 @@ class Writer:
         while self.scope.setdefault(name, x) is not x:
             name += "_"
         return name
+
+    def reduce(self, ufunc: np.ufunc) -> str:
+        """The name of `ufunc.reduce`, which is a new object each time that it is asked for."""
+        if ufunc not in self.reduces:
+            self.reduces[ufunc] = self.function(f"{ufunc.__name__}_reduce", ufunc.reduce)
+        return self.reduces[ufunc]
 
     def is_given(self, value: Value) -> bool:
         """True if the value is written into memory that is there already."""
@@ -135,10 +149,11 @@ class Writer:
     def call(self, equation: Equation, operands: Sequence[str], out: str | None) -> str:
         """The call that an equation is; into the buffer `out`, if one is given."""
         primitive, params = equation.primitive, equation.params
-        ufunc = ufunc_of(primitive)
+        # Of Python numbers the implementation makes Python numbers, which adapt to what they meet.
+        ufunc = None if equation.outs[0].weak else ufunc_of(primitive)
         ending = f", {out})" if out else ")"
         if isinstance(primitive, Reduction) and ufunc is not None:
-            reduce = self.function(f"{ufunc.__name__}_reduce", ufunc.reduce)
+            reduce = self.reduce(ufunc)
             axis, keepdims = params["axis"], params["keepdims"]
             if out or keepdims:
                 return f"{reduce}({operands[0]}, {axis!r}, None, {out}, {keepdims})"
@@ -148,7 +163,7 @@ class Writer:
                 return f"{operands[0]} {_OPERATORS[ufunc]} {operands[1]}"
             return f"{self.function(ufunc.__name__, ufunc)}({', '.join(operands)}{ending}"
         named = {name: self.parameter(x) for name, x in params.items()}
-        if primitive.written is not None:
+        if primitive.written is not None and not is_number(equation.operands[0]):
             return primitive.written.format(*operands, **named)
         impl = self.function(primitive.name, primitive.impl)
         rest = [f"{name}={x}" for name, x in named.items()]
@@ -189,14 +204,20 @@ class Writer:
             return f"slice({', '.join(map(self.parameter, (x.start, x.stop, x.step)))})"
         return self.given("p", x)
 
-    def output(self, x: Atom) -> str:
+    def output(self, i: int, x: Atom) -> str:
         if type(x) is not Value:
             assert isinstance(x, Literal)
             return self.parameter(x.number)
         name = self.names[x]
-        if x in self.plan.copied:
-            return f"{name}.copy()"
-        return name if x.shape else f"asarray({name})"
+        if x.weak:
+            return name
+        name = name if x.shape else f"asarray({name})"
+        return f"{name}.copy()" if i in self.plan.copied else name
+
+
+def is_number(x: Atom) -> bool:
+    """True if a Python number may stand there, which has no methods."""
+    return x.weak if type(x) is Value else type(x.number) in (bool, int, float, complex)  # type: ignore[union-attr]
 
 
 _OPERATORS = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/"}

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import sys
 import threading
 import types
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
 
+from pycograd.core import modes
 from pycograd.core.aval import aval_of
 from pycograd.core.box import Box
+from pycograd.core.dtypes import current_dtype
+from pycograd.core.errors import PlainBufferError
 from pycograd.core.ir import Graph, held_arrays
 from pycograd.core.tree import tree_flatten, tree_unflatten
 from pycograd.graph.executor import Program
 from pycograd.graph.inline import inlined
+from pycograd.graph.keys import key_of
 from pycograd.graph.passes import optimize
 from pycograd.graph.reads import Reads
 from pycograd.transforms.capture import capture, is_input
@@ -23,15 +30,25 @@ from pycograd.transforms.wrap import check_callable, name_of
 from pycograd.transparent import prepared
 
 CACHE_SIZE: Final = 128  # signatures that one function keeps; the oldest goes first
+HISTORY: Final = 100  # compilations of which `explain` gives the reasons; the last ones
 
 
 class Compiled:
-    """What one signature was compiled to."""
+    """What one signature was captured as.
 
-    __slots__ = ("graph", "program", "reads", "reason")
+    Attributes:
+        graph: as captured.
+        reads: what it holds for.
+        nested: whether it holds a value of a transform that is running, and so for one call alone.
+        program: compiled at the first call on plain arrays.
+    """
 
-    def __init__(self, graph: Graph, program: Program, reads: Reads, reason: str) -> None:
-        self.graph, self.program, self.reads, self.reason = graph, program, reads, reason
+    __slots__ = ("graph", "reads", "nested", "program")
+
+    def __init__(self, graph: Graph, reads: Reads) -> None:
+        self.graph, self.reads = graph, reads
+        self.nested = any(isinstance(array, Box) for _, array in graph.constants)
+        self.program: Program | None = None
 
 
 class Jitted:
@@ -42,28 +59,39 @@ class Jitted:
         self._f, self._static, self._options = f, static, options
         self._cache: dict[Any, Compiled] = {}
         self._lock = threading.RLock()
-        self._history: list[str] = []
+        self._history: deque[str] = deque(maxlen=HISTORY)
+        self._count = 0
+        self._described: dict[str, str] = {}  # the arguments that were compiled for last
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if modes.active and (modes.checking_nans() or modes.checking_buffers()):
+            return self._f(*args, **kwargs)  # which is what there is to look at, step by step
+        boxed = False
         if not kwargs and not self._static and _ARRAYS.issuperset(map(type, args)):
             leaves: Sequence[Any] = args
-            key: Any = tuple([(x.shape, x.dtype) for x in args])
+            key: Any = (current_dtype(), *[(x.shape, x.dtype) for x in args])
         else:
             leaves, key = self._signature(args, kwargs)
+            boxed = any(isinstance(x, Box) for x in leaves)
         found = self._cache.get(key)
         if found is None or found.reads.change():
-            if any(isinstance(x, Box) for x in leaves):
-                return self._under_transform(args, kwargs)
-            found = self._compiled(key, args, kwargs)
-            if found is None:
-                return self._under_transform(args, kwargs)
-        out = found.program(*leaves)
+            found = self._captured(key, args, kwargs)
+        if boxed or found.nested:  # enclosing transforms handle each equation
+            out = found.graph.evaluate(leaves)
+        else:
+            out = (found.program or self._compiled(found))(*leaves)
         return tree_unflatten(found.graph.out_tree, out)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
 
     def __reduce__(self) -> Any:
+        name = getattr(self, "__qualname__", "")
+        found: Any = sys.modules.get(getattr(self, "__module__", ""))
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is self:  # a decorated function, found by its own name
+            return name
         return _remake, (self._f, self._options)
 
     def __repr__(self) -> str:
@@ -72,7 +100,7 @@ class Jitted:
     @property
     def source(self) -> str:
         """The text of the program that was compiled last."""
-        return self.last.program.source
+        return self._compiled(self.last).source
 
     @property
     def graph(self) -> Graph:
@@ -82,23 +110,24 @@ class Jitted:
     @property
     def last(self) -> Compiled:
         """What was compiled last."""
-        if not self._cache:
-            raise ValueError(f"jit of {name_of(self._f)} has not been called yet")
-        return next(reversed(self._cache.values()))
+        with self._lock:
+            if not self._cache:
+                raise ValueError(f"jit of {name_of(self._f)} has not been called yet")
+            return next(reversed(self._cache.values()))
 
     # -- signatures ------------------------------------------------------------------------------
     def _signature(self, args: Any, kwargs: Any) -> tuple[list[Any], Any]:
         """The arrays among the arguments, and what tells signatures apart."""
         leaves, treedef = tree_flatten(self._split(args, kwargs))
         inputs: list[Any] = []
-        key: list[Any] = [treedef]
+        key: list[Any] = [current_dtype(), treedef]
         for x in leaves:
             if is_input(x) and not isinstance(x, _Static):
                 inputs.append(x)
                 aval = aval_of(x)
                 key.append((aval.shape, aval.dtype, aval.weak))
             else:
-                key.append(_static_key(x))
+                key.append(key_of(x.value if type(x) is _Static else x))
         return inputs, tuple(key)
 
     def _split(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
@@ -115,7 +144,7 @@ class Jitted:
         return given, {k: _Static(x) if k in self._static else x for k, x in kwargs.items()}
 
     # -- compilation -----------------------------------------------------------------------------
-    def _captured(self, args: Any, kwargs: Any) -> Graph:
+    def _graph(self, args: Any, kwargs: Any) -> Graph:
         def run(*args: Any, **kwargs: Any) -> Any:
             args = tuple([x.value if type(x) is _Static else x for x in args])
             kwargs = {k: x.value if type(x) is _Static else x for k, x in kwargs.items()}
@@ -125,45 +154,92 @@ class Jitted:
         args, kwargs = self._split(args, kwargs)
         return capture(run, *args, **kwargs)
 
-    def _compiled(self, key: Any, args: Any, kwargs: Any) -> Compiled | None:
+    def _captured(self, key: Any, args: Any, kwargs: Any) -> Compiled:
         with self._lock:
             known = self._cache.get(key)
             change = known.reads.change() if known else ""
             if known is not None and not change:
                 return known  # another thread was here first
             reads = Reads(self._f)
-            graph = self._captured(args, kwargs)
-            if any(isinstance(array, Box) for _, array in graph.constants):
-                return None  # it holds a value of a transform that is running: for this call alone
-            reads.watch(set(map(id, held_arrays(graph))))
-            reason = self._reason(key, change)
-            found = Compiled(graph, Program(optimize(inlined(graph))), reads, reason)
+            graph = self._graph(args, kwargs)
+            if name := reads.written():
+                raise PlainBufferError(
+                    f"jit: {name_of(self._f)} writes into the array {name}, which it closes over. A"
+                    " compiled function would do so once and not at each call: return the new"
+                    " value, and write it outside"
+                )
+            found = Compiled(graph, reads)
+            if found.nested:
+                return found
+            reads.watch(held_arrays(graph))
             self._cache.pop(key, None)
             while len(self._cache) >= CACHE_SIZE:
                 self._cache.pop(next(iter(self._cache)))
             self._cache[key] = found
-            self._history.append(reason)
+            described = self._description(args, kwargs)
+            self._history.append(change or self._reason(described))
+            self._count, self._described = self._count + 1, described
             return found
 
-    def _under_transform(self, args: Any, kwargs: Any) -> Any:
-        """The call on values of enclosing transforms, which handle each equation."""
-        graph = self._captured(args, kwargs)
-        return graph(*self._split(args, kwargs)[0], **self._split(args, kwargs)[1])
+    def _compiled(self, found: Compiled) -> Program:
+        with self._lock:
+            if found.program is None:
+                found.program = Program(optimize(inlined(found.graph)), found.graph)
+            return found.program
 
-    def _reason(self, key: Any, change: str) -> str:
-        if change:
-            return change
-        if not self._cache:
+    def _description(self, args: Any, kwargs: Any) -> dict[str, str]:
+        """Each argument, by name, and what of it is part of the signature."""
+        args, kwargs = self._split(args, kwargs)
+        named = {**dict(zip(_positional(self._f, len(args)), args)), **kwargs}
+        found = {"the default dtype": str(current_dtype())}
+        for name, x in named.items():
+            leaves, treedef = tree_flatten(x)
+            for path, leaf in zip(treedef.paths(), leaves):
+                found[f"{name}.{path}" if path else name] = _text(leaf)
+        return found
+
+    def _reason(self, described: dict[str, str]) -> str:
+        before = self._described
+        if not before:
             return "the first call"
-        last = next(reversed(self._cache))
-        if len(last) != len(key):
-            return "arguments of another structure"
-        parts = [
-            f"argument leaf {i}: {_key_text(new)}, before {_key_text(old)}"
-            for i, (old, new) in enumerate(zip(last, key))
-            if old != new
+        changes = [
+            f"{name}: {text}, before {before[name]}"
+            for name, text in described.items()
+            if name in before and before[name] != text
         ]
-        return "; ".join(parts) or "a signature seen before, forgotten since"
+        changes += [
+            f"{name}: {text}, before not there"
+            for name, text in described.items()
+            if name not in before
+        ]
+        changes += [f"{name}: not there any more" for name in before if name not in described]
+        return "; ".join(changes) or "a signature that had been forgotten, or another structure"
+
+
+_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _parameters(f: Any) -> list[inspect.Parameter]:
+    """The parameters of `f`; none if it does not say."""
+    try:
+        return list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        return []
+
+
+def _positional(f: Any, count: int) -> list[str]:
+    """The names of so many positional arguments."""
+    names = [p.name for p in _parameters(f) if p.kind in _POSITIONAL]
+    return [names[i] if i < len(names) else f"argument {i}" for i in range(count)]
+
+
+def _text(leaf: Any) -> str:
+    """An argument in a reason."""
+    if is_input(leaf) and not isinstance(leaf, _Static):
+        aval = aval_of(leaf)
+        return f"a Python {type(leaf).__name__}" if aval.weak else f"{aval.dtype}{list(aval.shape)}"
+    text = repr(leaf)
+    return f"{text if len(text) <= 60 else text[:57] + '...'}, part of the program"
 
 
 class _Static:
@@ -175,50 +251,16 @@ class _Static:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Static) and _static_key(self.value) == _static_key(other.value)
+        return isinstance(other, _Static) and bool(key_of(self.value) == key_of(other.value))
 
     def __hash__(self) -> int:
-        return hash(_static_key(self.value))
+        return hash(key_of(self.value))
 
     def __repr__(self) -> str:
         return repr(self.value)
 
 
-def _static_key(x: Any) -> Any:
-    """What tells two static arguments apart: their value; of what has no hash, the identity."""
-    if isinstance(x, _Static):
-        return _static_key(x.value)
-    try:
-        hash(x)
-    except TypeError:
-        return _Identity(x)
-    return type(x), x
-
-
-class _Identity:
-    """A key that equals itself alone, and keeps its object."""
-
-    __slots__ = ("x",)
-
-    def __init__(self, x: Any) -> None:
-        self.x = x
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and other.x is self.x
-
-    def __hash__(self) -> int:
-        return id(self.x)
-
-
 _ARRAYS: Final = frozenset({np.ndarray})
-
-
-def _key_text(part: Any) -> str:
-    if isinstance(part, tuple) and len(part) >= 2 and isinstance(part[1], np.dtype):
-        return f"{part[1]}{list(part[0])}"
-    if isinstance(part, tuple) and len(part) == 2:
-        return f"{part[1]!r}, part of the program"
-    return str(part)
 
 
 def jit(
@@ -237,14 +279,18 @@ def jit(
         f: a function of arrays, floats and trees of them, written in NumPy; transforms of functions
             too. Python ints, booleans, strings and other objects among its arguments are part of
             the program: another value compiles another one.
-        static_argnums: positional arguments that are part of the program whatever they are.
-        static_argnames: keyword arguments likewise.
+        static_argnums: positions of arguments that are part of the program whatever they are.
+            Lists, dicts, sets and arrays are compared by their contents, other objects by `==`, or
+            by identity if they have no hash.
+        static_argnames: the same by name. Either way the argument may be given in both ways.
 
     Returns:
         A function like `f`. Its attribute `source` is the program, `graph` what was captured.
 
     Raises:
         ControlFlowError: a Python branch, loop or conversion that depends on data.
+        PlainBufferError: `f` writes into an array that it closes over.
+        ValueError: a static argument that `f` does not have.
 
     >>> import numpy as np
     >>> loss = jit(lambda x: np.sum(np.sin(x) ** 2))
@@ -256,7 +302,29 @@ def jit(
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     options = {"static_argnums": numbers, "static_argnames": names}
-    return Jitted(f, frozenset([*numbers, *names]), options)
+    return Jitted(f, _static(f, numbers, names), options)
+
+
+def _static(f: Any, numbers: tuple[int, ...], names: tuple[str, ...]) -> frozenset[Any]:
+    """Static arguments, each by position and by name where it has both."""
+    parameters = _parameters(f)
+    if not parameters:
+        return frozenset([*numbers, *names])
+    positional = [p.name for p in parameters if p.kind in _POSITIONAL]
+    kinds = {p.kind for p in parameters}
+    known = {p.name for p in parameters}
+    static: set[Any] = {*numbers, *names}
+    for number in numbers:
+        if -len(positional) <= number < len(positional):
+            static |= {positional[number], number % len(positional)}
+        elif inspect.Parameter.VAR_POSITIONAL not in kinds:
+            raise ValueError(f"jit: {name_of(f)} has no argument {number} for static_argnums")
+    for name in names:
+        if name in positional:
+            static.add(positional.index(name))
+        elif name not in known and inspect.Parameter.VAR_KEYWORD not in kinds:
+            raise ValueError(f"jit: {name_of(f)} has no argument {name!r} for static_argnames")
+    return frozenset(static)
 
 
 def _remake(f: Any, options: Any) -> Jitted:
@@ -278,11 +346,12 @@ def explain(jitted: Jitted) -> str:
     >>> print(explain(f))
     <lambda>: compiled 2 times
       1. the first call
-      2. argument leaf 0: float64[3], before float64[2]
+      2. x: float64[3], before float64[2]
     """
-    count = len(jitted._history)
+    with jitted._lock:
+        count, history = jitted._count, list(jitted._history)
     lines = [f"{name_of(jitted._f)}: compiled {count} time{'s' * (count != 1)}"]
-    lines += [f"  {i}. {reason}" for i, reason in enumerate(jitted._history, 1)]
+    lines += [f"  {i}. {reason}" for i, reason in enumerate(history, count - len(history) + 1)]
     if not jitted._cache:
         return "\n".join(lines)
     last = jitted.last

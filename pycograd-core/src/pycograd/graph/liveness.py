@@ -7,6 +7,7 @@ view of all its operands.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,14 +31,14 @@ class Plan:
         views: shape, dtype and slot of each view.
         slots: the size of each slot, in bytes.
         dead: index of an equation -> the names that nothing reads after it.
-        copied: outputs that are memory of the graph's own and must be handed out as copies.
+        copied: indices of the outputs that must be handed out as copies.
     """
 
     buffers: dict[Value, int] = field(default_factory=dict)
     views: list[tuple[tuple[int, ...], np.dtype[Any], int]] = field(default_factory=list)
     slots: list[int] = field(default_factory=list)
     dead: dict[int, list[Value]] = field(default_factory=dict)
-    copied: set[Value] = field(default_factory=set)
+    copied: set[int] = field(default_factory=set)
 
     def frame(self) -> list[Any]:
         """New memory for the buffers of one call."""
@@ -60,28 +61,26 @@ def aligned(size: int) -> Any:
     return raw[start : start + size]
 
 
-def planned(graph: Graph) -> Plan:
-    """The plan of a graph of concrete shapes."""
-    roots = roots_of(graph)
-    last = _last_uses(graph, roots)
-    returned = {r for x in graph.outputs if type(x) is Value for r in roots[x]}
-    owners = {v for v, _ in graph.constants}
-    plan = Plan()
-    plan.copied = {x for x in graph.outputs if type(x) is Value and roots[x] & owners}
-    free: list[int] = []  # slots that hold nothing
+def planned(graph: Graph, captured: Graph | None = None) -> Plan:
+    """The plan of a graph of concrete shapes.
+
+    `captured` is the graph before passes: what it returns as memory of its own stays so.
+    """
+    ends, aliases, returned = _lifetimes(graph)
+    plan = Plan(copied=_copied(graph, captured or graph))
+    slots = _Slots(plan.slots)
     where: dict[Value, int] = {}  # a value with a buffer of its own -> its slot
     views: dict[Any, int] = {}
-    ends: dict[int, list[Value]] = {}
-    for value, at in last.items():
-        ends.setdefault(at, []).append(value)
+    dying_at: dict[int, list[Value]] = {}
+    for value, at in ends.items():
+        dying_at.setdefault(at, []).append(value)
     for i, equation in enumerate(graph.equations):
         out = equation.outs[0]
-        dying = [v for v in ends.get(i, ()) if v in where]
+        dying = [v for v in dying_at.get(i, ()) if v in where]
         if takes_buffer(equation) and out not in returned:
-            size = -(-max(nbytes(out), 1) // ALIGNMENT) * ALIGNMENT
-            slot = _in_place(equation, dying, roots, where)
+            slot = _in_place(equation, i, dying, aliases, where)
             if slot is None:
-                slot = _taken(free, plan.slots, size)
+                slot = slots.take(-(-max(nbytes(out), 1) // ALIGNMENT) * ALIGNMENT)
             else:
                 dying = [v for v in dying if where[v] != slot]
             where[out] = slot
@@ -90,9 +89,10 @@ def planned(graph: Graph) -> Plan:
                 views[key] = len(plan.views)
                 plan.views.append(key)
             plan.buffers[out] = views[key]
-        free += [where[v] for v in dying]
-        if out in where and last.get(out) == i:
-            free.append(where[out])
+            if ends[out] == i:
+                dying.append(out)
+        for v in dying:
+            slots.give(where[v])
     plan.dead = _dead_names(graph, plan)
     return plan
 
@@ -113,7 +113,9 @@ def ufunc_of(primitive: Any) -> np.ufunc | None:
 
 def is_fresh(equation: Equation) -> bool:
     """True if the result is sure to be new memory."""
-    return equation.primitive.fresh or ufunc_of(equation.primitive) is not None
+    if equation.primitive.fresh:
+        return not equation.params.get("in_place")
+    return ufunc_of(equation.primitive) is not None
 
 
 def is_view(equation: Equation) -> bool:
@@ -123,7 +125,10 @@ def is_view(equation: Equation) -> bool:
 
 def takes_buffer(equation: Equation) -> bool:
     """True if the result can be written into a given array, and is more than one number."""
-    return is_fresh(equation) and equation.outs[0].shape != () and not equation.primitive.multi
+    if equation.primitive.multi or equation.outs[0].shape == ():
+        return False
+    reduces = isinstance(equation.primitive, Reduction)
+    return ufunc_of(equation.primitive) is not None and (reduces or not equation.params)
 
 
 def roots_of(graph: Graph) -> dict[Value, frozenset[Value]]:
@@ -136,17 +141,85 @@ def roots_of(graph: Graph) -> dict[Value, frozenset[Value]]:
     return roots
 
 
-def _last_uses(graph: Graph, roots: dict[Value, frozenset[Value]]) -> dict[Value, int]:
-    """The last equation that reads the memory of each value that is not returned."""
-    last: dict[Value, int] = {}
-    for i, equation in enumerate(graph.equations):
-        for v in (*equation.values, *equation.outs):
-            last.update(dict.fromkeys(roots[v], i))
-    return last
+def _lifetimes(graph: Graph) -> tuple[dict[Value, int], dict[Value, int], set[Value]]:
+    """What becomes of the memory of each value, from the last equation to the first.
+
+    Returns:
+        The last equation that reads it, through other values that may be in it too; the last that
+        reads it through those others; and the values whose memory is returned.
+    """
+    ends: dict[Value, int] = {}
+    aliases: dict[Value, int] = {}
+    returned = {x for x in graph.outputs if type(x) is Value}
+    for i in range(len(graph.equations) - 1, -1, -1):
+        equation = graph.equations[i]
+        for v in equation.outs:
+            ends.setdefault(v, i)
+        if is_fresh(equation):
+            for v in equation.values:
+                ends.setdefault(v, i)
+            continue
+        last = max([ends[v] for v in equation.outs], default=i)
+        kept = not returned.isdisjoint(equation.outs)
+        for v in equation.values:
+            ends[v] = max(ends.get(v, i), last)
+            aliases[v] = max(aliases.get(v, i), last)
+            if kept:
+                returned.add(v)
+    return ends, aliases, returned
+
+
+def _copied(graph: Graph, captured: Graph) -> set[int]:
+    """The outputs that must be handed out as copies.
+
+    Those are memory that the program keeps, and those that passes have made one with an input or
+    with another output: what is written into a result must not be seen where it was not before.
+    """
+    kept = {v for v, _ in graph.constants}
+    now, before = _memory_of_outputs(graph), _memory_of_outputs(captured)
+    copied: set[int] = set()
+    users: dict[Value, list[int]] = {}
+    inputs = set(graph.inputs)
+    for i, (memory, own) in enumerate(zip(now, before)):
+        if memory & kept or (memory & inputs) - own:
+            copied.add(i)
+            continue
+        others = {j for v in memory for j in users.get(v, ())}
+        if any(before[j].isdisjoint(own) for j in others):
+            copied.add(i)
+            continue
+        for v in memory - inputs:
+            users.setdefault(v, []).append(i)
+    return copied
+
+
+def _memory_of_outputs(graph: Graph) -> list[set[Value]]:
+    """For each output the values whose memory it may be and that are not themselves views."""
+    makers = {v: e for e in graph.equations for v in e.outs}
+    found: list[set[Value]] = []
+    for x in graph.outputs:
+        memory: set[Value] = set()
+        seen: set[Value] = set()
+        stack = [x] if type(x) is Value else []
+        while stack:
+            v = stack.pop()
+            if v in seen:
+                continue
+            seen.add(v)
+            maker = makers.get(v)
+            if maker is None or is_fresh(maker):
+                memory.add(v)
+            elif is_view(maker):
+                stack += maker.values[:1]
+            else:
+                memory.add(v)
+                stack += maker.values
+        found.append(memory)
+    return found
 
 
 def _in_place(
-    equation: Equation, dying: Sequence[Value], roots: Any, where: dict[Value, int]
+    equation: Equation, i: int, dying: Sequence[Value], aliases: Any, where: dict[Value, int]
 ) -> int | None:
     """The slot of an operand that the result may be written over."""
     if not isinstance(equation.primitive, Elementwise):
@@ -155,21 +228,39 @@ def _in_place(
     for x in equation.values:
         if x not in dying or x.shape != out.shape or x.dtype != out.dtype:
             continue
-        if all(y is x or x not in roots[y] for y in equation.values):
+        if aliases.get(x, -1) < i:
             return where[x]
     return None
 
 
-def _taken(free: list[int], slots: list[int], size: int) -> int:
-    """The smallest free slot that is large enough; else the largest, grown; else a new one."""
-    if not free:
-        slots.append(size)
-        return len(slots) - 1
-    fitting = [s for s in free if slots[s] >= size]
-    found = min(fitting, key=slots.__getitem__) if fitting else max(free, key=slots.__getitem__)
-    free.remove(found)
-    slots[found] = max(slots[found], size)
-    return found
+class _Slots:
+    """The slots of a plan, by size; to take one and to give it back costs little."""
+
+    def __init__(self, sizes: list[int]) -> None:
+        self.sizes = sizes  # of all slots
+        self.free: dict[int, list[int]] = {}
+        self.order: list[int] = []  # the sizes of which some are free
+
+    def take(self, size: int) -> int:
+        """The smallest free slot that is large enough; else the largest, grown; or a new one."""
+        if not self.order:
+            self.sizes.append(size)
+            return len(self.sizes) - 1
+        at = min(bisect.bisect_left(self.order, size), len(self.order) - 1)
+        slots = self.free[self.order[at]]
+        slot = slots.pop()
+        if not slots:
+            del self.free[self.order.pop(at)]
+        self.sizes[slot] = max(self.sizes[slot], size)
+        return slot
+
+    def give(self, slot: int) -> None:
+        """Notes that a slot holds nothing any more."""
+        size = self.sizes[slot]
+        if size not in self.free:
+            bisect.insort(self.order, size)
+            self.free[size] = []
+        self.free[size].append(slot)
 
 
 def _dead_names(graph: Graph, plan: Plan) -> dict[int, list[Value]]:

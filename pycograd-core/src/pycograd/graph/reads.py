@@ -1,4 +1,4 @@
-"""What a function reads from outside: its cells and globals, and those of functions it reaches.
+"""What a function reads from outside: its cells, globals and defaults, and those of what it calls.
 
 A compiled function holds for the values that were there when it was captured; `Reads` notes them
 and says at a later call whether one has changed.
@@ -6,18 +6,23 @@ and says at a later call whether one has changed.
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from pycograd.core.box import Box
+from pycograd.graph.keys import PLAIN, key_of
 
-_PLAIN = (int, float, complex, str, bytes, bool, type(None), tuple, frozenset)
-_LIBRARIES = frozenset(sys.stdlib_module_names) | {"numpy", "scipy", "pycograd", "ml_dtypes"}
+_LIBRARIES: Final = frozenset(sys.stdlib_module_names) | {"numpy", "scipy", "pycograd", "ml_dtypes"}
+# Modules of the standard library whose functions give something else at each call.
+_CHANGING: Final = frozenset({"datetime", "os", "random", "secrets", "time", "uuid"})
+_MISSING: Final = object()
+_UNSET: Final = (KeyError, ValueError)  # of a global that is deleted, a cell that is not filled
 
 
 class Read:
@@ -26,19 +31,18 @@ class Read:
     __slots__ = ("name", "get", "value")
 
     def __init__(self, name: str, get: Callable[[], Any]) -> None:
-        self.name, self.get, self.value = name, get, get()
-
-    def changed(self) -> bool:
-        """True if something else is in it now; equal numbers and strings are the same."""
+        self.name, self.get = name, get
         try:
-            now = self.get()
-        except (KeyError, ValueError):  # deleted since
+            self.value = get()
+        except _UNSET:
+            self.value = _MISSING
+
+    def differs(self, now: Any) -> bool:
+        """True if `now`, another object, is not the same; equal numbers and strings are."""
+        value = self.value
+        if type(now) is not type(value) or not isinstance(now, PLAIN):
             return True
-        if now is self.value:
-            return False
-        return not (
-            type(now) is type(self.value) and isinstance(now, _PLAIN) and bool(now == self.value)
-        )
+        return bool(key_of(now, contents=False) != key_of(value, contents=False))
 
 
 class Reads:
@@ -46,53 +50,85 @@ class Reads:
 
     Attributes:
         variables: one `Read` for each.
-        sums: the checksum of each array among them that the graph does not read itself.
-        baked: what is not watched: the objects whose attributes or entries may be read.
+        baked: what is not watched: the objects whose attributes or entries may be read, and what
+            gives something else each time.
     """
 
-    __slots__ = ("variables", "sums", "baked")
+    __slots__ = ("variables", "baked", "sums", "held", "_home")
 
     def __init__(self, f: Any) -> None:
         self.variables: list[Read] = []
         self.baked: list[str] = []
-        self.sums: list[tuple[Any, int]] = []
+        self.sums: list[tuple[str, Any, int]] = []  # of the arrays that the graph does not read
+        self.held: list[tuple[Any, Any, Any]] = []  # the arrays that it does: shape and dtype
+        self._home = _package(next(functions_of(f), None))
         self._visit(f, set())
-
-    def watch(self, read_by_graph: set[int]) -> None:
-        """Notes what is in the arrays that only plain arithmetic reads."""
+        seen: set[int] = set()
         for variable in self.variables:
             array = variable.value
-            if type(array) is np.ndarray and id(array) not in read_by_graph:
-                self.sums.append((array, checksum(array)))
+            if isinstance(array, np.ndarray) and not isinstance(array, Box):
+                if id(array) not in seen:
+                    seen.add(id(array))
+                    self.sums.append((variable.name, array, checksum(array)))
+
+    def written(self) -> str:
+        """The name of an array that is not any more what it was; empty if there is none."""
+        return next((name for name, array, sum_ in self.sums if checksum(array) != sum_), "")
+
+    def watch(self, constants: list[Any]) -> None:
+        """Notes which arrays the graph reads itself; of the others the contents are compared."""
+        read = {id(array) for array in constants}
+        self.sums = [entry for entry in self.sums if id(entry[1]) not in read]
+        self.held = [(a, a.shape, a.dtype) for a in constants if a.flags.writeable]
 
     def change(self) -> str:
         """What has changed since, in words; empty if nothing has."""
         for variable in self.variables:
-            if variable.changed():
+            try:
+                now = variable.get()
+            except _UNSET:
+                now = _MISSING
+            if now is not variable.value and variable.differs(now):
                 return f"{variable.name} is another object now"
-        for array, known in self.sums:
-            if checksum(array) != known:
-                return "an array that the function computes with has other contents now"
+        for array, shape, dtype in self.held:
+            if array.shape != shape or array.dtype != dtype:
+                return "an array that the function closes over has another shape or dtype now"
+        if name := self.written():
+            return f"the array {name}, which the function computes with, has other contents now"
         return ""
 
-    def holds_box(self) -> bool:
-        """True if a variable holds a value of a transform that is running."""
-        return any(isinstance(v.value, Box) for v in self.variables)
-
-    def _visit(self, f: Any, seen: set[int]) -> None:
+    # -- the search ------------------------------------------------------------------------------
+    def _visit(self, f: Any, seen: set[Any]) -> None:
+        for owner in _owners(f):
+            self.baked.append(f"attributes of {owner}")
+        for name, value in _bound(f):
+            self._read(Read(name, lambda value=value: value), seen)  # type: ignore[misc]
         for function in functions_of(f):
-            code = function.__code__
-            if id(code) in seen or not _is_users(function):
+            if function in seen or self._is_library(function):
                 continue
-            seen.add(id(code))
+            seen.add(function)
             for read in _variables(function):
-                self.variables.append(read)
-                value = read.value
-                if callable(value) and not isinstance(value, type):
-                    self._visit(value, seen)
-                elif not isinstance(value, (*_PLAIN, np.ndarray, np.generic, Box, type)):
-                    if not isinstance(value, types.ModuleType):
-                        self.baked.append(f"{read.name} ({type(value).__name__})")
+                self._read(read, seen)
+
+    def _read(self, read: Read, seen: set[Any]) -> None:
+        """Notes a variable, and what can be reached from it."""
+        self.variables.append(read)
+        value = read.value
+        if value is np and any("random" in _names(f) for f in seen):
+            self.baked.append(f"{read.name}.random")
+        elif _package(value) in _CHANGING:
+            self.baked.append(f"{read.name} ({_package(value)})")
+        elif callable(value) and not isinstance(value, type):
+            self._visit(value, seen)
+        elif not isinstance(value, (*PLAIN, np.ndarray, Box, type, types.ModuleType)):
+            if value is not _MISSING:
+                self.baked.append(f"{read.name} ({type(value).__name__})")
+
+    def _is_library(self, function: types.FunctionType) -> bool:
+        package = _package(function)
+        if package in _LIBRARIES:
+            return True
+        return package != self._home and "-packages" in function.__code__.co_filename
 
 
 def functions_of(f: Any) -> Iterator[types.FunctionType]:
@@ -107,37 +143,88 @@ def functions_of(f: Any) -> Iterator[types.FunctionType]:
             f = f.__func__
         elif hasattr(f, "__wrapped__"):
             f = f.__wrapped__
-        elif hasattr(f, "func"):  # a partial
+        elif isinstance(f, functools.partial):
             f = f.func
         else:
-            own = type(f).__dict__.get("__call__")
+            own = _own_call(f)
             f = own if type(own) is types.FunctionType else None
 
 
-def _is_users(function: types.FunctionType) -> bool:
-    return (function.__module__ or "").partition(".")[0] not in _LIBRARIES
+def _own_call(f: Any) -> Any:
+    return next((c.__dict__["__call__"] for c in type(f).__mro__ if "__call__" in c.__dict__), None)
+
+
+def _owners(f: Any) -> Iterator[str]:
+    """The objects whose attributes a method or a callable object may read."""
+    if type(f) is types.MethodType and not isinstance(f.__self__, type):
+        yield f"{f.__func__.__name__}.__self__ ({type(f.__self__).__name__})"
+    elif _package(type(f)) not in _LIBRARIES and type(_own_call(f)) is types.FunctionType:
+        yield f"the {type(f).__name__} that is called"
+
+
+def _bound(f: Any) -> Iterator[tuple[str, Any]]:
+    """The arguments that a partial brings."""
+    while isinstance(f, functools.partial):
+        yield from ((f"argument {i} of the partial", x) for i, x in enumerate(f.args))
+        yield from f.keywords.items()
+        f = f.func
 
 
 def _variables(function: types.FunctionType) -> Iterator[Read]:
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-        try:
-            yield Read(name, lambda cell=cell: cell.cell_contents)  # type: ignore[misc]
-        except ValueError:  # not filled yet
-            continue
+        yield Read(name, lambda cell=cell: cell.cell_contents)  # type: ignore[misc]
+    count = function.__code__.co_argcount
+    for i in range(len(function.__defaults__ or ())):
+        name = function.__code__.co_varnames[count - len(function.__defaults__ or ()) + i]
+        yield Read(f"the default of {name}", lambda i=i: _entry(function.__defaults__, i))  # type: ignore[misc]
+    for name in function.__kwdefaults__ or ():
+        yield Read(
+            f"the default of {name}",
+            lambda name=name: _entry(function.__kwdefaults__, name),  # type: ignore[misc]
+        )
     known = function.__globals__
-    for name in _global_names(function.__code__):
+    names = _names(function)
+    for name in names:
         if name in known:
             yield Read(name, lambda name=name: known[name])  # type: ignore[misc]
+            module = known[name]
+            if isinstance(module, types.ModuleType) and _package(module) not in _LIBRARIES:
+                inside = vars(module)
+                for attribute in names:
+                    if attribute in inside:
+                        yield Read(
+                            f"{name}.{attribute}",
+                            lambda inside=inside, key=attribute: inside[key],  # type: ignore[misc]
+                        )
 
 
-def _global_names(code: types.CodeType) -> Iterator[str]:
-    """The names that may be globals, in a code object and the ones nested in it."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if type(constant) is types.CodeType:
-            yield from _global_names(constant)
+def _entry(values: Any, key: Any) -> Any:
+    """An entry of the defaults of a function, which may have others now."""
+    try:
+        return values[key]
+    except (TypeError, IndexError):
+        return _MISSING
+
+
+def _names(function: Any) -> list[str]:
+    """The names that may be globals or attributes, of a function and those nested in it."""
+    found: dict[str, None] = {}
+    stack = [function.__code__]
+    while stack:
+        code = stack.pop()
+        found.update(dict.fromkeys(code.co_names))
+        stack += [x for x in code.co_consts if type(x) is types.CodeType]
+    return list(found)
+
+
+def _package(x: Any) -> str:
+    """The name of the package that a module, a function or a class is of."""
+    name = x.__name__ if isinstance(x, types.ModuleType) else getattr(x, "__module__", None)
+    return name.partition(".")[0] if isinstance(name, str) else ""
 
 
 def checksum(array: Any) -> int:
     """A number that changes when the contents do."""
+    if array.dtype.hasobject:
+        return hash(tuple(map(id, array.flat)))
     return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data)

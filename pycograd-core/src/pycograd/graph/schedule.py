@@ -21,7 +21,7 @@ import numpy as np
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.errors import BudgetError
 from pycograd.core.ir import Equation, Graph, Literal, Value, subgraphs
-from pycograd.graph.liveness import is_fresh, is_view, nbytes, planned, roots_of, ufunc_of
+from pycograd.graph.liveness import is_view, nbytes, planned, roots_of, ufunc_of
 
 
 class Step(NamedTuple):
@@ -128,7 +128,7 @@ def transient(equation: Equation) -> int:
     """What an equation needs besides its results while it runs; for unknown kinds a safe guess."""
     if inner := list(subgraphs(equation)):
         return max(planned(g).nbytes for g in inner)
-    if is_fresh(equation) or is_view(equation):
+    if ufunc_of(equation.primitive) is not None or is_view(equation):
         return 0
     return max(map(nbytes, (*equation.values, *equation.outs)), default=0)
 

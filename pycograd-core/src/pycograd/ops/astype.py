@@ -13,6 +13,7 @@ from pycograd.core.errors import UnsupportedOperationError
 from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
+from pycograd.core.views import is_buffer, links_of
 from pycograd.ops.complex import complex_of
 from pycograd.ops.operators import update
 from pycograd.ops.out import deliver
@@ -37,6 +38,7 @@ _copy: Linear = Linear(
     shape=lambda x, order: make_aval(x.shape, x.dtype),
     batch=lambda size, values, mapped, order: bind(_copy, values, {"order": order}),
 )
+_copy.fresh = True
 
 
 @spells(np.astype)
@@ -45,7 +47,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
     check_device(device)
     want = np.dtype(dtype)
     if x.dtype == want:
-        return duplicate(x, "K") if copy else x
+        return copied(x) if copy else x
     if want.kind not in "biu" and not is_inexact(want):
         raise UnsupportedOperationError(
             f"astype: a differentiated value has no {want} form; stop_gradient(x) makes it plain"
@@ -67,7 +69,15 @@ def converted(x: Any, dtype: Any) -> Any:
 @spells(np.copy)
 def duplicate(a: Any, order: str = "K", subok: bool = False) -> Any:
     """The same value in memory of its own: later writes to either do not change the other."""
-    return bind(_copy, (a,), {"order": order})
+    out = bind(_copy, (a,), {"order": order})
+    if isinstance(out, Box) and not out.shape:
+        links_of(out).written = True  # an array, in the rows of vmap as well
+    return out
+
+
+def copied(x: Any, order: str = "K") -> Any:
+    """What `x.copy()` is: unlike np.copy, of a scalar, which nothing can change, a scalar."""
+    return duplicate(x, order) if x.shape or not isinstance(x, Box) or is_buffer(x) else x
 
 
 @spells(np.real_if_close)
@@ -91,7 +101,8 @@ def nan_to_num(
         replaced = complex_of(*parts)
     else:
         replaced = _finite(x, nan, posinf, neginf)
-    return replaced if copy else update(x, replaced)
+    replaced = replaced if copy else update(x, replaced)
+    return replaced if replaced.shape else replaced[()]
 
 
 def _finite(x: Any, nan: Any, posinf: Any, neginf: Any) -> Any:

@@ -77,6 +77,7 @@ cumsum_of: Linear = Linear(
     shape=lambda x, axis, reverse: make_aval(x.shape, _accumulated_dtype(np.add, x.dtype)),
     batch=_next_axis(lambda: cumsum_of),
 )
+cumsum_of.fresh = True
 
 
 # -- recurrences -----------------------------------------------------------------------------------

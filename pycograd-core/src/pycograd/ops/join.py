@@ -38,6 +38,8 @@ def as_arrays(values: Any) -> list[Any]:
 class _Join(Variadic):
     """A join, whose transpose takes the cotangent apart once for all operands."""
 
+    fresh = True
+
     def __init__(self, name: str, impl: Any, *, transpose: Any, shape: Any) -> None:
         super().__init__(name, impl, transpose=transpose, shape=shape, batch=self.batch)
 

@@ -22,6 +22,7 @@ from pycograd.core.errors import (
     ControlFlowError,
     EscapedTracerError,
     SymbolicSizeError,
+    UnsupportedOperationError,
     user_line,
 )
 from pycograd.core.ir import (
@@ -41,12 +42,14 @@ from pycograd.transparent import prepared
 
 capturing: ContextVar[bool] = ContextVar("capturing", default=False)  # a capture is running here
 _NUMBERS = frozenset({float, int, complex, bool})
+_ARRAYS = frozenset({np.ndarray, np.memmap})
 
 
 class CaptureTrace(Trace):
     """One capture: the equations written so far, and the arrays met on the way."""
 
     __slots__ = ("closed", "equations", "constants", "atoms", "known")
+    owns = True
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -75,6 +78,7 @@ class CaptureTrace(Trace):
     def _held(self, array: Any) -> Value:
         value = self.atoms.get(id(array))
         if value is None:
+            check_kind(array, "an array that it computes with")
             value = self.atoms[id(array)] = value_like(aval_of(array))
             self.constants.append((value, array))
         return value
@@ -200,6 +204,9 @@ def capture(
     target = prepared(f, transparent, indexed=True)
     leaves, treedef = tree_flatten((args, kwargs))
     given = [value_like(aval_of(x)) if is_input(x) else x for x in leaves]
+    for x in leaves:
+        check_kind(x, "an argument")
+        check_dtype(x)
 
     def run(boxed: Sequence[Any]) -> Any:
         new_args, new_kwargs = tree_unflatten(treedef, boxed)
@@ -224,6 +231,27 @@ def capture(
 def is_input(x: Any) -> bool:
     """True for what becomes an input of a graph: float numbers, arrays and avals."""
     return isinstance(x, (ShapeDtypeStruct, Box, np.ndarray, np.generic, float, complex))
+
+
+def check_kind(x: Any, what: str) -> None:
+    """Refuses arrays of which a graph would lose something, such as a mask."""
+    if type(x) not in _ARRAYS and isinstance(x, np.ndarray) and not isinstance(x, Box):
+        raise UnsupportedOperationError(
+            f"capture: {what} is a {type(x).__name__}, whose own rules a graph does not keep. Give"
+            " an array in its place: np.asarray(x), of a masked one x.filled(0)"
+        )
+
+
+def check_dtype(x: Any) -> None:
+    """Refuses arguments whose values stand for no numbers."""
+    if isinstance(x, Box) or not isinstance(x, (np.ndarray, np.generic)):
+        return
+    if x.dtype.kind in "OSUMmT" or x.dtype.names:
+        raise UnsupportedOperationError(
+            f"capture: an argument has dtype {x.dtype}, of which a graph holds no values. Convert"
+            " it with .astype; or if the program may depend on what it says, name it among the"
+            " static_argnums of jit"
+        )
 
 
 def is_abstract(x: Any) -> bool:
