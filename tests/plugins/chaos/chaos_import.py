@@ -1,0 +1,1 @@
+raise RuntimeError("the shared library cannot be loaded")
