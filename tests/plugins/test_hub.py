@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from distributions import backend, install
 
 import pycograd
+from distributions import backend, install
 from pycograd import activate, device, get_backend, grad, register_backend, value_and_grad
 from pycograd.core import device as devices
 from pycograd.core.errors import (
