@@ -1,5 +1,7 @@
 """Jacobians, Hessians and products, against closed forms and each other."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -139,3 +141,106 @@ def test_argnum_is_another_name_of_argnums(make):
     assert np.isclose(make(f, argnum=1)(3.0, 2.0), make(f, 1)(3.0, 2.0))
     with pytest.raises(TypeError, match="give one"):
         make(f, argnums=1, argnum=0)
+
+
+def scaled(p, y, *, k=1.0):
+    return np.sum(p["a"] ** 2 * y * k**3)
+
+
+CHOSEN = [
+    ({}, lambda p, y, k: p),
+    ({"argnums": 1}, lambda p, y, k: y),
+    ({"argnum": -1}, lambda p, y, k: y),
+    ({"argnums": (1, 0)}, lambda p, y, k: (y, p)),
+    ({"argnum": [0]}, lambda p, y, k: (p,)),
+    ({"argnames": "k"}, lambda p, y, k: {"k": k}),
+    ({"argnums": 0, "argnames": ("k",)}, lambda p, y, k: (p, {"k": k})),
+    ({"argnums": None}, lambda p, y, k: (p, y)),
+]
+
+
+@pytest.mark.parametrize("options, pick", CHOSEN)
+def test_arguments_are_chosen_alike_everywhere(options, pick):
+    p, y, k = {"a": np.array([1.0, 2.0])}, np.array([0.5, -1.0]), np.array(1.5)
+    x = pick(p, y, k)
+    v = pg.tree_map(np.cos, x)
+
+    def along(t):  # the arguments moved by t
+        moved = {id(leaf): leaf + t * np.cos(leaf) for leaf in pg.tree_leaves(x)}
+        get = lambda leaf: moved.get(id(leaf), leaf)
+        return scaled({"a": get(p["a"])}, get(y), k=get(k))
+
+    slope = pg.jvp(along, (0.0,), (1.0,))[1]
+    inner = lambda g: sum(np.sum(a * b) for a, b in zip(*map(pg.tree_leaves, (g, v)), strict=True))
+    gradients = {
+        "jacrev": jacrev(scaled, **options)(p, y, k=k),
+        "jacfwd": jacfwd(scaled, **options)(p, y, k=k),
+        "jacobian": jacobian(scaled, **options)(p, y, k=k),
+        "egrad": pg.egrad(scaled, **options)(p, y, k=k),
+        "make_vjp": pg.make_vjp(scaled, **options)(p, y, k=k)[0](1.0),
+    }
+    for found in gradients.values():
+        assert pg.tree_structure(found) == pg.tree_structure(x)
+        np.testing.assert_allclose(inner(found), slope)
+    np.testing.assert_allclose(pg.make_jvp(scaled, **options)(p, y, k=k)(v)[1], slope)
+    others = [a for a in (p, y) if not any(a is b for b in (x, *(x if type(x) is tuple else ())))]
+    by_name = {} if "argnames" in options else {"k": k}
+    product = pg.hvp(scaled, **options)(x, v, *others, **by_name)
+    assert pg.tree_structure(product) == pg.tree_structure(x)
+    curved = pg.jvp(lambda t: pg.jvp(along, (t,), (1.0,))[1], (0.0,), (1.0,))[1]
+    np.testing.assert_allclose(inner(product), curved)
+    leaves = pg.tree_leaves(x)
+    blocks = pg.tree_leaves(pg.hessian(scaled, **options)(p, y, k=k))
+    n = len(leaves)
+    assert len(blocks) == n * n
+    moves = pg.tree_leaves(v)
+    rows = [
+        sum(np.tensordot(blocks[n * i + j], moves[j], moves[j].ndim) for j in range(n))
+        for i in range(n)
+    ]
+    for row, expected in zip(rows, pg.tree_leaves(product), strict=True):
+        np.testing.assert_allclose(row, expected)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        jacrev, jacfwd, jacobian, hessian, pg.hvp, pg.egrad, pg.holomorphic_grad, pg.make_jvp,
+        pg.make_vjp, pg.grad, pg.value_and_grad,
+    ],
+)  # fmt: skip
+def test_argnum_and_argnums_are_one_thing(transform):
+    name = {pg.egrad: "elementwise_grad"}.get(transform, transform.__name__)
+    with pytest.raises(TypeError, match=rf"^{name}: argnum= and argnums= .*test_derivatives"):
+        transform(np.sum, argnums=0, argnum=0)
+    with pytest.raises(TypeError, match=rf"^{name}: argnums is an int or a sequence"):
+        transform(np.sum, argnums="a")
+    again = pickle.loads(pickle.dumps(transform(np.sum, argnames="k")))
+    assert again._options == transform(np.sum, argnames="k")._options
+
+
+def test_holomorphic_grad_of_several():
+    z = np.array([1.0 + 1.0j])
+    a, b = pg.holomorphic_grad(lambda z, w: z * z * w, argnums=(0, 1))(z, 2 * z)
+    np.testing.assert_allclose(a, 4 * z * z)
+    np.testing.assert_allclose(b, z * z)
+    with pytest.raises(pg.NotDifferentiableError, match="argument 1 is not complex"):
+        pg.holomorphic_grad(lambda z, w: z * w, argnums=(0, 1))(z, 1.0)
+
+
+@pytest.mark.parametrize("numbers", [(0, 5), (0, 1, 2), 3])
+def test_hvp_of_arguments_that_are_not_there(numbers):
+    with pytest.raises(TypeError):
+        pg.hvp(lambda x, y: x * y, argnums=numbers)((1.0, 2.0), (1.0, 1.0))
+
+
+def test_maps_made_at_a_point_stay_there():
+    x, w = np.arange(1.0, 4.0), np.array([1.0, 2.0, 3.0])
+    push = pg.make_jvp(lambda x, w: x * x * w)(x, w)
+    pullback, out = pg.make_vjp(lambda x, w: np.exp(x) * w)(x, w)
+    y, u = x.copy(), w.copy()
+    x += 1.0
+    w *= 2.0
+    out += 1.0
+    np.testing.assert_allclose(push(np.ones(3))[1], 2 * y * u)
+    np.testing.assert_allclose(pullback(np.ones(3)), np.exp(y) * u)

@@ -59,3 +59,38 @@ def test_inside_vmap():
     x = np.linspace(0.0, 1.0, 4)
     out = vmap(lambda x: jvp(np.sin, (x,), (2.0,))[1])(x)
     np.testing.assert_allclose(out, 2 * np.cos(x))
+
+
+@pytest.mark.parametrize(
+    "primals, tangents, fix",
+    [
+        ((3,), (1.0,), r"argument 0 .*write 3\.0 instead of 3"),
+        ((3,), (1,), r"write 3\.0 instead of 3"),
+        ((3,), (None,), r"write 3\.0 instead of 3"),
+        ((np.arange(3),), (np.ones(3),), "astype"),
+        ((1.0, np.arange(3)), (1.0, np.ones(3)), "argument 1 .*astype"),
+        (({"x": 1.0, "n": 2},), ({"x": 1.0, "n": 1.0},), r"write 2\.0 instead of 2"),
+        (("a",), (None,), "str"),
+    ],
+)
+def test_what_cannot_move(primals, tangents, fix):
+    with pytest.raises(pg.NotDifferentiableError, match=fix):
+        jvp(lambda *xs: 1.0, primals, tangents)
+
+
+def test_integers_beside_what_moves_have_no_tangent():
+    for none in (None, 1, np.zeros(3, int)):
+        assert jvp(lambda x, n: x * 2.0, (1.0, np.arange(3)), (1.0, none))[1] == 2.0
+    assert jvp(lambda: 3.0, (), ()) == (3.0, 0.0)
+
+
+def test_constants_made_inside_may_be_written_to_later():
+    def f(x):
+        y = np.zeros(3, like=x) * 2.0
+        z = y.copy()
+        y += x
+        z[0] = x[0]
+        return np.sum(y * y) + np.sum(z)
+
+    x = np.arange(3.0)
+    assert jvp(f, (x,), (np.ones(3),))[1] == grad(f)(x)[0] @ np.ones(3)

@@ -31,6 +31,7 @@ from pycograd.transforms.wrap import (
     is_differentiable,
     leaves_like,
     name_of,
+    not_differentiable,
     refuse_escaped,
     refuse_stored,
     split_aux,
@@ -138,8 +139,8 @@ def jvp(
     Arguments:
         f: a function of `primals`, with any tree of outputs.
         primals: a tuple or list with one value or tree per positional argument.
-        tangents: the direction: the same structure and shapes. For leaves that are not float or
-            complex (indices, names) the tangent is ignored and may be None; None elsewhere is zero.
+        tangents: the direction: the same structure and shapes; None is zero. Leaves that are not
+            float or complex (indices, names) have none: None, or an integer, which is ignored.
         has_aux: `f` returns `(out, aux)`; aux is passed through.
         transparent: whether `f` runs in the transparent mode (`transparent(f)`); None looks at its
             code.
@@ -149,6 +150,8 @@ def jvp(
 
     Raises:
         TreeMismatchError, ShapeError: tangents that do not fit the primals.
+        NotDifferentiableError: no primal is a float or complex value, such as `jvp(f, (3,), (1,))`;
+            a float tangent of one that is not; a complex tangent of a real one.
 
     >>> jvp(lambda x: x * x, (3.0,), (1.0,))
     (9.0, 6.0)
@@ -163,9 +166,12 @@ def jvp(
     trace = ForwardTrace(name_of(f))
     try:
         args = [
-            _boxed(trace, p, t, f"jvp of {name_of(f)}: argument {i}")
+            _boxed(trace, p, t, f, f"jvp of {name_of(f)}: argument {i}", i)
             for i, (p, t) in enumerate(zip(primals, tangents))
         ]
+        leaves = tree_flatten(tuple(primals))[0]
+        if leaves and not any(is_differentiable(x) for x in leaves):
+            raise not_differentiable("jvp", f, 0, primals)
         out = prepared(f, transparent)(*args)
         check_result(out, f, "jvp")
         if has_aux:
@@ -184,7 +190,7 @@ def jvp(
     return (value, tangent, aux) if has_aux else (value, tangent)
 
 
-def _boxed(trace: ForwardTrace, primal: Any, tangent: Any, where: str) -> Any:
+def _boxed(trace: ForwardTrace, primal: Any, tangent: Any, f: Any, where: str, place: int) -> Any:
     leaves, treedef = tree_flatten(primal)
     if modes.placing is not None:
         leaves = modes.placing(leaves)
@@ -197,6 +203,8 @@ def _boxed(trace: ForwardTrace, primal: Any, tangent: Any, where: str) -> Any:
     boxed = []
     for leaf, move in zip(leaves, moves):
         if move is None or not is_differentiable(leaf):
+            if move is not None and is_differentiable(move):
+                raise not_differentiable("jvp", f, place, leaf)
             boxed.append(leaf)
             continue
         aval = aval_of(leaf)

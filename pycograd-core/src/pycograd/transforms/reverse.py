@@ -142,6 +142,10 @@ def grad(
         argument (bare for an int `argnums`); with `has_aux`, `(gradients, aux)`. Of a `Graph`, the
         graph of that.
 
+    Raises:
+        NotDifferentiableError: nothing to differentiate, such as `grad(f)(3)`.
+        NonScalarOutputError: `f` did not return a real scalar.
+
     >>> grad(lambda x: x * x)(3.0)
     (6.0,)
     >>> grad(lambda x, y: x * y, argnums=1)(3.0, 2.0)
@@ -155,6 +159,7 @@ def grad(
         "argnum": argnum,
         "transparent": transparent,
     }
+    normalize_argnums(f, argnums, argnum, argnames, "grad")  # whose errors name `grad`
     both = value_and_grad(f, **options)  # type: ignore[arg-type]
 
     def run(*args: Any, **kwargs: Any) -> Any:

@@ -219,14 +219,23 @@ def is_differentiable(leaf: Any) -> bool:
     return isinstance(dtype, np.dtype) and is_inexact(dtype) and hasattr(leaf, "shape")
 
 
+class _First(int):
+    """0 as a default of `argnums`: argument 0, unless others are named by `argnames`."""
+
+
+FIRST = _First(0)
+
+
 def normalize_argnums(
     f: Any, argnums: Any, argnum: Any, argnames: Any, transform: str
 ) -> tuple[Any, tuple[str, ...]]:
     """`argnums` (None, int or tuple) and `argnames` (a tuple) from the spellings users write."""
     if argnum is not None:
-        if argnums is not None:
-            raise TypeError(f"{transform}: argnum= and argnums= are one thing; give one")
+        if argnums is not None and argnums is not FIRST:
+            raise TypeError(located(f"{transform}: argnum= and argnums= are one thing; give one"))
         argnums = argnum
+    elif argnums is FIRST and argnames:
+        argnums = None
     if argnums is not None:
         try:
             several = isinstance(argnums, (tuple, list, range))
@@ -301,14 +310,14 @@ class Selection:
             leaves, treedef = tree_flatten(tree)
             live = [is_differentiable(leaf) for leaf in leaves]
             if not any(live) and (argnums is not None or argnames) and leaves:
-                raise _not_differentiable(transform, f, place, tree)
+                raise not_differentiable(transform, f, place, tree)
             self.trees.append((treedef, len(leaves)))
             self.leaves += leaves
             self.live += live
         if modes.placing is not None:
             self.leaves = modes.placing(self.leaves)
         if places and not any(self.live) and (self.leaves or argnums is not None):
-            raise _not_differentiable(transform, f, places[0], args)
+            raise not_differentiable(transform, f, places[0], args)
 
     def call(self, f: Any, boxed: Sequence[Any]) -> Any:
         """Runs `f` with the leaves replaced by `boxed`."""
@@ -364,7 +373,8 @@ def _position(transform: str, n: int, count: int) -> int:
     return int(n) % count
 
 
-def _not_differentiable(transform: str, f: Any, place: Any, given: Any) -> NotDifferentiableError:
+def not_differentiable(transform: str, f: Any, place: Any, given: Any) -> NotDifferentiableError:
+    """The error for an argument that has no derivatives, with what to write instead."""
     leaves = tree_flatten(given)[0]
     kinds = ", ".join(sorted({_kind(leaf) for leaf in leaves})) or "nothing"
     fix = ""
