@@ -536,3 +536,45 @@ def test_a_write_through_a_reshape_is_numpys_or_refused(name, order):
         except AmbiguousAliasError:
             continue
         near(found, f(x.copy("K")), 1e-14)
+
+
+# -- scalars, which nothing can change, and arrays of no axes --------------------------------------
+NUMBERS = {
+    "copy": lambda s: s.copy(),
+    "np.copy": np.copy,
+    "astype": lambda s: s.astype(float),
+    "astype to another": lambda s: s.astype(np.float32),
+    "copy.copy": copy.copy,
+    "copy.deepcopy": copy.deepcopy,
+    "nan_to_num": np.nan_to_num,
+    "reshape": lambda s: s.reshape(()),
+    "squeeze": np.squeeze,
+    "T": lambda s: s.T,
+    "real": lambda s: s.real,
+    "conj": lambda s: s.conj(),
+    "everything": lambda s: s[...],
+    "an empty index": lambda s: s[()],
+    "sum": np.sum,
+    "where": lambda s: np.where(True, s, 0.0),
+    "zeros_like": np.zeros_like,
+    "clip": lambda s: np.clip(s, -9, 9),
+    "positive": lambda s: +s,
+    "select": lambda s: np.select([np.array(True)], [s]),
+    "sort": lambda s: np.sort(s[None])[0],
+    "stack": lambda s: np.stack([s, s])[0],
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("place", [0, (0, ...)], ids=["scalar", "array"])
+def test_what_is_a_scalar_in_numpy_is_no_buffer(name, place):
+    def f(x):
+        made = NUMBERS[name](x[place])
+        same = made
+        made += 1.0
+        return same * x + made
+
+    x = np.array([1.5, 2.5])
+    near(vjp(f, x)[0], f(x.copy()), 1e-14)
+    near(jvp(f, (x,), (x,))[0], f(x.copy()), 1e-14)
+    near(vmap(f)(x[None])[0], f(x.copy()), 1e-14)

@@ -133,6 +133,13 @@ def has_memory(box: Box) -> bool:
     return origin_of(box) is not None or links_of(box).written
 
 
+def as_array(x: Any) -> Any:
+    """`x`, just made and an array in NumPy: without axes, that does not show under vmap."""
+    if isinstance(x, Box) and not x.shape:
+        links_of(x).written = True
+    return x
+
+
 def exclusive(box: Box) -> bool:
     """True if nobody sees what `box` holds but through `box`: it may be changed in place."""
     for name in box.contents:

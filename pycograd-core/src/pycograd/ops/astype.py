@@ -13,7 +13,7 @@ from pycograd.core.errors import UnsupportedOperationError
 from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
-from pycograd.core.views import is_buffer, links_of
+from pycograd.core.views import as_array, is_buffer
 from pycograd.ops.complex import complex_of
 from pycograd.ops.operators import update
 from pycograd.ops.out import deliver
@@ -52,7 +52,8 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
         raise UnsupportedOperationError(
             f"astype: a differentiated value has no {want} form; stop_gradient(x) makes it plain"
         )
-    return bind(_astype if is_inexact(want) else _to_integer, (x,), {"dtype": want})
+    made = bind(_astype if is_inexact(want) else _to_integer, (x,), {"dtype": want})
+    return made if x.shape or not is_buffer(x) else as_array(made)
 
 
 def check_device(device: Any) -> None:
@@ -69,10 +70,7 @@ def converted(x: Any, dtype: Any) -> Any:
 @spells(np.copy)
 def duplicate(a: Any, order: str = "K", subok: bool = False) -> Any:
     """The same value in memory of its own: later writes to either do not change the other."""
-    out = bind(_copy, (a,), {"order": order})
-    if isinstance(out, Box) and not out.shape:
-        links_of(out).written = True  # an array, in the rows of vmap as well
-    return out
+    return as_array(bind(_copy, (a,), {"order": order}))
 
 
 def copied(x: Any, order: str = "K") -> Any:
@@ -101,8 +99,8 @@ def nan_to_num(
         replaced = complex_of(*parts)
     else:
         replaced = _finite(x, nan, posinf, neginf)
-    replaced = replaced if copy else update(x, replaced)
-    return replaced if replaced.shape else replaced[()]
+    done: Any = replaced if copy else update(x, replaced)
+    return done if done.shape else done[()]
 
 
 def _finite(x: Any, nan: Any, posinf: Any, neginf: Any) -> Any:

@@ -18,6 +18,7 @@ from pycograd.core.aval import dtype_of, is_inexact, promote
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.rules import TIMES
 from pycograd.core.spelling import UFUNCS, claim, spells
+from pycograd.core.views import as_array
 from pycograd.ops.out import deliver
 
 LOG2, LOG10 = math.log(2.0), math.log(10.0)
@@ -182,7 +183,7 @@ def where(condition: Any, *branches: Any) -> Any:
     if not branches:
         return np.nonzero(condition)
     x, y = branches
-    return _where(condition, x, y)
+    return as_array(_where(condition, x, y))
 
 
 @spells(np.clip)

@@ -24,7 +24,7 @@ from pycograd.core.fit import fit
 from pycograd.core.linear import zeros_like
 from pycograd.core.primitive import Primitive, bind, explained
 from pycograd.core.tape import INTO_BUFFER, Sweep, Var, WeakVar, accumulate, slot_of
-from pycograd.core.views import alias, exclusive, links_of, spent
+from pycograd.core.views import alias, as_array, exclusive, links_of, spent
 from pycograd.ops.operators import attached
 from pycograd.ops.pattern import (
     ARRAY,
@@ -427,7 +427,8 @@ def read(x: Any, key: Any) -> Any:
             row = bind(index, (x,), {"key": key, "fresh": True})
             alias(x, row, index, (x,), {"key": key})
             return row
-    return bind(index, (x,), {"key": key})
+    out = bind(index, (x,), {"key": key})
+    return as_array(out) if Ellipsis in key else out
 
 
 def store(x: Any, key: Any, value: Any) -> bool:

@@ -14,7 +14,7 @@ from pycograd.core.box import INSTEAD, Box, raw
 from pycograd.core.errors import UnsupportedOperationError
 from pycograd.core.spelling import FUNCTIONS, UFUNCS
 from pycograd.core.views import links_of
-from pycograd.ops.astype import astype, duplicate
+from pycograd.ops.astype import astype, copied, duplicate
 from pycograd.ops.operators import update
 from pycograd.ops.shape import ravel, reshape, transpose
 
@@ -47,7 +47,7 @@ def _astype(
 
 
 def _copy(self: Box, order: str = "C") -> Any:
-    return duplicate(self, order)
+    return copied(self, order)
 
 
 def _flatten(self: Box, order: str = "C") -> Any:
@@ -225,8 +225,8 @@ _METHODS = {
     "conj": _conj,
     "conjugate": _conj,
     "to_device": lambda self, device, /, *, stream=None: self,
-    "__copy__": lambda self: duplicate(self),
-    "__deepcopy__": lambda self, memo: duplicate(self),
+    "__copy__": copied,
+    "__deepcopy__": lambda self, memo: copied(self),
     "__array_namespace__": _namespace,
 }
 # The methods that take what the function of the same name takes after its first argument.
