@@ -63,7 +63,8 @@ def optimize(
     >>> import numpy as np
     >>> graph = capture(grad(lambda x: np.sum(x * 2.0)), np.ones(3))
     >>> print(optimize(graph))
-    graph(%0:f64[3]; constants %1:f64[3]) {
+    graph(%0:f64[3]) {
+      %1 = broadcast_to 2.0:f64 {shape=3} -> f64[3]
       outputs: %1
     }
     """
