@@ -188,7 +188,10 @@ def functions_called(f: Callable[..., Any], *args: Any) -> dict[Any, bool]:
     """
     trace = Recorder()
     directions = [like(x, 2) if is_inexact(dtype_of(x)) else None for x in args]
-    jvp(lambda *xs: _run(trace, f, xs), args, directions)
+    if any(t is not None for t in directions):
+        jvp(lambda *xs: _run(trace, f, xs), args, directions)
+    else:
+        _run(trace, f, args)
     return trace.calls
 
 
