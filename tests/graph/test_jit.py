@@ -242,3 +242,9 @@ def test_methods():
             return np.tanh(x)
 
     np.testing.assert_allclose(Model().predict(X), np.tanh(X))
+
+
+def test_results_can_be_written_to():
+    (found,) = jit(pg.grad(lambda x: np.sum(x * 2.0)))(X)
+    found += X
+    np.testing.assert_array_equal(found, X + 2.0)

@@ -172,16 +172,18 @@ def _lifetimes(graph: Graph) -> tuple[dict[Value, int], dict[Value, int], set[Va
 def _copied(graph: Graph, captured: Graph) -> set[int]:
     """The outputs that must be handed out as copies.
 
-    Those are memory that the program keeps, and those that passes have made one with an input or
-    with another output: what is written into a result must not be seen where it was not before.
+    Those are memory that the program keeps, numbers seen many times through strides of 0, and those
+    that passes have made one with an input or with another output: what is written into a result
+    must not be seen where it was not before.
     """
     kept = {v for v, _ in graph.constants}
     now, before = _memory_of_outputs(graph), _memory_of_outputs(captured)
+    repeated = _repeated_outputs(graph)
     copied: set[int] = set()
     users: dict[Value, list[int]] = {}
     inputs = set(graph.inputs)
     for i, (memory, own) in enumerate(zip(now, before)):
-        if memory & kept or (memory & inputs) - own:
+        if memory & kept or (memory & inputs) - own or repeated[i]:
             copied.add(i)
             continue
         others = {j for v in memory for j in users.get(v, ())}
@@ -191,6 +193,21 @@ def _copied(graph: Graph, captured: Graph) -> set[int]:
         for v in memory - inputs:
             users.setdefault(v, []).append(i)
     return copied
+
+
+def _repeated_outputs(graph: Graph) -> list[bool]:
+    """Which outputs are views of something repeated by broadcasting."""
+    makers = {v: e for e in graph.equations for v in e.outs}
+
+    def repeated(x: Any) -> bool:
+        equation = makers.get(x)
+        while equation is not None and is_view(equation):
+            if equation.primitive.name == "broadcast_to":
+                return True
+            equation = makers.get(equation.operands[0])  # type: ignore[arg-type]
+        return False
+
+    return [repeated(x) for x in graph.outputs]
 
 
 def _memory_of_outputs(graph: Graph) -> list[set[Value]]:
