@@ -31,14 +31,16 @@ LAYERS = {
     "transparent": BASE | {"ops"},
     "transforms": BASE | {"ops", "transparent"},
     "plugins": BASE,
-    "graph": MACHINE,
+    "graph": MACHINE | {"plugins"},
     "random": MACHINE,
     "nn": MACHINE | {"random"},
     "scipy": MACHINE | {"nn"},
     "train": MACHINE | {"random", "nn"},
     "testing": ANY,
     "examples": ANY,
+    "cli": ANY,
     "__init__": ANY,  # the public names
+    "__main__": ANY,  # the command line
 }
 
 HEAVY = {
@@ -97,9 +99,9 @@ def part_of(module: str) -> str:
     return (module.split(".") + ["__init__"])[1]
 
 
-def imported(file: Path) -> Iterator[tuple[int, str]]:
+def imported(file: Path, root: Path | None = None) -> Iterator[tuple[int, str]]:
     """Line and dotted name of every module of ours that a file imports, at its top or anywhere."""
-    package = ("pycograd", *file.relative_to(SOURCE).parent.parts)
+    package = ("pycograd", *file.relative_to(SOURCE).parent.parts) if root is None else ("",)
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -157,6 +159,16 @@ def test_the_reader_of_imports(
     file.parent.mkdir()
     file.write_text(line)
     assert [name for _, name in imported(file)] == names
+
+
+def test_plugins_import_nothing_but_their_interface() -> None:
+    wrong = [
+        f"{file.relative_to(ROOT)}:{line} imports {name}"
+        for file in sorted(ROOT.glob("pycograd-*/src/pycograd_*/**/*.py"))
+        for line, name in imported(file, file.parent)
+        if name != "pycograd.plugins.api"
+    ]
+    assert wrong == []
 
 
 def test_star_brings_every_public_name() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from pycograd._version import __version__
 from pycograd.core.errors import PycogradError
-from pycograd.plugins.apart import ask
 from pycograd.plugins.hub import HUB
 from pycograd.plugins.records import BACKENDS, NOUNS, Record
 from pycograd.plugins.tables import show
@@ -74,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
 def _backends(options: Any) -> int:
     records = HUB.records(BACKENDS)
     if options.probe:
+        from pycograd.plugins.apart import ask
+
         asked = [r for r in records if r.state not in ("disabled", "ambiguous")]
         answers = {r.key: Record(**found["record"]) for r, found in zip(asked, ask(asked))}
         records = [answers.get(r.key, r) for r in records]
@@ -109,6 +110,8 @@ def _plugins(options: Any) -> int:
 
 # -- explain ---------------------------------------------------------------------------------------
 def _explain(options: Any) -> int:
+    from pycograd.plugins.apart import ask
+
     records = HUB.records(BACKENDS)
     asked = [r for r in records if r.state not in ("disabled", "ambiguous")]
     answers = ask(asked, "lowering", options.primitive)
@@ -145,10 +148,8 @@ def _explain(options: Any) -> int:
 def _lowering(record: Record, answer: dict[str, Any]) -> list[str]:
     found = Record(**answer["record"])
     if found.state != "active":
-        return [record.name, found.state, f"{record.source}: {found.reason}"]
-    if "lowering" not in answer:
-        return [record.name, "none", record.source]
-    return [record.name, answer["lowering"], answer.get("by", record.source)]
+        return [record.name, found.state, f"{record.owner}: {found.reason}"]
+    return [record.name, answer.get("lowering", "none"), answer.get("by", record.owner)]
 
 
 # -- the others ------------------------------------------------------------------------------------
