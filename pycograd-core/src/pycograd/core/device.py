@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -20,6 +22,8 @@ from pycograd.core import modes
 from pycograd.core.aval import aval_of, is_inexact
 from pycograd.core.backend import Backend
 from pycograd.core.box import Box
+from pycograd.core.errors import SymbolicSizeError
+from pycograd.core.ir import Graph
 from pycograd.core.primitive import Primitive, Trace
 
 _traces: dict[tuple[int, str], DeviceTrace] = {}
@@ -31,7 +35,7 @@ epoch = 0  # grows with each call of a transform that concerns devices: constant
 class DeviceTrace(Trace):
     """The arrays of one backend on one of its devices."""
 
-    __slots__ = ("backend", "device", "moved")
+    __slots__ = ("backend", "device", "moved", "functions")
     owns = True
 
     def __init__(self, backend: Backend, device: str) -> None:
@@ -39,6 +43,7 @@ class DeviceTrace(Trace):
         self.level = -1  # outside of every transform
         self.backend, self.device = backend, device
         self.moved: dict[int, tuple[Any, int, Any]] = {}  # id of a constant -> it, epoch, its copy
+        self.functions: WeakKeyDictionary[Graph, Any] = WeakKeyDictionary()  # of sub-graphs
 
     def box(self, array: Any) -> DeviceArray:
         """A box for an array of the library."""
@@ -59,10 +64,21 @@ class DeviceTrace(Trace):
         lowering = self.backend.lowering(primitive, operands)
         wanted, results = loop_dtypes(primitive, operands, params)
         arrays = [self._operand(x, dtype) for x, dtype in zip(operands, wanted)]
+        if primitive.special:
+            params = {name: self._param(x) for name, x in params.items()}
         out = lowering(*arrays, **params)
         if primitive.multi:
-            return tuple([self._result(x, d) for x, d in zip(out, results)])
-        return self._result(out, results[0])
+            return tuple([self._result(x, d) for x, d in zip(out, results or [None] * len(out))])
+        return self._result(out, results[0] if results else None)
+
+    def _param(self, x: Any) -> Any:
+        """A parameter; a graph in it becomes a function of the library's arrays."""
+        if not isinstance(x, Graph):
+            return x
+        if x not in self.functions:
+            lowered = import_module("pycograd.graph.lowered").Lowered
+            self.functions[x] = lowered(x, self.backend, self.device)
+        return self.functions[x]
 
     def _operand(self, x: Any, dtype: Any) -> Any:
         if type(x) in _NUMBERS:
@@ -72,10 +88,10 @@ class DeviceTrace(Trace):
             array = self.backend.cast(array, dtype)
         return array
 
-    def _result(self, array: Any, dtype: np.dtype[Any]) -> DeviceArray:
+    def _result(self, array: Any, dtype: np.dtype[Any] | None) -> DeviceArray:
         if not self.backend.is_array(array):
             array = self.backend.from_numpy(np.asarray(array, dtype), self.device)
-        elif self.backend.dtype_of(array) != dtype:
+        elif dtype is not None and self.backend.dtype_of(array) != dtype:
             array = self.backend.cast(array, dtype)
         return self.box(array)
 
@@ -188,14 +204,20 @@ class DeviceArray(Box):
 def loop_dtypes(
     primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
 ) -> tuple[Sequence[Any], Sequence[np.dtype[Any]]]:
-    """The dtypes to which NumPy would convert each operand (None: as it is), and of the results."""
+    """The dtypes to which NumPy would convert each operand (None: as it is), and of the results.
+
+    Of results whose sizes depend on the data nothing is known before they are there.
+    """
     avals = [aval_of(x) for x in operands]
     ufunc = getattr(primitive, "ufunc", None) or primitive.impl
     if isinstance(ufunc, np.ufunc) and ufunc.nin == len(avals) and not params:
         return _of_ufunc(
             ufunc, tuple([_WEAK.get(a.dtype.kind) if a.weak else a.dtype for a in avals])
         )
-    outs = primitive.shape(avals, params)
+    try:
+        outs = primitive.shape(avals, params)
+    except SymbolicSizeError:
+        return [None] * len(avals), ()
     results = [a.dtype for a in (outs if primitive.multi else (outs,))]
     kinds = [a.dtype for a in avals]
     if primitive.multi or not is_inexact(results[0]):

@@ -20,6 +20,7 @@ from pycograd.core.errors import (
 from pycograd.core.ir import Equation, Graph, Literal, Value
 from pycograd.core.primitive import Primitive
 from pycograd.plugins.additions import Check, GraphPass, Lowerings, Registry
+from pycograd.plugins.derived import capture, lowered, optimized
 from pycograd.plugins.export import Exporter
 from pycograd.plugins.hookspecs import PluginBase, hookimpl
 
@@ -48,5 +49,8 @@ __all__ = [
     "ShapeDtypeStruct",
     "UnsupportedDtypeError",
     "Value",
+    "capture",
     "hookimpl",
+    "lowered",
+    "optimized",
 ]

@@ -1,0 +1,163 @@
+"""The backend `"torch"`. This module alone imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from pycograd.plugins.api import Backend, Capabilities, Probe
+
+DTYPES = frozenset(
+    {
+        *("bool", "int8", "int16", "int32", "int64", "uint8"),
+        *("float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
+    }
+)
+
+# Primitives whose derivative in torch is missing, or not ours everywhere: at kinks and ties, of
+# one triangle of a matrix, of equal eigenvalues.
+OWN_RULES = frozenset(
+    {
+        *("cbrt", "hypot", "fmax", "fmin", "power", "float_power", "deviation", "copysign"),
+        *("heaviside", "logaddexp", "logaddexp2", "clip", "angle", "over_gap", "sign", "ldexp"),
+        *("max", "min", "maximum", "minimum", "fmax_reduce", "fmin_reduce", "hypot_reduce"),
+        *("logaddexp_reduce", "logaddexp2_reduce", "logsumexp"),
+        *("logaddexp_accumulate", "logaddexp2_accumulate", "leaky_relu", "elu"),
+        *("eigh", "eigvalsh", "eig", "eigvals", "qr", "svd", "svdvals", "pinv", "cholesky", "lu"),
+        *("sinc_derivative", "bessel_i", "sinc", "i0", "remainder", "fmod", "arctan2"),
+        *("gammainc", "gammaincc", "chdtr", "chdtrc", "gdtr", "gdtrc", "pdtr", "pdtrc"),
+        *("j0", "j1", "y0", "y1", "k0", "k1", "k0e", "k1e", "psi", "polygamma", "zeta"),
+        *("rel_entr", "kl_div", "xlogy", "xlog1py", "entr", "boxcox", "boxcox1p", "inv_boxcox"),
+        *("inv_boxcox1p", "exprel", "huber", "pseudo_huber", "gamma", "rgamma", "beta", "betaln"),
+        *(
+            "poch",
+            "erfcx",
+            "airy_ai",
+            "loggamma",
+            "binom",
+            "zetac",
+            "scipy_cbrt",
+            "log_ndtr",
+            "powm1",
+        ),
+    }
+)
+
+
+class TorchBackend(Backend):
+    """PyTorch's tensors, on the CPU and on CUDA devices.
+
+    Devices are named as torch names them, `"cpu"` and `"cuda:0"`; the first is the default.
+    """
+
+    name = "torch"
+    own_rules = OWN_RULES
+    capabilities = Capabilities(
+        dtypes=DTYPES, eager=True, compiled=True, native=True, placement=True
+    )
+
+    @cached_property
+    def torch(self) -> Any:
+        """The library."""
+        return import_module("torch")
+
+    @cached_property
+    def _dtypes(self) -> Any:
+        return import_module("pycograd_torch.dtypes")
+
+    def probe(self) -> Probe:
+        torch = self.torch
+        return Probe(True, framework_version=torch.__version__, devices=self.devices())
+
+    def devices(self) -> tuple[str, ...]:
+        cuda = self.torch.cuda
+        count = cuda.device_count() if cuda.is_available() else 0
+        return ("cpu", *[f"cuda:{i}" for i in range(count)])
+
+    # -- arrays ----------------------------------------------------------------------------------
+    def from_numpy(self, array: Any, device: str | None = None) -> Any:
+        array = np.asarray(array)
+        return self._dtypes.from_numpy(array, self.native_dtype(array.dtype), self.place(device))
+
+    def to_numpy(self, array: Any) -> Any:
+        return self._dtypes.to_numpy(array)
+
+    def is_array(self, x: Any) -> bool:
+        return isinstance(x, self.torch.Tensor)
+
+    def dtype_of(self, array: Any) -> np.dtype[Any]:
+        found: np.dtype[Any] = self._dtypes.TO_NUMPY[array.dtype]
+        return found
+
+    def device_of(self, array: Any) -> str:
+        return str(array.device)
+
+    def cast(self, array: Any, dtype: np.dtype[Any]) -> Any:
+        if array.dtype.is_complex and np.dtype(dtype).kind not in "cb":
+            array = array.real
+        return array.to(self.native_dtype(dtype))
+
+    def move(self, array: Any, device: str) -> Any:
+        return array.to(self.place(device))
+
+    def native_dtype(self, dtype: Any) -> Any:
+        """Torch's dtype for one of NumPy's.
+
+        Raises:
+            UnsupportedDtypeError: torch has none.
+        """
+        found = self._dtypes.torch_dtype(dtype)
+        if found is None:
+            self.refuse_dtype(np.dtype(dtype), "convert with .astype to one that it has")
+        return found
+
+    def place(self, device: str | None) -> Any:
+        """What torch calls a device."""
+        return device or "cpu"
+
+    # -- operations ------------------------------------------------------------------------------
+    @cached_property
+    def _table(self) -> Mapping[str, Callable[..., Any]]:
+        made: Mapping[str, Callable[..., Any]] = import_module("pycograd_torch.lowerings").table()
+        return made
+
+    @property
+    def lowerings(self) -> Mapping[str, Callable[..., Any]]:
+        return self._table
+
+    def with_rule(
+        self, forward: Callable[..., Any], backward: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """`forward`, which torch differentiates by `backward`."""
+        made: Callable[..., Any] = import_module("pycograd_torch.native").with_rule(
+            forward, backward
+        )
+        return made
+
+    def compile(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        """`run` by `torch.compile`."""
+        compiled: Callable[..., Any] = self.torch.compile(run)
+        return compiled
+
+    def grad_and_value(
+        self, run: Callable[..., Any], leaves: Sequence[Any], live: Sequence[int]
+    ) -> tuple[Any, list[Any]]:
+        """`(value, gradients)` of a scalar function of tensors, by `torch.autograd`.
+
+        A leaf that the value does not depend on has a gradient of zeros.
+        """
+        torch = self.torch
+        with torch.enable_grad():
+            moving = {i: leaves[i].detach().requires_grad_() for i in live}
+            value = run(*[moving.get(i, x) for i, x in enumerate(leaves)])
+            value = value[0] if isinstance(value, (list, tuple)) else value
+            if not value.requires_grad:
+                return value, [torch.zeros_like(leaves[i]) for i in live]
+            found = torch.autograd.grad(value, [moving[i] for i in live], allow_unused=True)
+        return value.detach(), [
+            torch.zeros_like(leaves[i]) if g is None else g for i, g in zip(live, found)
+        ]
