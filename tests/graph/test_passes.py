@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pycograd as pg
-from pycograd import capture, optimize
+from pycograd import ShapeDtypeStruct as S, capture, grad, optimize
 from pycograd.graph.rewrite import LICENCES
 from pycograd.graph.rules import EXACT, FINITE, REASSOCIATE, STRUCTURE
 
@@ -152,3 +152,17 @@ def test_time_is_linear_in_the_graph():
 
     graph = optimize(capture(f, X))
     assert len(graph.equations) == 1200
+
+
+def test_symbolic_sizes_stay_symbolic():
+    f = lambda x: np.tanh(x * 2.0 + 0.0) / x.shape[0]
+    graph = optimize(capture(lambda x: grad(lambda x: np.sum(f(x)))(x)[0], S(("B", 2))))
+    for rows in (2, 5):
+        x = np.linspace(0.0, 1.0, 2 * rows).reshape(rows, 2)
+        np.testing.assert_allclose(graph(x), grad(lambda x: np.sum(f(x)))(x)[0])
+
+
+def test_an_operation_on_a_repeated_operand_keeps_its_parameters():
+    f = lambda x: np.broadcast_to(x[0], (2, 3)).astype(np.float32) + np.float32(1)
+    got = optimize(capture(f, X))(X)
+    assert got.dtype == np.float32 and np.array_equal(got, f(X))

@@ -23,6 +23,7 @@ import numpy as np
 
 from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of, make_aval, shape_of
 from pycograd.core.box import Box
+from pycograd.core.dims import Dim
 from pycograd.core.ir import Atom, Equation, Graph, Literal, Value
 from pycograd.core.primitive import REGISTRY, Primitive, bind
 from pycograd.transforms.capture import CaptureTrace
@@ -108,9 +109,11 @@ class Rewriter(CaptureTrace):
         self, primitive: Primitive, atoms: Sequence[Atom], params: Any, outs: Any
     ) -> list[Atom] | None:
         """The results as constants, where all operands are and the results are not larger."""
-        size = max([math.prod(a.shape) for a in outs])
+        made = [math.prod(a.shape) for a in outs]
         given = [math.prod(x.shape) for x in atoms if type(x) is Value]
-        if primitive.special or size > min(max(given, default=1), _FOLDED):
+        if primitive.special or any(isinstance(n, Dim) for n in (*made, *given)):
+            return None
+        if max(made) > min(max(given, default=1), _FOLDED):
             return None
         values = [
             x.number if isinstance(x, Literal) else self.frozen.get(x, _UNKNOWN) for x in atoms

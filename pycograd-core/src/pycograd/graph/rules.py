@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from pycograd.core.aval import shape_of
+from pycograd.core.aval import dtype_of, shape_of
+from pycograd.core.box import Box
+from pycograd.core.dims import Dim
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.primitive import REGISTRY
 from pycograd.graph.rewrite import Named, Rule
@@ -48,33 +50,54 @@ def small_operands() -> list[Rule]:
             rules.append(
                 Rule(
                     (p.name, ("broadcast_to", "x")),
-                    lambda x, shape, p=p: np.broadcast_to(p(x), shape),
+                    lambda x, params, shape, p=p: _to(p(x, **params), shape),
                 )
             )
         elif p.arity == 2:
             rules += [
-                Rule((p.name, ("broadcast_to", "x"), "y"), lambda x, y, p=p: p(x, y)),
-                Rule((p.name, "x", ("broadcast_to", "y")), lambda x, y, p=p: p(x, y)),
                 Rule(
                     (p.name, ("broadcast_to", "x"), "y"),
-                    lambda x, y, shape, p=p: _repeated(p, (x, y), y, shape),
+                    lambda x, y, params, p=p: p(x, y, **params),
                 ),
                 Rule(
                     (p.name, "x", ("broadcast_to", "y")),
-                    lambda x, y, shape, p=p: _repeated(p, (x, y), x, shape),
+                    lambda x, y, params, p=p: p(x, y, **params),
+                ),
+                Rule(
+                    (p.name, ("broadcast_to", "x"), "y"),
+                    lambda x, y, params, shape, p=p: _repeated(p, (x, y), y, params, shape),
+                ),
+                Rule(
+                    (p.name, "x", ("broadcast_to", "y")),
+                    lambda x, y, params, shape, p=p: _repeated(p, (x, y), x, params, shape),
                 ),
             ]
         elif p.arity == 3:
             rules += [
-                Rule((p.name, ("broadcast_to", "x"), "y", "z"), lambda x, y, z, p=p: p(x, y, z)),
-                Rule((p.name, "x", ("broadcast_to", "y"), "z"), lambda x, y, z, p=p: p(x, y, z)),
-                Rule((p.name, "x", "y", ("broadcast_to", "z")), lambda x, y, z, p=p: p(x, y, z)),
+                Rule(
+                    (p.name, ("broadcast_to", "x"), "y", "z"),
+                    lambda x, y, z, params, p=p: p(x, y, z, **params),
+                ),
+                Rule(
+                    (p.name, "x", ("broadcast_to", "y"), "z"),
+                    lambda x, y, z, params, p=p: p(x, y, z, **params),
+                ),
+                Rule(
+                    (p.name, "x", "y", ("broadcast_to", "z")),
+                    lambda x, y, z, params, p=p: p(x, y, z, **params),
+                ),
             ]
     return rules
 
 
-def _repeated(p: Elementwise, operands: Any, number: Any, shape: Any) -> Any:
-    return np.broadcast_to(p(*operands), shape) if shape_of(number) == () else None
+def _repeated(p: Elementwise, operands: Any, number: Any, params: Any, shape: Any) -> Any:
+    return _to(p(*operands, **params), shape) if shape_of(number) == () else None
+
+
+def _to(x: Any, shape: Any) -> Any:
+    if not isinstance(x, Box) and any(isinstance(n, Dim) for n in shape):
+        return None  # a number alone has no symbolic shape
+    return np.broadcast_to(x, shape)
 
 
 # -- arithmetic ------------------------------------------------------------------------------------

@@ -380,7 +380,7 @@ def _placed(f: Any, outs: Any, out_tree: Any, out_axes: Any, size: int) -> Any:
     """The outputs with the axis of rows where `out_axes` says."""
     try:
         if type(out_axes) is int:
-            axes = [out_axes] * len(outs)
+            axes: list[Any] = [out_axes] * len(outs)
         else:
             axes = broadcast_prefix(out_axes, tree_unflatten(out_tree, list(range(len(outs)))))
     except ValueError as error:
