@@ -3,6 +3,7 @@
 #   make demo      train the examples on real data
 #   make test      the suite, in parallel, without the tests marked slow
 #   make test-all  everything
+#   make test-plugins  the plugins, each with its framework, in an environment of their own
 #   make lint      ruff and mypy;  `make format` mends what can be mended
 #   make bench     timings side by side with hand-written NumPy and other libraries
 #   make docs      docs/coverage.md, from the definitions and the samples, and the pictures
@@ -13,11 +14,15 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
+# The frameworks of the plugins are large: they have an environment of their own.
+PLUGINS_VENV  := .venv-plugins
+PLUGINS_READY := $(PLUGINS_VENV)/.ready
+
 # Small arrays gain nothing from BLAS threads, and the workers of a parallel run would fight over cores.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 PYTEST     := $(ONE_THREAD) $(RUN) -m pytest -n auto --dist worksteal
 
-.PHONY: demo test test-all lint format bench docs clean
+.PHONY: demo test test-all test-plugins lint format bench docs clean
 
 demo: $(READY)
 	$(RUN) -m pycograd.examples
@@ -27,6 +32,9 @@ test: $(READY)
 
 test-all: $(READY)
 	$(PYTEST) --hypothesis-profile=thorough $(ARGS)
+
+test-plugins: $(PLUGINS_READY)
+	$(ONE_THREAD) $(PLUGINS_VENV)/bin/python -m pytest -n auto --dist worksteal -m "not slow" tests/plugins $(ARGS)
 
 lint: $(READY)
 	$(RUN) -m ruff check .
@@ -53,4 +61,9 @@ clean:
 $(READY): requirements-dev.txt pycograd-core/pyproject.toml pycograd-core/src/pycograd/_version.py
 	$(PYTHON) -m venv --clear $(VENV)
 	$(RUN) -m pip install --quiet -r requirements-dev.txt
+	touch $@
+
+$(PLUGINS_READY): requirements-plugins.txt $(wildcard pycograd-*/pyproject.toml) pycograd-core/src/pycograd/_version.py
+	$(PYTHON) -m venv --clear $(PLUGINS_VENV)
+	$(PLUGINS_VENV)/bin/python -m pip install --quiet -r requirements-plugins.txt
 	touch $@
