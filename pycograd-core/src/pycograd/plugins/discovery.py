@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterable
 from importlib import metadata
 from typing import Final, NamedTuple
@@ -86,7 +87,7 @@ def _shadow(name: str, first: metadata.Distribution, other: metadata.Distributio
 
 def examine(record: Record) -> None:
     """Notes what can be said without running anything: is the module there, is its library?"""
-    module = record.value.partition(":")[0].strip().partition(".")[0]
+    module = re.split(r"[:.\[\s]", record.value.strip(), maxsplit=1)[0]
     if not _is_there(module):
         record.state, record.reason = "broken", f"there is no module {module!r}"
         record.fix = f"install {record.distribution} again, or uninstall it: its metadata is stale"

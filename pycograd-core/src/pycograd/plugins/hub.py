@@ -6,6 +6,7 @@ asked for. Only what is asked for is loaded; what fails, fails for who asked.
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -69,11 +70,12 @@ class Hub:
 
     def refresh(self) -> None:
         """Reads the installed distributions again; what is active stays so."""
+        importlib.invalidate_caches()
         with self._lock:
             before = {r.key: r for r in self._found.records} if self._found else {}
             records, problems = discovery.scan()
             active = {k: r for k, r in before.items() if r.state == "active"}
-            kept = [active.pop(r.key, r) for r in records]
+            kept = [active.get(r.key, r) for r in records]
             self._found = discovery.Found(kept, problems)
 
     @property
@@ -87,23 +89,31 @@ class Hub:
 
     def records(self, group: str = BACKENDS) -> list[Record]:
         """Every name of a group as things are now, without loading anything."""
-        found = []
-        for record in self._all(group):
-            seen = replace(record)
-            if _disabled(record):
-                seen.state, seen.reason = "disabled", "PYCOGRAD_DISABLE_PLUGINS names it"
-                seen.fix = "unset PYCOGRAD_DISABLE_PLUGINS"
-            elif record.state != "active" and record not in self._chosen(group, record.name):
-                seen.state = "disabled"
-                seen.reason = f"{self._chosen(group, record.name)[0].source} is preferred"
-                seen.fix = f"ask for {record.name}@{record.distribution}"
-            elif len(self._chosen(group, record.name)) > 1:
-                seen.state = "ambiguous"
-                others = [r.source for r in self._chosen(group, record.name) if r is not record]
-                seen.reason = f"{' and '.join(others)} provides it too"
-                seen.fix = f'"{record.name}@{record.distribution}" or PYCOGRAD_PREFER'
-            found.append(seen)
-        return found
+        return [self._seen(record) for record in self._all(group)]
+
+    def _seen(self, record: Record) -> Record:
+        """A copy of a record, with what the environment and other records make of it."""
+        seen = replace(record)
+        qualified = f'"{record.name}@{record.distribution}"'
+        if _disabled(record):
+            seen.state, seen.reason = "disabled", f"{_DISABLE} names it"
+            seen.fix = f"unset {_DISABLE}"
+            return seen
+        try:
+            chosen = self._chosen(record.group, record.name)
+        except UnknownBackendError as error:
+            seen.state, seen.reason = "disabled", str(error).partition("\n")[0]
+            seen.fix = f"unset {_PREFER}, or ask for {qualified}"
+            return seen
+        others = " and ".join(r.source for r in chosen if r is not record)
+        if all(r is not record for r in chosen):
+            if record.state != "active":
+                seen.state, seen.reason = "disabled", f"{others} is preferred"
+                seen.fix = f"ask for {qualified}"
+        elif others:
+            seen.state, seen.reason = "ambiguous", f"{others} provides it too"
+            seen.fix = f"{qualified} or {_PREFER}"
+        return seen
 
     def _chosen(self, group: str, name: str) -> list[Record]:
         """The providers of a name that come into question: one, if all is well."""
@@ -116,7 +126,7 @@ class Hub:
             preferred = [r for r in found if r.distribution == wanted]
             if not preferred:
                 raise UnknownBackendError(
-                    messages.no_provider(NOUNS[group], name, wanted, found, "PYCOGRAD_PREFER")
+                    messages.no_provider(NOUNS[group], name, wanted, found, _PREFER)
                 )
             return preferred
         return found
@@ -150,8 +160,8 @@ class Hub:
         if not chosen:
             raise BackendUnavailableError(
                 f"{noun} {name!r} ({providers[0].source}) is disabled.\n"
-                f"  why: PYCOGRAD_DISABLE_PLUGINS={os.environ.get(_DISABLE, '')}\n"
-                f"  fix: unset PYCOGRAD_DISABLE_PLUGINS"
+                f"  why: {_DISABLE}={os.environ.get(_DISABLE, '')}\n"
+                f"  fix: unset {_DISABLE}"
             )
         if len(chosen) > 1:
             raise AmbiguousBackendError(messages.ambiguous(noun, name, chosen))
