@@ -2,7 +2,9 @@
 
 import collections
 import functools
+import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -434,6 +436,27 @@ def test_a_value_memoised_inside_a_checkpointed_function():
         grad(lambda x: np.sum(checkpoint(layer)(x)))(XS)
 
 
+def test_threads_may_checkpoint_and_record_on_one_tape():
+    def layer(x):
+        for _ in range(20):
+            x = np.sin(x) * 1.1
+        return x
+
+    def f(x, wrap):
+        layers = [wrap(layer), layer, wrap(lambda y: layer(y) * x)] * 3
+        with ThreadPoolExecutor(4) as pool:
+            return np.sum(sum(pool.map(lambda g: g(x * 2.0), layers)))
+
+    expected = grad(lambda x: f(x, lambda g: g))(XS)[0]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(10):
+            np.testing.assert_allclose(grad(lambda x: f(x, checkpoint))(XS)[0], expected)
+    finally:
+        sys.setswitchinterval(before)
+
+
 def test_checkpoints_of_all_sizes_are_right():
     rng = np.random.default_rng(0)
     for _ in range(20):
@@ -489,6 +512,8 @@ def test_values_inside_objects_that_are_no_trees_are_refused(hold):
         lambda: pg.vjp(f, XS),
         lambda: jvp(f, (XS,), (XS,)),
         lambda: vmap(f)(XS),
+        lambda: pg.eval_shape(f, XS),
+        lambda: pg.capture(f, XS),
         lambda: grad(lambda x: (np.sum(jvp(f, (x,), (x,))[0]), 1.0)[1])(XS),
     ):
         with pytest.raises(pg.UnsupportedOperationError, match=fix):

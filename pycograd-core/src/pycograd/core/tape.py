@@ -45,13 +45,14 @@ class Tape(Trace):
 
     # floor: values made before this step may not be written (inside a checkpointed function)
     # reach: no checkpointed function that is run again has given a slot from here on to a value
-    __slots__ = ("steps", "floor", "reach", "replaying")
+    __slots__ = ("steps", "floor", "floors", "reach", "replaying")
     differentiates = True
 
     def __init__(self, name: str = "") -> None:
         super().__init__(name)
         self.steps: list[Any] = []
         self.floor = self.reach = 0
+        self.floors: list[int] = []  # of which `floor` is the largest: threads come and go
         self.replaying = 0  # since when a checkpointed function is running again
 
     def input(self, value: Any) -> Var:
@@ -129,10 +130,21 @@ class Tape(Trace):
             for i, value in enumerate(values)
         )
 
-    def drop(self, start: int, until: int, name: str) -> None:
-        """Forgets the steps from `start` on; no value gets their slots, nor those below `until`."""
-        n = max(len(self.steps), until) - start
-        self.steps[start : start + n] = [(_refuse_dropped, (), name)] * n
+    def drop(self, start: int, slots: Sequence[int], until: int, name: str) -> None:
+        """Forgets the steps from `start` on that led to `slots`; no other value gets their slots.
+
+        Nor does one get a slot below `until`. Other steps are those of other threads, or of values
+        that led to nothing: they stay as they are.
+        """
+        steps, dropped = self.steps, (_refuse_dropped, (), name)
+        stack = list(slots)
+        while stack:
+            slot = stack.pop()
+            if type(slot) is int and slot >= start and steps[slot][0] is not _refuse_dropped:
+                parents = steps[slot][1]
+                steps[slot] = dropped
+                stack += (parents,) if type(parents) is int else parents
+        steps.extend([dropped] * (until - len(steps)))
 
     def close(self) -> None:
         """Ends the trace: its boxes, if any escaped, raise when used."""

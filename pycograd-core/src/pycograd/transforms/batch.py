@@ -239,6 +239,12 @@ def per_example_grad(f: Callable[..., Any], in_axes: Any = 0, **options: Any) ->
         in_axes: as in `vmap`.
         options: keyword arguments of `grad`, such as `argnums`.
 
+    Returns:
+        A function of the batched arguments; its result is that of `grad(f)` with the rows in front.
+
+    Raises:
+        BatchError, NotDifferentiableError, NonScalarOutputError: as for `vmap` and `grad`.
+
     >>> import numpy as np
     >>> per_example_grad(lambda x: np.sum(x * x))(np.array([[1.0, 2.0], [3.0, 4.0]]))[0]
     array([[2., 4.],

@@ -37,7 +37,13 @@ from pycograd.core.ir import (
 )
 from pycograd.core.primitive import Primitive, Trace
 from pycograd.core.tree import tree_flatten, tree_unflatten
-from pycograd.transforms.wrap import check_callable, check_result, name_of, refuse_stored
+from pycograd.transforms.wrap import (
+    check_callable,
+    check_result,
+    name_of,
+    refuse_escaped,
+    refuse_stored,
+)
 from pycograd.transparent import prepared
 
 capturing: ContextVar[bool] = ContextVar("capturing", default=False)  # a capture is running here
@@ -285,13 +291,8 @@ def trace_of(
 
 def output_of(trace: CaptureTrace, x: Any) -> Atom:
     x = sizes.number(x)
-    if isinstance(x, (Box, np.ndarray)) and not (isinstance(x, Box) and x._trace.closed):
-        return trace.atom(x)
-    if isinstance(x, Box):
-        raise EscapedTracerError(
-            f"capture of {trace.name}: it returned a value made inside a transform that has ended"
-        )
-    return Literal(x)
+    refuse_escaped(x, trace)
+    return trace.atom(x) if isinstance(x, (Box, np.ndarray)) else Literal(x)
 
 
 def resolve(trace: CaptureTrace, inputs: list[Value], constraints: Constraints) -> None:

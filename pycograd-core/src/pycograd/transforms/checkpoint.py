@@ -5,10 +5,10 @@ dropped but for its slots. The recompute happens inside the sweep: it appends to
 sweeps what it appended and leaves the tape as it was, so values that the function closes over get
 their cotangents like any others.
 
-A value that leaves a run otherwise than as its result would meet a slot that means something else.
-Those of the first run meet the dropped steps, whose rule raises. Those of a recompute have slots
-after that of any step of a later recompute, which the sweep notices as a parent that comes after
-its child: the step of each call is placed beyond `Tape.reach`, the last slot that the
+A value that leaves a run otherwise than as its result must not meet a slot that means something
+else. Those of the first run meet the dropped steps, whose rule raises. Those of a recompute have
+slots after that of any step of a later recompute, which the sweep notices as a parent that comes
+after its child: the step of each call is placed beyond `Tape.reach`, the last slot that the
 recomputes of earlier calls can take.
 """
 
@@ -141,7 +141,7 @@ class Segment(Primitive):
         start, reach, replaying = len(tape.steps), tape.reach, tape.replaying
         tape.reach, tape.replaying = start, next(modes.levels)
         boxed = [_locked(still(v)) if s is None else tape.box(v, s) for v, s in zip(values, slots)]
-        with _written_inside_only((*operands, *self.enclosed), start):
+        with _written_inside_only((*operands, *self.enclosed)):
             try:
                 outs = self._run(*boxed)
             except ValueError as error:
@@ -156,12 +156,13 @@ class Segment(Primitive):
                 raise self._writes()
         for x in outs:
             refuse_escaped(x, tape)
+        made = [x.slot for x in outs if isinstance(x, Var) and x._trace is tape]
         outs = tuple([x.value if isinstance(x, Var) and x._trace is tape else x for x in outs])
-        taken = max(len(tape.steps), inner) - start
-        tape.drop(start, reach if taken else start, self.name)
-        tape.reach = max(reach, len(tape.steps) + taken)
         if _inner(outs, tape.level + 1):
             return None
+        taken = max(len(tape.steps), inner) - start
+        tape.drop(start, made, reach if taken else start, self.name)
+        tape.reach = max(reach, len(tape.steps) + taken)
         live = [s for s in slots if s is not None]
         return tape.record_multi(_recompute, live, (self, values, slots, enclosed), outs)
 
@@ -242,7 +243,7 @@ def _recompute(cts: list[Any], residual: Any, parents: list[int], sweep: Sweep) 
 
 
 @contextmanager
-def _written_inside_only(values: Sequence[Any], start: int) -> Iterator[None]:
+def _written_inside_only(values: Sequence[Any]) -> Iterator[None]:
     """Inside the block no value made before it may be written, on whichever tapes these are."""
     tapes: dict[int, Tape] = {}
     for x in values:
@@ -250,14 +251,16 @@ def _written_inside_only(values: Sequence[Any], start: int) -> Iterator[None]:
             if isinstance(x._trace, Tape):
                 tapes[id(x._trace)] = x._trace
             x = x.value
-    before = [(tape, tape.floor) for tape in tapes.values()]
+    starts = [(tape, len(tape.steps)) for tape in tapes.values()]
     try:
-        for tape, _ in before:
-            tape.floor = len(tape.steps)
+        for tape, start in starts:
+            tape.floors.append(start)
+            tape.floor = max(tape.floors)
         yield
     finally:
-        for tape, floor in before:
-            tape.floor = floor
+        for tape, start in starts:
+            tape.floors.remove(start)
+            tape.floor = max(tape.floors, default=0)
 
 
 def _alike(x: Any, y: Any) -> bool:

@@ -19,7 +19,13 @@ from pycograd.core.dims import Constraints, Dim
 from pycograd.core.errors import ArgumentError, ControlFlowError, EscapedTracerError
 from pycograd.core.primitive import Primitive, Trace
 from pycograd.core.tree import tree_flatten, tree_map, tree_unflatten
-from pycograd.transforms.wrap import check_callable, check_result, name_of, refuse_stored
+from pycograd.transforms.wrap import (
+    check_callable,
+    check_result,
+    name_of,
+    refuse_escaped,
+    refuse_stored,
+)
 from pycograd.transparent import prepared
 
 
@@ -135,6 +141,8 @@ def _evaluate(
             new_args, new_kwargs = tree_unflatten(treedef, boxed)
             out = prepared(f, transparent, indexed=True)(*new_args, **new_kwargs)
             check_result(out, f, "eval_shape")
+            for x in tree_flatten(out)[0]:
+                refuse_escaped(x, trace)
     except ValueError as error:
         refuse_stored(error)
         raise
@@ -168,6 +176,17 @@ def _symbols(leaves: Sequence[Any]) -> set[str]:
 def infer_shapes(f: Callable[..., Any], *shapes: Any) -> Any:
     """As `eval_shape`, with plain tuples for float64 arrays, in and out.
 
+    Arguments:
+        f: a function written in NumPy.
+        shapes: the shape of each argument, as a tuple of sizes and symbols; anything else as in
+            `eval_shape`.
+
+    Returns:
+        The shape of the result, or the tree of the shapes of several.
+
+    Raises:
+        ShapeError: shapes that do not fit an operation of `f`.
+
     >>> import numpy as np
     >>> infer_shapes(np.matmul, (7, 4), (4, "N"))
     (7, N)
@@ -189,6 +208,9 @@ def substitute(specs: Any, sizes: Mapping[str, int]) -> Any:
     Arguments:
         specs: the tree.
         sizes: symbol -> number. One that is not in `specs` may be given only if none remains.
+
+    Returns:
+        The tree with the numbers in.
 
     Raises:
         ArgumentError: a symbol that is not in `specs`, while others remain.
@@ -222,6 +244,9 @@ def bind(f: Callable[..., Any], *args: Any, sizes: Mapping[str, int] | None = No
     Arguments:
         f, args: as in `eval_shape`.
         sizes: symbol -> number.
+
+    Returns:
+        What `eval_shape` returns, with these numbers in the place of the symbols.
 
     Raises:
         ShapeError: a number that contradicts an equality the operations of `f` need.
