@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from pycograd.core.box import Box, raw
 from pycograd.core.buffers import owned
 from pycograd.core.dims import Constraints
 from pycograd.core.errors import (
-    ControlFlowError,
     EscapedTracerError,
     SymbolicSizeError,
     UnsupportedOperationError,
@@ -37,6 +36,7 @@ from pycograd.core.ir import (
 )
 from pycograd.core.primitive import Primitive, Trace
 from pycograd.core.tree import tree_flatten, tree_unflatten
+from pycograd.transforms.shapes import Dataless
 from pycograd.transforms.wrap import (
     check_callable,
     check_result,
@@ -134,45 +134,16 @@ class CaptureTrace(Trace):
         return values
 
 
-class Traced(Box):
+class Traced(Dataless):
     """A value of a graph being captured."""
 
     __slots__ = ()
     value: Value
-
-    def rebind(self, new: Box) -> None:
-        self.value = new.value
-
-    def _no_data(self, what: str) -> NoReturn:
-        raise ControlFlowError(
-            f"{what} a value that is being captured, {self.value!r}: its data are not known yet."
-            " Write np.where or cond in place of if, fori_loop or while_loop in place of a loop"
-            " that depends on it, or branch on shapes and constants"
-        )
-
-    def __bool__(self) -> bool:
-        self._no_data("Python control flow on")
-
-    def __float__(self) -> NoReturn:
-        self._no_data("float() of")
-
-    def __int__(self) -> NoReturn:
-        self._no_data("int() of")
-
-    def __index__(self) -> NoReturn:
-        self._no_data("an index from")
-
-    def _kind(self) -> str:
-        return f"a value that is being captured, {self.value!r},"
-
-    def __repr__(self) -> str:
-        return f"Traced({self.value!r})"
-
-    def __str__(self) -> str:
-        return repr(self)
-
-    def __format__(self, spec: str) -> str:
-        return repr(self)
+    described = "a value that is being captured"
+    advice = (
+        "Its data are not known yet: write np.where or cond in place of if, fori_loop or while_loop"
+        " in place of a loop that depends on it, or branch on shapes and constants"
+    )
 
 
 def capture(

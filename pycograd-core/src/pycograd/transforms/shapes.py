@@ -33,6 +33,7 @@ class ShapeTrace(Trace):
     """One abstract evaluation."""
 
     __slots__ = ("closed",)
+    owns = True
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -64,20 +65,18 @@ class ShapeTrace(Trace):
         return tuple([self.box(a) for a in out]) if primitive.multi else self.box(out)
 
 
-class Shaped(Box):
-    """A value known by its shape and dtype only."""
+class Dataless(Box):
+    """A value whose data are not known: what depends on them is an error."""
 
     __slots__ = ()
-    value: ShapeDtypeStruct
+    described = ""  # the value in messages, its type behind it
+    advice = ""  # what to write instead
 
     def rebind(self, new: Box) -> None:
         self.value = new.value
 
     def _no_data(self, what: str) -> NoReturn:
-        raise ControlFlowError(
-            f"{what} a value of which only the shape is known, {self.value!r}. Write np.where in"
-            " place of if, and branch on shapes or constants"
-        )
+        raise ControlFlowError(f"{what} {self.described}, {self.value!r}. {self.advice}")
 
     def __bool__(self) -> bool:
         self._no_data("Python control flow on")
@@ -92,13 +91,25 @@ class Shaped(Box):
         self._no_data("an index from")
 
     def _kind(self) -> str:
-        return f"a value of which only the shape is known, {self.value!r},"
+        return f"{self.described}, {self.value!r},"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.value!r})"
 
     def __str__(self) -> str:
         return repr(self)
 
     def __format__(self, spec: str) -> str:
         return repr(self)
+
+
+class Shaped(Dataless):
+    """A value known by its shape and dtype only."""
+
+    __slots__ = ()
+    value: ShapeDtypeStruct
+    described = "a value of which only the shape is known"
+    advice = "Write np.where in place of if, and branch on shapes or constants"
 
 
 def eval_shape(
