@@ -22,28 +22,19 @@ DTYPES = frozenset(
 # one triangle of a matrix, of equal eigenvalues.
 OWN_RULES = frozenset(
     {
-        *("cbrt", "hypot", "fmax", "fmin", "power", "float_power", "deviation", "copysign"),
-        *("heaviside", "logaddexp", "logaddexp2", "clip", "angle", "over_gap", "sign", "ldexp"),
-        *("max", "min", "maximum", "minimum", "fmax_reduce", "fmin_reduce", "hypot_reduce"),
-        *("logaddexp_reduce", "logaddexp2_reduce", "logsumexp"),
-        *("logaddexp_accumulate", "logaddexp2_accumulate", "leaky_relu", "elu"),
-        *("eigh", "eigvalsh", "eig", "eigvals", "qr", "svd", "svdvals", "pinv", "cholesky", "lu"),
-        *("sinc_derivative", "bessel_i", "sinc", "i0", "remainder", "fmod", "arctan2"),
+        *("cbrt", "hypot", "fmax", "fmin", "float_power", "deviation", "copysign", "heaviside"),
+        *("logaddexp", "logaddexp2", "angle", "over_gap", "ldexp", "remainder", "fmod", "arctan2"),
+        *("fmax_reduce", "fmin_reduce", "hypot_reduce", "logaddexp_reduce", "logaddexp2_reduce"),
+        *("logaddexp_accumulate", "logaddexp2_accumulate", "det", "slogdet", "cholesky", "lu"),
+        *("eigh", "eigvalsh", "eig", "eigvals", "qr", "svd", "svdvals", "pinv"),
+        *("sinc", "sinc_derivative", "bessel_i", "i0"),
+        # of scipy.special
         *("gammainc", "gammaincc", "chdtr", "chdtrc", "gdtr", "gdtrc", "pdtr", "pdtrc"),
-        *("j0", "j1", "y0", "y1", "k0", "k1", "k0e", "k1e", "psi", "polygamma", "zeta"),
+        *("j0", "j1", "y0", "y1", "k0", "k1", "k0e", "k1e", "airy_ai", "psi", "polygamma", "zeta"),
+        *("zetac", "gamma", "rgamma", "loggamma", "beta", "betaln", "poch", "binom"),
         *("rel_entr", "kl_div", "xlogy", "xlog1py", "entr", "boxcox", "boxcox1p", "inv_boxcox"),
-        *("inv_boxcox1p", "exprel", "huber", "pseudo_huber", "gamma", "rgamma", "beta", "betaln"),
-        *(
-            "poch",
-            "erfcx",
-            "airy_ai",
-            "loggamma",
-            "binom",
-            "zetac",
-            "scipy_cbrt",
-            "log_ndtr",
-            "powm1",
-        ),
+        *("inv_boxcox1p", "exprel", "huber", "pseudo_huber", "powm1", "scipy_cbrt"),
+        *("erfcx", "log_ndtr"),
     }
 )
 
@@ -97,9 +88,10 @@ class TorchBackend(Backend):
         return str(array.device)
 
     def cast(self, array: Any, dtype: np.dtype[Any]) -> Any:
-        if array.dtype.is_complex and np.dtype(dtype).kind not in "cb":
+        native = self.native_dtype(dtype)
+        if array.is_complex() and not native.is_complex and native is not self.torch.bool:
             array = array.real
-        return array.to(self.native_dtype(dtype))
+        return array.to(native)
 
     def move(self, array: Any, device: str) -> Any:
         return array.to(self.place(device))

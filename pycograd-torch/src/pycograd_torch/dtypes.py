@@ -31,9 +31,26 @@ TO_TORCH = {v: k for k, v in TO_NUMPY.items()}
 
 
 @cache
+def _found(dtype: Any) -> torch.dtype | None:
+    return TO_TORCH.get(np.dtype(dtype).newbyteorder("="))
+
+
+@cache
+def _promoted(dtypes: tuple[torch.dtype, ...]) -> torch.dtype:
+    return TO_TORCH[np.result_type(*[TO_NUMPY[d] for d in dtypes])]
+
+
+# What NumPy says of dtypes is constant to torch.compile, which does not know these functions.
+@torch.compiler.assume_constant_result
 def torch_dtype(dtype: Any) -> torch.dtype | None:
     """Torch's dtype for one of NumPy's, whatever its byte order; None where there is none."""
-    return TO_TORCH.get(np.dtype(dtype).newbyteorder("="))
+    return _found(dtype)
+
+
+@torch.compiler.assume_constant_result
+def promoted(*dtypes: torch.dtype) -> torch.dtype:
+    """The dtype to which NumPy promotes these."""
+    return _promoted(dtypes)
 
 
 def from_numpy(array: Any, dtype: torch.dtype, device: Any) -> torch.Tensor:

@@ -42,7 +42,8 @@ def with_rule(forward: Callable[..., Any], backward: Callable[..., Any]) -> Call
 
     def run(*operands: Any) -> Any:
         if torch.is_grad_enabled() and any([x.requires_grad for x in operands]):
-            return apply(*operands)
+            if torch._C._get_tracing_state() is None:  # TorchScript has no functions of Python
+                return apply(*operands)
         return forward(*operands)
 
     return run

@@ -19,6 +19,7 @@ from pycograd.core.errors import (
 )
 from pycograd.core.ir import Equation, Graph, Literal, Value
 from pycograd.core.primitive import Primitive
+from pycograd.core.tree import tree_flatten, tree_paths, tree_unflatten
 from pycograd.plugins.additions import Check, GraphPass, Lowerings, Registry
 from pycograd.plugins.derived import capture, lowered, optimized
 from pycograd.plugins.export import Exporter
@@ -53,4 +54,7 @@ __all__ = [
     "hookimpl",
     "lowered",
     "optimized",
+    "tree_flatten",
+    "tree_paths",
+    "tree_unflatten",
 ]

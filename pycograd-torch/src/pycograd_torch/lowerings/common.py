@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pycograd_torch.dtypes import TO_NUMPY, torch_dtype
+from pycograd_torch.dtypes import promoted
 
 Lowering = Callable[..., Any]
 _KINDS = {bool: "b", int: "i", float: "f", complex: "c"}
@@ -58,7 +58,7 @@ def common(*xs: Any) -> list[Any]:
     first = xs[0].dtype
     if all(x.dtype is first for x in xs):
         return list(xs)
-    dtype = torch_dtype(np.result_type(*[TO_NUMPY[x.dtype] for x in xs]))
+    dtype = promoted(*[x.dtype for x in xs])
     return [x.to(dtype) for x in xs]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from pycograd.plugins.api import ExportError
 from pycograd_torch.lowerings.common import Lowering
 
 
@@ -20,12 +21,24 @@ def _strong(xs: Sequence[Any], like: Sequence[Any]) -> list[Any]:
     return [x if isinstance(x, torch.Tensor) else torch.as_tensor(x, device=device) for x in xs]
 
 
+def _tracing() -> bool:
+    return torch._C._get_tracing_state() is not None
+
+
 def _holds(pred: Any) -> bool:
+    if _tracing():
+        raise ExportError(
+            "while_loop: a trace for TorchScript would hold the number of steps of the example; use"
+            " scan or fori_loop, whose number of steps is known"
+        )
     return bool(pred.any()) if isinstance(pred, torch.Tensor) else bool(pred)
 
 
 def _cond(choice: Any, *operands: Any, **graphs: Any) -> tuple[Any, ...]:
     choose, other = graphs["true"], graphs["false"]
+    if isinstance(choice, torch.Tensor) and _tracing():  # both, and the results of one
+        first, second = (_strong(run(*operands), operands) for run in (choose, other))
+        return tuple([torch.where(choice != 0, a, b) for a, b in zip(first, second)])
     if isinstance(choice, torch.Tensor) and torch.compiler.is_compiling():
         operands = tuple(_strong(operands, [choice]))
         pred = choice.reshape(()) != 0

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from pycograd.plugins.api import UnsupportedDtypeError
 from pycograd_torch.dtypes import torch_dtype
 from pycograd_torch.lowerings.common import (
     Lowering,
@@ -79,11 +80,10 @@ def _where(c: Any, x: Any, y: Any) -> Any:
 
 
 def _clip(x: Any, low: Any, high: Any) -> Any:
-    if isinstance(x, torch.Tensor) and not isinstance(low, torch.Tensor | type(None)):
-        if not isinstance(high, torch.Tensor) and x.is_floating_point():
-            return torch.clamp(x, low, high)
-    x, low, high = common(x, low, high)
-    return torch.minimum(torch.maximum(x, low), high)
+    numbers = not isinstance(low, torch.Tensor) and not isinstance(high, torch.Tensor)
+    if numbers and isinstance(x, torch.Tensor) and x.is_floating_point():
+        return torch.clamp(x, low, high)
+    return torch.clamp(*joined(*common(x, low, high)))
 
 
 def _absolute(x: Any) -> Any:
@@ -160,8 +160,8 @@ def _over_gap(x: Any, gap: Any) -> Any:
             warnings.warn(
                 "the derivative of eigenvectors or singular vectors of equal eigenvalues or"
                 " singular values was taken as if these stayed equal. Functions of the space that"
-                " they span are right; others, functions of the matrix and second derivatives of its"
-                " eigenvalues among them, are not defined by it",
+                " they span are right; others, functions of the matrix and second derivatives of"
+                " its eigenvalues among them, are not defined by it",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -170,9 +170,12 @@ def _over_gap(x: Any, gap: Any) -> Any:
 
 def _astype(x: Any, dtype: Any) -> Any:
     x = tensors(x)[0]
-    if x.is_complex() and np.dtype(dtype).kind not in "cb":
+    native = torch_dtype(dtype)
+    if native is None:
+        raise UnsupportedDtypeError(f"torch has no {np.dtype(dtype).name} tensors")
+    if x.is_complex() and not native.is_complex and native is not torch.bool:
         x = x.real
-    return x.to(torch_dtype(dtype))
+    return x.to(native)
 
 
 # -- activations -----------------------------------------------------------------------------------

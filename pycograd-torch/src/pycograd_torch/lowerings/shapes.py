@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from pycograd_torch.dtypes import torch_dtype
-from pycograd_torch.lowerings.common import Lowering, at, common, of_tensors, tensors, whole
+from pycograd_torch.lowerings.common import Lowering, at, common, joined, of_tensors, tensors, whole
 
 
 # -- views and joins -------------------------------------------------------------------------------

@@ -1,0 +1,261 @@
+"""Files that torch runs without pycograd: TorchScript and `torch.export` programs.
+
+Each is run and compared before it is handed out, and written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pycograd.plugins.api import Exporter, ExportError, Graph
+
+
+def export_torchscript(
+    module: Any, example_inputs: Sequence[Any], path: str | os.PathLike[str] | None = None
+) -> Any:
+    """A module as TorchScript, which runs where there is no Python.
+
+    It is for inputs of the shapes and dtypes of the example.
+
+    Arguments:
+        module: of `to_torch_module`, or any `nn.Module`.
+        example_inputs: the arguments of one call, tensors or NumPy arrays.
+        path: of the file to write; none is written if left out.
+
+    Returns:
+        The `torch.jit.ScriptModule`.
+
+    Raises:
+        ExportError: the result is not that of the module, or the module cannot be traced.
+
+    >>> import numpy as np
+    >>> from pycograd_torch import to_torch_module
+    >>> module = to_torch_module(lambda w, x: np.tanh(x @ w), np.ones((3, 2)))
+    >>> script = export_torchscript(module, [np.ones((4, 3))])
+    >>> script(torch.ones(4, 3, dtype=torch.float64)).shape
+    torch.Size([4, 2])
+    """
+    import torch
+
+    def make(inputs: tuple[Any, ...]) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of shapes that a trace holds: they are promised
+            return torch.jit.trace(module, inputs, check_trace=False, strict=False)  # type: ignore[attr-defined]
+
+    return _exported(
+        "export_torchscript",
+        module,
+        example_inputs,
+        make,
+        lambda made, inputs: made(*inputs),
+        path,
+        lambda made, file: torch.jit.save(made, file),  # type: ignore[attr-defined]
+        lambda file: torch.jit.load(file),  # type: ignore[attr-defined]
+    )
+
+
+def export_program(
+    module: Any, example_inputs: Sequence[Any], path: str | os.PathLike[str] | None = None
+) -> Any:
+    """A module as a program of `torch.export`: a graph of torch's own operations.
+
+    Arguments:
+        module: of `to_torch_module`, or any `nn.Module`.
+        example_inputs: the arguments of one call, tensors or NumPy arrays.
+        path: of the file to write (`.pt2`); none is written if left out.
+
+    Returns:
+        The `torch.export.ExportedProgram`.
+
+    Raises:
+        ExportError: the result is not that of the module, or the module cannot be exported.
+
+    >>> import numpy as np
+    >>> from pycograd_torch import to_torch_module
+    >>> module = to_torch_module(lambda w, x: np.tanh(x @ w), np.ones((3, 2)))
+    >>> program = export_program(module, [np.ones((4, 3))])
+    >>> program.module()(torch.ones(4, 3, dtype=torch.float64)).shape
+    torch.Size([4, 2])
+    """
+    import torch
+
+    return _exported(
+        "export_program",
+        module,
+        example_inputs,
+        lambda inputs: torch.export.export(module, inputs, strict=False),
+        lambda made, inputs: made.module()(*inputs),
+        path,
+        lambda made, file: torch.export.save(made, file),
+        lambda file: torch.export.load(file),
+    )
+
+
+def _exported(
+    name: str,
+    module: Any,
+    example_inputs: Sequence[Any],
+    make: Callable[[tuple[Any, ...]], Any],
+    run: Callable[[Any, tuple[Any, ...]], Any],
+    path: str | os.PathLike[str] | None,
+    save: Callable[[Any, str], Any],
+    load: Callable[[str], Any],
+) -> Any:
+    """What all exports do: run the module, make, compare, write, read, compare again."""
+    import torch
+
+    inputs = tuple([_tensor(x) for x in _as_sequence(example_inputs)])
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            wanted = module(*inputs)
+            try:
+                made = make(inputs)
+            except ExportError:
+                raise
+            except Exception as error:
+                first = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise ExportError(f"{name}: torch cannot export the module: {first}") from error
+            _compare(name, run(made, inputs), wanted)
+            if path is not None:
+                with _whole(path) as file:
+                    save(made, file)
+                    _compare(name, run(load(file), inputs), wanted)
+    finally:
+        module.train(training)
+    return made
+
+
+def _as_sequence(inputs: Any) -> Sequence[Any]:
+    return inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+
+
+def _tensor(x: Any) -> Any:
+    import torch
+
+    from pycograd_torch.backend import TorchBackend
+
+    if isinstance(x, torch.Tensor):
+        return x
+    if isinstance(x, (np.ndarray, np.generic, float, int)):
+        return TorchBackend().from_numpy(np.asarray(x))
+    raise ExportError(
+        f"an example input is a tensor or an array, not a {type(x).__name__}; a tree is taken apart"
+        " by a function of its leaves"
+    )
+
+
+def _compare(name: str, found: Any, wanted: Any) -> None:
+    """Raises unless two results agree to rounding."""
+    import torch
+    from torch.utils._pytree import tree_leaves
+
+    pairs = list(zip(tree_leaves(found), tree_leaves(wanted)))
+    if len(tree_leaves(found)) != len(tree_leaves(wanted)):
+        raise ExportError(f"{name}: the exported program returns another number of results")
+    for i, (a, b) in enumerate(pairs):
+        if a.shape != b.shape or a.dtype != b.dtype:
+            raise ExportError(
+                f"{name}: result {i} of the exported program is {a.dtype}{tuple(a.shape)}, that of"
+                f" the module {b.dtype}{tuple(b.shape)}"
+            )
+        inexact = b.is_floating_point() or b.is_complex()
+        bound = 100 * torch.finfo(b.dtype).eps if inexact else 0.0
+        size = float(torch.abs(b).max()) if inexact and b.numel() else 1.0
+        size = size if size < float("inf") else 1.0
+        same = torch.allclose(a, b, rtol=bound, atol=bound * max(1.0, size), equal_nan=True)
+        if not same:
+            raise ExportError(f"{name}: result {i} of the exported program is not the module's")
+
+
+@contextlib.contextmanager
+def _whole(path: str | os.PathLike[str]) -> Iterator[str]:
+    """A file beside `path` to write to, which takes its place if all goes well."""
+    target = os.path.abspath(os.fspath(path))
+    folder, base = os.path.split(target)
+    handle, name = tempfile.mkstemp(suffix=os.path.splitext(base)[1], prefix=".", dir=folder)
+    os.close(handle)
+    try:
+        yield name
+        os.replace(name, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+# -- by name ---------------------------------------------------------------------------------------
+class _TorchExporter(Exporter):
+    """A graph as a file of torch."""
+
+    def _write(self, module: Any, inputs: Sequence[Any], path: str | os.PathLike[str]) -> Any:
+        raise NotImplementedError
+
+    def _run(self, path: str, inputs: Sequence[Any]) -> Any:
+        raise NotImplementedError
+
+    def export(self, graph: Graph, path: str | os.PathLike[str], **options: Any) -> Any:
+        """Writes a graph to a file, whole or not at all.
+
+        Arguments:
+            graph: of known sizes.
+            path: of the file.
+            options: `example_inputs`, arrays to try it on; zeros and ones if left out.
+        """
+        from pycograd_torch.module import FunctionModule
+
+        inputs = options.pop("example_inputs", None)
+        if options:
+            raise ExportError(f"{self.name}: there are no options {', '.join(sorted(options))}")
+        if inputs is None:
+            inputs = [_example(v) for v in graph.inputs]
+        module = FunctionModule(lambda params, *xs: graph.evaluate(xs), {})
+        return self._write(module, inputs, path)
+
+    def verify(
+        self, path: str | os.PathLike[str], inputs: Sequence[Any], outputs: Sequence[Any]
+    ) -> None:
+        """Raises `ExportError` if the file does not compute these outputs from these inputs."""
+        found = self._run(os.fspath(path), [_tensor(x) for x in inputs])
+        _compare(self.name, found, [_tensor(x) for x in outputs])
+
+
+def _example(v: Any) -> Any:
+    if not all(type(n) is int for n in v.shape):
+        raise ExportError(f"{v!r}: torch's programs are of known sizes here; give them numbers")
+    return (np.ones if v.dtype.kind in "fcV" else np.zeros)(v.shape, v.dtype)
+
+
+class TorchScriptExporter(_TorchExporter):
+    """Graphs as TorchScript."""
+
+    name = "torchscript"
+
+    def _write(self, module: Any, inputs: Sequence[Any], path: str | os.PathLike[str]) -> Any:
+        return export_torchscript(module, inputs, path)
+
+    def _run(self, path: str, inputs: Sequence[Any]) -> Any:
+        import torch
+
+        return torch.jit.load(path)(*inputs)  # type: ignore[attr-defined]
+
+
+class TorchExportExporter(_TorchExporter):
+    """Graphs as programs of `torch.export`."""
+
+    name = "torch_export"
+
+    def _write(self, module: Any, inputs: Sequence[Any], path: str | os.PathLike[str]) -> Any:
+        return export_program(module, inputs, path)
+
+    def _run(self, path: str, inputs: Sequence[Any]) -> Any:
+        import torch
+
+        return torch.export.load(path).module()(*inputs)

@@ -1,0 +1,210 @@
+"""Functions of parameters as `torch.nn.Module`s."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from pycograd.plugins.api import (
+    Graph,
+    ShapeDtypeStruct,
+    capture,
+    lowered,
+    optimized,
+    tree_flatten,
+    tree_paths,
+    tree_unflatten,
+)
+from pycograd_torch.backend import TorchBackend
+
+_ALONE = "params"  # the name of a parameter that is no part of a tree
+
+
+def to_torch_module(
+    f: Callable[..., Any], params: Any, *, buffers: Iterable[str] = ()
+) -> FunctionModule:
+    """An `nn.Module` whose `forward(*inputs)` is `f(params, *inputs)` in torch.
+
+    The function is captured for the shapes and dtypes of its inputs when it first meets them; what
+    comes out is ordinary torch code, which torch differentiates, compiles, moves between devices
+    and exports. The derivative follows the conventions of pycograd.
+
+    Arguments:
+        f: a function of a tree of parameters and of arrays, in NumPy.
+        params: the tree; its arrays and floats become parameters, integers and booleans buffers.
+            All are copies. An array that occurs twice is one parameter with two names.
+        buffers: dotted names of parameters, or of sub-trees, that are not trained.
+
+    Returns:
+        A module; its parameters have the dotted names of the leaves, `layers.0.w`.
+
+    Raises:
+        ValueError: a name in `buffers` that no leaf has.
+
+    >>> import numpy as np
+    >>> import torch
+    >>> module = to_torch_module(lambda p, x: x @ p["w"], {"w": np.ones((3, 2))})
+    >>> module(torch.ones(4, 3, dtype=torch.float64)).shape
+    torch.Size([4, 2])
+    """
+    return FunctionModule(f, params, buffers=buffers)
+
+
+class FunctionModule(nn.Module):
+    """What `to_torch_module` makes.
+
+    Attributes:
+        names: the dotted name of each leaf of the parameters.
+    """
+
+    def __init__(self, f: Callable[..., Any], params: Any, *, buffers: Iterable[str] = ()) -> None:
+        super().__init__()
+        self._f, self._backend = f, TorchBackend()
+        self._leaves, self._tree = tree_flatten(params)
+        self.names = [name or _ALONE for name in tree_paths(params)]
+        self._programs: dict[str, _Program] = {}
+        self._register(frozenset(buffers))
+
+    def _register(self, buffers: frozenset[str]) -> None:
+        asked = {b for b in buffers for name in self.names if name == b or name.startswith(f"{b}.")}
+        if unknown := sorted(buffers - asked):
+            raise ValueError(
+                f"to_torch_module: no parameter is named {unknown}; there are"
+                f" {', '.join(self.names)}"
+            )
+        made: dict[int, Any] = {}
+        for name, leaf in zip(self.names, self._leaves):
+            if not _is_array(leaf):
+                continue
+            if id(leaf) not in made or type(leaf) is float:
+                tensor = self._backend.from_numpy(np.asarray(leaf))
+                fixed = any(name == b or name.startswith(f"{b}.") for b in buffers)
+                moving = tensor.is_floating_point() or tensor.is_complex()
+                made[id(leaf)] = nn.Parameter(tensor) if moving and not fixed else tensor
+            self._put(name, made[id(leaf)])
+        self._leaves = [None if _is_array(x) and type(x) is not float else x for x in self._leaves]
+
+    def _put(self, name: str, tensor: Any) -> None:
+        """Registers a tensor under a dotted name, in modules of modules."""
+        *parents, last = name.split(".")
+        home: nn.Module = self
+        for part in parents:
+            if part not in home._modules:
+                home.add_module(_free(home, part), nn.Module())
+            home = home._modules[part]  # type: ignore[assignment]
+        if isinstance(tensor, nn.Parameter):
+            home.register_parameter(last, tensor)
+        else:
+            home.register_buffer(last, tensor)
+
+    def _get(self, name: str) -> Any:
+        home: Any = self
+        *parents, last = name.split(".")
+        for part in parents:
+            home = home._modules[part]
+        found = home._parameters.get(last)
+        return home._buffers[last] if found is None else found
+
+    def tensors(self) -> list[Any]:
+        """The leaves of the parameters, as tensors; what is no array as it was given."""
+        return [
+            self._get(name) if leaf is None or type(leaf) is float else leaf
+            for name, leaf in zip(self.names, self._leaves)
+        ]
+
+    def forward(self, *inputs: Any) -> Any:
+        """`f(params, *inputs)`, of tensors and trees of them."""
+        if all([isinstance(x, torch.Tensor) for x in inputs]):
+            given, structure = list(inputs), ""
+        else:
+            given, tree = tree_flatten(inputs)
+            structure = repr(tree)
+        leaves = [*self.tensors(), *given]
+        # As text, which torch.compile knows to be the same from call to call.
+        key = f"{structure}{[_kind(x) for x in leaves]}"
+        program = self._programs.get(key)
+        if program is None:
+            program = self._prepare(key, leaves, inputs)
+        return program(leaves)
+
+    @torch.compiler.disable
+    def _prepare(self, key: str, leaves: list[Any], inputs: tuple[Any, ...]) -> _Program:
+        """The program for arguments like these, captured and tried on them."""
+        count = len(self._leaves)
+        avals = [
+            self._aval(x, known) for x, known in zip(leaves, [*self._leaves, *[None] * len(leaves)])
+        ]
+        params = tree_unflatten(self._tree, avals[:count])
+        inputs = tree_unflatten(tree_flatten(inputs)[1], avals[count:])
+        graph = optimized(capture(self._f, params, *inputs))
+        device = next((str(x.device) for x in leaves if isinstance(x, torch.Tensor)), None)
+        self._programs[key] = program = _Program(self, graph, device, leaves)
+        return program
+
+    def _aval(self, x: Any, known: Any) -> Any:
+        if type(known) is float or not isinstance(x, torch.Tensor):
+            return known if type(known) is float else x
+        return ShapeDtypeStruct(tuple(x.shape), self._backend.dtype_of(x))
+
+    def specialize(self, *inputs: Any) -> FunctionModule:
+        """The module itself, prepared for inputs like these: before `torch.compile`, say."""
+        with torch.no_grad():
+            self(*inputs)
+        return self
+
+    def extra_repr(self) -> str:
+        """The function and the names of the parameters."""
+        return f"{getattr(self._f, '__name__', self._f)}, {', '.join(self.names)}"
+
+
+class _Program:
+    """The code of a module for arguments of one kind."""
+
+    def __init__(
+        self, module: FunctionModule, graph: Graph, device: str | None, leaves: list[Any]
+    ) -> None:
+        code = lowered(graph, module._backend, device, rules=True)
+        self.places = _places(graph, leaves)
+        self.tree = graph.out_tree
+        with torch.no_grad():
+            held = code.moved()
+            self.run = code.settled(*[leaves[i].detach() for i in self.places], *held)
+        self.names: list[str] = []
+        for tensor in held:  # what the function closes over moves with the module
+            name = f"constant_{len(module._buffers)}"
+            module.register_buffer(name, tensor.clone(), persistent=False)
+            self.names.append(name)
+        self.module = [module]  # in a list: no module holds itself as a part
+
+    def __call__(self, leaves: list[Any]) -> Any:
+        held = [self.module[0]._buffers[name] for name in self.names]
+        outs = self.run(*[leaves[i] for i in self.places], *held)
+        return tree_unflatten(self.tree, outs)
+
+
+def _places(graph: Graph, leaves: list[Any]) -> list[int]:
+    """Which of the leaves the inputs of the graph are."""
+    known = {id(v): i for i, v in enumerate(graph.given)}
+    return [known[id(v)] for v in graph.inputs]
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, (np.ndarray, np.generic)) or type(x) is float
+
+
+def _kind(x: Any) -> str:
+    """What a program depends on."""
+    if isinstance(x, torch.Tensor):
+        return f"{tuple(x.shape)} {x.dtype} {x.device}"
+    return f"{type(x)} {x!r}"
+
+
+def _free(home: nn.Module, name: str) -> str:
+    """The name of a new part; torch's own attributes are no names of parts."""
+    if name in home._parameters or name in home._buffers:
+        raise ValueError(f"to_torch_module: {name!r} is a parameter and a sub-tree")
+    return name
