@@ -1,0 +1,1 @@
+"""JAX for pycograd, which finds it by name: `device("jax")`, `backend="jax"`."""

@@ -1,0 +1,423 @@
+"""The JAX backend against NumPy: the sample table, conventions, double precision, exports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("jax", reason="JAX is not installed")
+pytest.importorskip("pycograd_jax", reason="pycograd-jax is not installed")
+
+import jax
+import jax.numpy as jnp
+
+import pycograd as pg
+from pycograd.core.device import DeviceArray, on, trace_of
+from pycograd.core.errors import (
+    ControlFlowError,
+    ExportError,
+    LoweringNotFoundError,
+    SymbolicSizeError,
+    UnsupportedDtypeError,
+)
+from pycograd.core.primitive import REGISTRY
+from pycograd.core.tree import tree_leaves
+from pycograd.graph.lowered import Lowered
+from pycograd.testing.samples import all_samples
+from pycograd_jax.backend import JaxBackend
+from pycograd_jax.export import export_stablehlo
+from pycograd_jax.lowerings import REFUSED, TABLE
+from pycograd_jax.precision import wide
+
+BACKEND = JaxBackend()
+TRACE = trace_of(BACKEND)
+SAMPLES = list(all_samples())
+# Graphs do not hold results whose size is in the data, nor derivatives at singular matrices.
+REGULAR = {"small_part-det"}
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def scalar(out):
+    """A real number that every entry of the floating results has a share in."""
+    total = 0.0
+    for k, y in enumerate(tree_leaves(out)):
+        if np.dtype(getattr(y, "dtype", object)).kind not in "fc":
+            continue
+        y = np.real(y) + 0.5 * np.imag(y) if np.dtype(y.dtype).kind == "c" else y
+        weights = np.cos(np.arange(float(np.prod(y.shape))).reshape(y.shape) + k)
+        total = total + np.sum(y * weights)
+    return total
+
+
+def assert_same(got, want, tol=1e-10):
+    got, want = tree_leaves(got), tree_leaves(want)
+    assert len(got) == len(want)
+    for a, b in zip(got, want):
+        a, b = np.asarray(a), np.asarray(b)
+        assert a.shape == b.shape and a.dtype == b.dtype
+        if b.dtype.kind in "biu":
+            np.testing.assert_array_equal(a, b)
+            continue
+        known = np.isfinite(b)
+        np.testing.assert_array_equal(a[~known], b[~known])
+        scale = max(1.0, float(np.max(np.abs(b[known]), initial=0.0)))
+        np.testing.assert_allclose(a[known], b[known], rtol=0, atol=tol * scale)
+
+
+def here(x):
+    return TRACE.constant(x) if isinstance(x, (np.ndarray, np.generic)) else x
+
+
+def eager(sample):
+    with on(TRACE):
+        return sample.f(*map(here, sample.operands)), sample.f(*sample.operands)
+
+
+def tape(sample):
+    loss = lambda *xs: scalar(sample.f(*xs))
+    want = pg.grad(loss, argnums=sample.wrt)(*sample.operands)
+    with on(TRACE):
+        got = pg.grad(loss, argnums=sample.wrt)(*sample.operands)
+    return got, want
+
+
+def compiled(sample):
+    run = Lowered(pg.capture(sample.f, *sample.operands), BACKEND)
+    arrays = [BACKEND.from_numpy(np.asarray(x)) for x in sample.operands]
+    return BACKEND.compile(run.run)(*arrays, *run.moved()), sample.f(*sample.operands)
+
+
+def native(sample):
+    loss = lambda *xs: scalar(sample.f(*xs))
+    want = pg.grad(loss, argnums=sample.wrt)(*sample.operands)
+    run = Lowered(pg.capture(loss, *sample.operands), BACKEND, rules=True)
+    arrays = [BACKEND.from_numpy(np.asarray(x)) for x in sample.operands]
+    return BACKEND.grad_and_value(run, arrays, sample.wrt)[1], list(want)
+
+
+WAYS = {"eager": eager, "tape": tape, "compiled": compiled, "native": native}
+
+
+def cases():
+    """Every sample in every way when all tests run; else a fair part of them."""
+    for i, sample in enumerate(SAMPLES):
+        for j, way in enumerate(WAYS):
+            if way in ("tape", "native") and not sample.wrt:
+                continue
+            fast = sample.primitive in TABLE and (i + 29 * j) % 96 == 0
+            marks = () if fast else (pytest.mark.slow,)
+            name = f"{way}-{sample.primitive}-{sample.name}"
+            yield pytest.param(way, sample, id=name, marks=marks)
+
+
+@pytest.mark.parametrize("way, sample", list(cases()))
+def test_table(way, sample):
+    if way in ("compiled", "native") and (
+        sample.data_dependent_shape or f"{sample.primitive}-{sample.name}" in REGULAR
+    ):
+        pytest.skip("a graph does not hold this")
+    try:
+        got, want = WAYS[way](sample)
+    except LoweringNotFoundError as error:
+        assert any(reason in str(error) for reason in REFUSED.values()), error
+        pytest.skip(f"refused: {error}")
+    except (SymbolicSizeError, ControlFlowError):
+        assert way in ("compiled", "native")
+        pytest.skip("a graph does not hold this")
+    except UnsupportedDtypeError as error:
+        assert "float128" in str(error)
+        pytest.skip("JAX has no wider float")
+    assert_same(got, want)
+
+
+# -- the table -------------------------------------------------------------------------------------
+def test_every_primitive_is_lowered_or_refused_with_a_reason():
+    code = (
+        "from importlib import import_module; import pycograd.ops\n"
+        "from pycograd.core.primitive import _HOMES, REGISTRY\n"
+        "pycograd.ops.load()\n"
+        "for home in _HOMES: import_module(home)\n"
+        "print(*REGISTRY)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ours = set(done.stdout.split())
+    assert not set(TABLE) & set(REFUSED)
+    assert ours - set(TABLE) - set(REFUSED) == set()
+    assert set(TABLE) - ours == set()
+    assert set(REFUSED) - ours == set()
+    assert all(REFUSED.values())
+
+
+def test_a_refusal_says_why():
+    import pycograd.scipy.special  # noqa: F401
+
+    with pytest.raises(LoweringNotFoundError, match="'jv' is not lowered by backend 'jax': JAX"):
+        BACKEND.lowering(REGISTRY["jv"])
+
+
+# -- dtypes ----------------------------------------------------------------------------------------
+def test_double_precision_is_ours_alone():
+    assert not jax.config.jax_enable_x64
+    seen = []
+    stop = threading.Event()
+
+    def beside():
+        while not stop.is_set():
+            seen.append(str((jnp.ones(3) * 2.0).dtype))
+
+    worker = threading.Thread(target=beside)
+    worker.start()
+    with pg_device():
+        value, (g,) = pg.value_and_grad(lambda x: np.sum(np.sin(x) * x))(np.ones(3))
+        assert str(jnp.ones(3).dtype) == "float32"  # user code inside the block
+    stop.set()
+    worker.join()
+    assert value.dtype == g.dtype == np.float64
+    assert g.native.dtype == np.float64
+    assert set(seen) == {"float32"}
+    assert not jax.config.jax_enable_x64 and str(jnp.ones(3).dtype) == "float32"
+
+
+def pg_device():
+    return on(TRACE)
+
+
+@pytest.mark.parametrize("name", sorted(BACKEND.capabilities.dtypes))
+def test_dtypes_there_and_back(name):
+    dtype = jnp.bfloat16 if name == "bfloat16" else np.dtype(name)
+    x = np.arange(3).astype(dtype)
+    there = BACKEND.from_numpy(x)
+    assert BACKEND.dtype_of(there) == x.dtype
+    back = BACKEND.to_numpy(there)
+    assert back.dtype == x.dtype and np.array_equal(back, x)
+
+
+def test_what_numpy_writes_later_does_not_show():
+    x = np.ones(64)
+    there = BACKEND.from_numpy(x)
+    x[:] = 2.0
+    assert BACKEND.to_numpy(there).sum() == 64.0
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32"])
+def test_narrow_floats_stay(name):
+    dtype = jnp.bfloat16 if name == "bfloat16" else np.dtype(name)
+    x = np.linspace(0.1, 1.0, 4).astype(dtype)
+    f = lambda x: np.sum(np.tanh(x * 2.0) / (x + 1.0))
+    with pg_device():
+        value, (g,) = pg.value_and_grad(f)(x)
+    want, (h,) = pg.value_and_grad(f)(x)
+    assert value.dtype == want.dtype and g.dtype == h.dtype == x.dtype
+    tol = 1e-5 if name == "float32" else 0.05
+    np.testing.assert_allclose(np.asarray(g).astype(float), h.astype(float), rtol=tol, atol=tol)
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="no wider float here")
+def test_a_dtype_that_jax_has_not():
+    with pytest.raises(UnsupportedDtypeError, match=r"no .* arrays"):
+        BACKEND.from_numpy(np.ones(2, np.longdouble))
+
+
+# -- errors ----------------------------------------------------------------------------------------
+def test_an_index_out_of_bounds():
+    with pg_device(), pytest.raises(IndexError, match="index 7 is out of bounds for axis 1"):
+        pg.grad(lambda x: np.sum(x[:, np.array([0, 7])]))(np.ones((2, 3)))
+    graph = pg.capture(lambda x, i: x[i], np.ones(3), np.array([0]))
+    run = Lowered(graph, BACKEND)
+    (got,) = BACKEND.compile(run)(BACKEND.from_numpy(np.ones(3)), BACKEND.from_numpy(np.array([5])))
+    assert np.isnan(np.asarray(got)).all()  # never some other entry
+
+
+def test_entries_written_twice_keep_the_last():
+    def f(x, y):
+        x = x.copy()
+        x[np.array([0, 1, 0, 0])] = y
+        return np.sum(x * np.array([1.0, 2.0, 3.0]))
+
+    x, y = np.ones(3), np.arange(4.0)
+    want = pg.value_and_grad(f)(x, y)
+    with pg_device():
+        assert_same(pg.value_and_grad(f)(x, y), want)
+
+
+# -- inside JAX ------------------------------------------------------------------------------------
+def program(x, y):
+    return np.sum(np.tanh(x @ y) * np.maximum(x[:, 0], 0.1)) + np.linalg.norm(x)
+
+
+ARGS = (np.arange(6.0).reshape(2, 3) / 5.0 - 0.3, np.array([0.3, -0.5, 0.7]))
+
+
+def lowered(f, *args):
+    run = Lowered(pg.capture(f, *args), BACKEND, rules=True)
+    return lambda *xs: run(*xs)[0]
+
+
+def test_inside_jit_grad_and_vmap():
+    f = lowered(program, *ARGS)
+    want = pg.grad(program)(*ARGS)
+    with wide():
+        xs = [jnp.asarray(x) for x in ARGS]
+        assert_same(jax.grad(f, (0, 1))(*xs), want)
+        assert_same(jax.jit(jax.grad(f, (0, 1)))(*xs), want)
+        rows = [jnp.stack([x, 2 * x]) for x in xs]
+        each = [pg.grad(program)(*[np.asarray(r[i]) for r in rows]) for i in (0, 1)]
+        assert_same(jax.vmap(jax.grad(f, (0, 1)))(*rows), tuple(map(np.stack, zip(*each))))
+
+
+def test_both_modes_of_jax_in_each_other():
+    f = lowered(lambda x: np.sum(np.exp(x) / x) + np.prod(x) + np.linalg.norm(x), np.ones(3))
+    g = lambda x: np.sum(np.exp(x) / x) + np.prod(x) + np.linalg.norm(x)
+    x = np.array([0.5, 1.5, -0.7])
+    want = pg.hessian(g)(x)
+    with wide():
+        for hessian in (jax.hessian(f), jax.jacrev(jax.grad(f)), jax.jacfwd(jax.jacfwd(f))):
+            assert_same(hessian(jnp.asarray(x)), want)
+
+
+def test_single_precision_inside_a_program_in_single_precision():
+    x = np.ones(3, np.float32)
+    f = lowered(lambda x: np.sum(np.sin(x) * 2.0), x)
+    g = jax.jit(jax.grad(lambda x: f(x) * 3.0))(jnp.asarray(x))
+    assert g.dtype == np.float32
+    np.testing.assert_allclose(np.asarray(g), 6.0 * np.cos(x), rtol=1e-6)
+
+
+KINKS = {
+    "abs": (lambda x: np.sum(np.abs(x)), np.zeros(2)),
+    "norm": (lambda x: np.linalg.norm(x), np.zeros(2)),
+    "max": (lambda x: np.max(x), np.ones(3)),
+    "maximum": (lambda x: np.sum(np.maximum(x, 1.0)), np.ones(2)),
+    "clip": (lambda x: np.sum(np.clip(x, 0.0, 1.0)), np.array([0.0, 1.0, 2.0])),
+    "power": (lambda x: np.sum(x**0.0 + x**2), np.zeros(2)),
+    "std": (lambda x: np.std(x), np.ones(3)),
+    "prod": (lambda x: np.prod(x), np.array([0.0, 2.0, 0.0, 3.0])),
+    "complex-abs": (lambda x: np.sum(np.abs(x)), np.array([0.0, 3 + 4j])),
+    "complex": (lambda z: np.real(np.sum(z * z * (1 + 2j))), np.array([1 + 2j, -0.5j])),
+    "conj": (lambda z: np.imag(np.sum(np.conj(z) ** 3)), np.array([1 + 2j, -0.5j])),
+    "svd": (lambda x: np.sum(np.linalg.svd(x)[1] ** 3), np.diag([1.0, 1.0, 2.0])),
+    "eigh": (lambda x: np.sum(np.linalg.eigh(x)[0] ** 2), np.eye(2)),
+}
+
+
+@pytest.mark.parametrize("name", KINKS)
+def test_conventions_of_native_gradients(name):
+    f, x = KINKS[name]
+    run = Lowered(pg.capture(f, x), BACKEND, rules=True)
+    value, (got,) = BACKEND.grad_and_value(run, [BACKEND.from_numpy(x)], [0])
+    assert_same(got, pg.grad(f)(x)[0])
+    assert_same(value, np.asarray(f(x)))
+
+
+def test_a_rule_of_the_user():
+    @pg.custom_vjp
+    def f(x):
+        return x * x
+
+    f.defvjp(lambda x: (x * x, x), lambda x, ct: (ct * x * 10.0,))
+    g = lambda x: np.sum(f(x) * 3.0)
+    x = np.array([1.0, 2.0])
+    run = Lowered(pg.capture(g, x), BACKEND, rules=True)
+    _, (got,) = BACKEND.grad_and_value(run, [BACKEND.from_numpy(x)], [0])
+    assert_same(got, 30.0 * x)
+
+
+# -- control flow ----------------------------------------------------------------------------------
+def looped(x):
+    c, ys = pg.scan(lambda c, r: (np.tanh(c + r), c * r), x[0], x, reverse=True)
+    c = pg.cond(np.sum(c) > 0.0, lambda c: c * 2.0, lambda c: -c, c)
+    return np.sum(c) + np.sum(ys)
+
+
+def test_control_flow():
+    x = np.arange(12.0).reshape(4, 3) / 7.0 - 0.6
+    f = pg.value_and_grad(looped)
+    want = f(x)
+    assert_same(
+        BACKEND.compile(Lowered(pg.capture(f, x), BACKEND).run)(
+            BACKEND.from_numpy(x), *Lowered(pg.capture(f, x), BACKEND).moved()
+        ),
+        want,
+    )
+    run = Lowered(pg.capture(looped, x), BACKEND, rules=True)
+    value, (got,) = BACKEND.grad_and_value(run, [BACKEND.from_numpy(x)], [0])
+    assert_same((value, (got,)), want)
+
+
+def test_while_loops_run_and_say_that_reverse_mode_does_not():
+    f = lambda x: pg.while_loop(lambda v: v < 100.0, lambda v: v * v, x)
+    run = Lowered(pg.capture(f, 3.0), BACKEND)
+    (got,) = BACKEND.compile(run)(BACKEND.from_numpy(np.asarray(3.0)))
+    assert float(got) == 6561.0
+    graph = pg.capture(pg.grad(f), 3.0)
+    with pytest.raises(LoweringNotFoundError, match="scan or fori_loop"):
+        Lowered(graph, BACKEND)
+    with pg_device():
+        assert float(pg.grad(f)(np.asarray(3.0))[0]) == 17496.0
+
+
+# -- StableHLO -------------------------------------------------------------------------------------
+def test_stablehlo(tmp_path):
+    held = np.arange(3.0)
+    path = tmp_path / "f.mlir"
+    f = lambda x, y: (np.sin(x) @ held, np.sum(y, 0))
+    text = export_stablehlo(f, [np.ones((2, 3)), np.ones((2, 2), np.float32)], path)
+    assert path.read_text() == text
+    assert "stablehlo.sine" in text and "f64" in text
+    assert [p.name for p in tmp_path.iterdir()] == ["f.mlir"]
+
+
+def test_a_text_that_computes_something_else_is_found():
+    from pycograd_jax.export import text_of, verify_text
+
+    text = text_of(pg.capture(np.sin, np.ones(2)))
+    with pytest.raises(ExportError, match="result 0 differs"):
+        verify_text(text, [np.ones(2)], [np.cos(np.ones(2))])
+
+
+def test_no_file_is_left_of_an_export_that_fails(tmp_path):
+    graph = pg.capture(np.sin, pg.ShapeDtypeStruct(("B",)))
+    with pytest.raises(ExportError, match="symbolic shape"):
+        export_stablehlo(graph, [np.ones(2)], tmp_path / "f.mlir")
+    assert not list(tmp_path.iterdir())
+
+
+# -- packaging -------------------------------------------------------------------------------------
+def test_importing_the_backend_imports_no_jax():
+    code = (
+        "import sys, pycograd_jax.backend, pycograd_jax.export;"
+        "print([m for m in ('jax', 'jaxlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_nothing_of_the_core_but_the_interface_is_imported():
+    import pycograd_jax
+
+    for file in Path(pycograd_jax.__file__).parent.rglob("*.py"):
+        for line in file.read_text().splitlines():
+            words = line.split()
+            if words[:1] in (["from"], ["import"]) and words[1].split(".")[0] == "pycograd":
+                assert words[1] == "pycograd.plugins.api", f"{file.name}: {line}"
+
+
+def test_devices_and_probe():
+    probe = BACKEND.probe()
+    assert probe.ok and probe.framework_version == jax.__version__
+    assert probe.devices[0] == BACKEND.devices()[0]
+    x = BACKEND.from_numpy(np.ones(2), probe.devices[-1])
+    assert BACKEND.move(x, probe.devices[0]).shape == (2,)
+    assert isinstance(TRACE.constant(np.ones(2)), DeviceArray)
