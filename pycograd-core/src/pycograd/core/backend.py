@@ -74,6 +74,15 @@ class Backend:
     capabilities: ClassVar[Capabilities] = Capabilities()
     added: Mapping[str, Callable[..., Any]] = MappingProxyType({})
 
+    @property
+    def own_rules(self) -> frozenset[str]:
+        """The primitives whose derivative is to be pycograd's under the library's own autodiff.
+
+        Those of which the library has none, or another one where conventions differ: at kinks, at
+        ties, of one triangle of a matrix. A plain class attribute does as well.
+        """
+        return frozenset()
+
     # -- the library -----------------------------------------------------------------------------
     def probe(self) -> Probe:
         """Whether it can run here; the only method that may touch hardware before a use."""
@@ -155,6 +164,23 @@ class Backend:
             run: a function of `leaves` that returns a scalar.
             leaves: arrays of the library.
             live: which of them to differentiate.
+        """
+        raise NotImplementedError
+
+    def with_rule(
+        self, forward: Callable[..., Any], backward: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """`forward`, for which the library's autodiff uses `backward`.
+
+        Of complex values the cotangents are pycograd's, dL/da + i dL/db.
+
+        Arguments:
+            forward: a function of arrays of the library that returns a list of them.
+            backward: `backward(operands, results, cotangents)`: a list with a cotangent for each
+                operand, None where there is none. Its attribute `graph` has what `forward` does.
+
+        Returns:
+            A function like `forward`, the hook for derivatives of one's own around it.
         """
         raise NotImplementedError
 

@@ -68,7 +68,8 @@ class DeviceTrace(Trace):
             params = {name: self._param(x) for name, x in params.items()}
         out = lowering(*arrays, **params)
         if primitive.multi:
-            return tuple([self._result(x, d) for x, d in zip(out, results or [None] * len(out))])
+            dtypes: Sequence[Any] = results if results else [None] * len(out)
+            return tuple([self._result(x, d) for x, d in zip(out, dtypes)])
         return self._result(out, results[0] if results else None)
 
     def _param(self, x: Any) -> Any:
@@ -219,12 +220,15 @@ def loop_dtypes(
     except SymbolicSizeError:
         return [None] * len(avals), ()
     results = [a.dtype for a in (outs if primitive.multi else (outs,))]
-    kinds = [a.dtype for a in avals]
     if primitive.multi or not is_inexact(results[0]):
         return [None] * len(avals), results
     wider = [
-        results[0] if d != results[0] and is_inexact(d) and np.can_cast(d, results[0]) else None
-        for d in kinds
+        results[0]
+        if a.dtype != results[0]
+        and is_inexact(a.dtype)
+        and (a.weak or np.can_cast(a.dtype, results[0]))
+        else None
+        for a in avals
     ]
     return wider, results
 
@@ -271,6 +275,12 @@ def placed(leaves: Sequence[Any]) -> list[Any]:
         else x
         for x in leaves
     ]
+
+
+def renew() -> None:
+    """Lets the contents of constants that can be written to be moved again, as they are now."""
+    global epoch
+    epoch = next(_epochs)
 
 
 def at_home(ct: Any, leaf: Any) -> Any:

@@ -4,6 +4,7 @@ from pycograd.core.ir import Graph
 from pycograd.graph.cost import DEFAULT_COST_MODEL, CostModel, CostReport, calibrate, cost_report
 from pycograd.graph.jitted import explain, jit
 from pycograd.graph.linear import eval_graph, grad_graph, linear_transpose, linearize, vjp_graph
+from pycograd.graph.native import compile_to
 from pycograd.graph.passes import optimize
 from pycograd.graph.remat import (
     Decision,
@@ -26,6 +27,7 @@ __all__ = [
     "calibrate",
     "capture",
     "check",
+    "compile_to",
     "cost_report",
     "eval_graph",
     "eval_scheduled",

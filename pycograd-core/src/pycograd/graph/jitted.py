@@ -267,6 +267,7 @@ def jit(
     f: Callable[..., Any],
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
+    backend: Any = "numpy",
 ) -> Jitted:
     """`f` compiled to straight-line NumPy, once for each signature of its arguments.
 
@@ -283,6 +284,8 @@ def jit(
             Lists, dicts, sets and arrays are compared by their contents, other objects by `==`, or
             by identity if they have no hash.
         static_argnames: the same by name. Either way the argument may be given in both ways.
+        backend: the name of another library, `"jax"`, to compile for by its own compiler; NumPy's
+            arrays go in and come out. Transforms go inside: `jit(grad(f), backend="jax")`.
 
     Returns:
         A function like `f`. Its attribute `source` is the program, `graph` what was captured.
@@ -301,7 +304,11 @@ def jit(
     check_callable(f, "jit")
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    options = {"static_argnums": numbers, "static_argnames": names}
+    options: dict[str, Any] = {"static_argnums": numbers, "static_argnames": names}
+    if backend != "numpy":
+        from pycograd.graph.native import Native
+
+        return Native(f, _static(f, numbers, names), {**options, "backend": backend}, backend)
     return Jitted(f, _static(f, numbers, names), options)
 
 

@@ -12,94 +12,233 @@ from typing import Any
 
 import numpy as np
 
+from pycograd.core.aval import is_inexact, make_aval
 from pycograd.core.backend import Backend
 from pycograd.core.device import loop_dtypes, trace_of
+from pycograd.core.errors import LoweringNotFoundError
 from pycograd.core.ir import Atom, Equation, Graph, Literal, Value
+from pycograd.graph.inline import inlined
+
+_NUMBERS = frozenset({bool, int, float, complex})
 
 
 class Lowered:
     """A graph in the terms of a backend.
 
     Called with the library's arrays for its inputs, it returns those of its outputs, as a list.
+    The first call looks at the dtype of every result; where a lowering does not give NumPy's, the
+    code converts it from then on.
+
+    Arguments:
+        graph: what to run.
+        backend: whose code it becomes.
+        device: where its constants go.
+        rules: True: the library's own autodiff will go through the code, so the rules of custom
+            functions, and of what the backend names in `own_rules`, take the place of its own.
 
     Attributes:
+        constants: the arrays that it holds, those of its sub-graphs included.
         source: the text of the generated function.
     """
 
-    __slots__ = ("backend", "device", "constants", "source", "run", "fixed")
+    __slots__ = (
+        "graph", "backend", "device", "rules", "constants", "source", "final", "odd",
+        "parts",
+    )  # fmt: skip
 
-    def __init__(self, graph: Graph, backend: Backend, device: str | None = None) -> None:
-        self.backend, self.device = backend, device
-        self.constants = [array for _, array in graph.constants]
-        writer = _Writer(graph, backend, device)
-        self.source = writer.source()
-        exec(compile(self.source, f"<{backend.name} code of {graph.name}>", "exec"), writer.scope)
-        self.run: Callable[..., Any] = writer.scope["run"]
+    def __init__(
+        self, graph: Graph, backend: Backend, device: str | None = None, rules: bool = False
+    ) -> None:
+        self.graph = graph if rules else inlined(graph)
+        self.backend, self.device, self.rules = backend, device, rules
+        self.final: Callable[..., Any] | None = None
+        self.odd: set[int] = set()  # numbers of the results that need a conversion
+        self.source = ""
+        self.constants: list[Any] = []
+        self.parts: dict[Any, Any] = {}  # what stands for its sub-graphs and its rules
+        self._write(True)
 
     def __call__(self, *arrays: Any) -> list[Any]:
-        return self.run(*arrays, *self.moved())  # type: ignore[no-any-return]
+        return self.run(*arrays, *self.moved())
+
+    def run(self, *arrays: Any) -> list[Any]:
+        """The outputs, for the inputs and, behind them, the constants."""
+        if self.final is not None:
+            return self.final(*arrays)  # type: ignore[no-any-return]
+        writer = self._write(True)
+        outs: list[Any] = writer.scope["run"](*arrays)
+        self.final = self._write(False).scope["run"]
+        return outs
+
+    def settled(self, *arrays: Any) -> Callable[..., Any]:
+        """`run` as a plain function; it runs once on these arrays if it has not run yet."""
+        if self.final is None:
+            self.run(*arrays)
+        assert self.final is not None
+        return self.final
 
     def moved(self) -> list[Any]:
-        """The constants of the graph, as they are now, on the device."""
+        """The constants, as they are now, on the device."""
         trace = trace_of(self.backend, self.device)
         return [trace.here(array) for array in self.constants]
+
+    def _noting(self, number: int, x: Any, dtype: np.dtype[Any]) -> Any:
+        """A result, in NumPy's dtype; its number is noted if it was not."""
+        if self.backend.is_array(x) and self.backend.dtype_of(x) == dtype:
+            return x
+        self.odd.add(number)
+        return self._fixed(x, dtype)
+
+    def _fixed(self, x: Any, dtype: np.dtype[Any]) -> Any:
+        if not self.backend.is_array(x):
+            return self.backend.from_numpy(np.asarray(x, dtype), self.device)
+        return x if self.backend.dtype_of(x) == dtype else self.backend.cast(x, dtype)
+
+    def _write(self, note: bool) -> _Writer:
+        writer = _Writer(self, note)
+        self.source = writer.source()
+        title = f"<{self.backend.name} code of {self.graph.name}>"
+        exec(compile(self.source, title, "exec"), writer.scope)
+        self.constants = writer.constants
+        return writer
 
 
 class _Writer:
     """The text of a lowered graph, and the names that it uses."""
 
-    def __init__(self, graph: Graph, backend: Backend, device: str | None) -> None:
-        self.graph, self.backend, self.device = graph, backend, device
-        self.scope: dict[str, Any] = {"cast": backend.cast, "__name__": __name__}
+    def __init__(self, owner: Lowered, note: bool) -> None:
+        self.owner, self.note = owner, note
+        self.graph, self.backend, self.device = owner.graph, owner.backend, owner.device
+        self.constants = [array for _, array in self.graph.constants]
+        self.scope: dict[str, Any] = {
+            "cast": self.backend.cast,
+            "fixed": owner._fixed,
+            "noting": owner._noting,
+            "bound": _bound,
+        }
         self.names: dict[Value, str] = {}
         self.functions: dict[Any, str] = {}
+        self.given_arrays: list[str] = []  # names of the inputs and constants of the function
+        self.results = 0
 
     def source(self) -> str:
         graph = self.graph
-        given = [*graph.inputs, *[v for v, _ in graph.constants]]
-        self.names = {v: f"x{i}" for i, v in enumerate(given)}
-        lines = [self.line(equation) for equation in graph.equations]
+        values = [*graph.inputs, *[v for v, _ in graph.constants]]
+        self.given_arrays = [f"x{i}" for i in range(len(values))]
+        self.names = dict(zip(values, self.given_arrays))
+        lines = [
+            f"{self.names[v]} = fixed({self.names[v]}, {self.given('d', v.dtype)})"
+            for v in graph.inputs
+            if v.weak and not v.shape  # a Python number may come for it
+        ]
+        for equation in graph.equations:
+            lines += self.line(equation)
         outputs = ", ".join(map(self.output, graph.outputs))
         body = [*lines, f"return [{outputs}]"]
-        heading = f"def run({', '.join(self.names[v] for v in given)}):\n"
+        heading = f"def run({', '.join(self.given_arrays)}):\n"
         return heading + "".join(f"    {line}\n" for line in body)
 
-    def line(self, equation: Equation) -> str:
-        avals = [x if isinstance(x, Value) else x.aval for x in equation.operands]
+    def line(self, equation: Equation) -> list[str]:
+        values = [x if isinstance(x, Value) else x.aval for x in equation.operands]
+        # Values are arrays here, also those that stand for a Python number.
+        avals = [
+            make_aval(x.shape, x.dtype, weak=True) if x.weak and not x.shape else x for x in values
+        ]
         wanted, _ = loop_dtypes(equation.primitive, avals, equation.params)
-        operands = [self.operand(x, d) for x, d in zip(equation.operands, wanted)]
-        params = [f"{k}={self.given('p', self.param(v))}" for k, v in equation.params.items()]
-        call = f"{self.function(equation)}({', '.join([*operands, *params])})"
+        if self.ruled(equation):
+            inputs = list(dict.fromkeys(equation.values))
+            call = f"{self.with_rule(equation, inputs)}({', '.join(self.names[v] for v in inputs)})"
+        else:
+            operands = [self.operand(x, d) for x, d in zip(equation.operands, wanted)]
+            params = [f"{k}={self.param(v)}" for k, v in equation.params.items()]
+            call = f"{self.function(equation)}({', '.join([*operands, *params])})"
         for v in equation.outs:
             self.names[v] = f"v{len(self.names)}"
+        if not equation.outs:
+            return [call]
         targets = ", ".join(self.names[v] for v in equation.outs)
-        if equation.primitive.multi:
+        if equation.primitive.multi or self.ruled(equation):
             targets += ","
         line = f"  # {equation.line}" if equation.line else ""
-        return f"{targets} = {call}{line}"
+        return [f"{targets} = {call}{line}", *self.conversions(equation)]
 
+    def conversions(self, equation: Equation) -> list[str]:
+        """Lines that look at the dtypes of the results, or convert those found to be others."""
+        lines = []
+        for v in equation.outs:
+            name, dtype = self.names[v], self.given("d", v.dtype)
+            if self.note:
+                lines.append(f"{name} = noting({self.results}, {name}, {dtype})")
+            elif self.results in self.owner.odd:
+                lines.append(f"{name} = fixed({name}, {dtype})")
+            self.results += 1
+        return lines
+
+    # -- what is called --------------------------------------------------------------------------
     def function(self, equation: Equation) -> str:
         name = equation.primitive.name
         avals = [x if isinstance(x, Value) else x.aval for x in equation.operands]
-        lowering = self.backend.lowering(equation.primitive, avals)
+        lowering = found_for(self.backend, equation, avals)
         if id(lowering) not in self.functions:  # one that a plugin makes may depend on the avals
             clean = name if name.isidentifier() and name not in self.scope else "f"
             self.functions[id(lowering)] = self.given(clean, lowering)
         return self.functions[id(lowering)]
 
-    def param(self, x: Any) -> Any:
+    def ruled(self, equation: Equation) -> bool:
+        """True if the library's autodiff is to use the operation's own rule."""
+        primitive = equation.primitive
+        return (
+            self.owner.rules
+            and (primitive.custom or primitive.name in self.backend.own_rules)
+            and any(is_inexact(v.dtype) for v in equation.values)
+            and any(is_inexact(v.dtype) for v in equation.outs)
+        )
+
+    def with_rule(self, equation: Equation, inputs: Sequence[Value]) -> str:
+        known = self.owner.parts
+        if equation not in known:
+            one = Graph(inputs, [], [equation], equation.outs, name=equation.primitive.name)
+            forward = Lowered(one, self.backend, self.device)
+            known[equation] = forward, Backward(one, self.backend, self.device)
+        forward, backward = known[equation]
+        if forward.constants:
+            self.constants += forward.constants
+            names = self.more(len(forward.constants))
+            run = f"bound({self.given('f', forward.run)}, {', '.join(names)})"
+            return f"{self.given('f', self.backend.with_rule)}({run}, {self.given('f', backward)})"
+        return self.given("f", self.backend.with_rule(forward.run, backward))
+
+    def more(self, count: int) -> list[str]:
+        """Names for further arrays that the function takes."""
+        start = len(self.given_arrays)
+        names = [f"x{i}" for i in range(start, start + count)]
+        self.given_arrays += names
+        return names
+
+    # -- what it is called with ------------------------------------------------------------------
+    def param(self, x: Any) -> str:
         """A parameter; a graph in it becomes a function of the library's arrays."""
-        return Lowered(x, self.backend, self.device) if isinstance(x, Graph) else x
+        if not isinstance(x, Graph):
+            return self.given("p", x)
+        if x not in self.owner.parts:
+            self.owner.parts[x] = Lowered(x, self.backend, self.device, self.owner.rules)
+        inner = self.owner.parts[x]
+        run = self.given("p", inner.run)
+        if not inner.constants:
+            return run
+        # Arrays that it holds are read at each call, as those of the whole are.
+        self.constants += inner.constants
+        return f"bound({run}, {', '.join(self.more(len(inner.constants)))})"
 
     def operand(self, x: Atom, dtype: Any) -> str:
         if isinstance(x, Literal):
-            if type(x.number) in (bool, int, float, complex) and np.isfinite(x.number):
+            if type(x.number) in _NUMBERS and np.isfinite(x.number):
                 return repr(x.number)
             return self.given("c", self._array(x.number, dtype))
         name = self.names[x]
-        return (
-            name if dtype is None or dtype == x.dtype else f"cast({name}, {self.given('d', dtype)})"
-        )
+        if dtype is None or dtype == x.dtype:
+            return name
+        return f"cast({name}, {self.given('d', dtype)})"
 
     def output(self, x: Atom) -> str:
         if isinstance(x, Value):
@@ -123,10 +262,56 @@ class _Writer:
         return name
 
 
-def lowered_tree(
-    graph: Graph, backend: Backend, device: str | None = None
-) -> tuple[Lowered, Callable[[Sequence[Any]], Any]]:
-    """A lowered graph, and the function that makes the output tree of its results."""
-    from pycograd.core.tree import tree_unflatten
+def found_for(backend: Backend, equation: Equation, avals: Sequence[Any]) -> Callable[..., Any]:
+    """The lowering of an equation's primitive; an error names the line that the equation is of."""
+    try:
+        return backend.lowering(equation.primitive, avals)
+    except LoweringNotFoundError as error:
+        name = equation.primitive.name
+        message = f"primitive {name!r} has no lowering for backend {backend.name!r}"
+        if not equation.line or not str(error).startswith(message):
+            raise
+        found = LoweringNotFoundError(f"{message} ({equation.line})", f"pycograd explain {name}")
+        found.args = (f"{message} ({equation.line}). See: pycograd explain {name}",)
+        raise found from None
 
-    return Lowered(graph, backend, device), lambda outs: tree_unflatten(graph.out_tree, list(outs))
+
+class Backward:
+    """The derivative rule of one equation in a library's terms, made when it is needed.
+
+    Called with the operands, the results and the cotangents of the results, lists of arrays, it
+    returns a cotangent for each operand; None for one that has none.
+    """
+
+    __slots__ = ("graph", "backend", "device", "lowered", "places")
+
+    def __init__(self, graph: Graph, backend: Backend, device: str | None) -> None:
+        self.graph, self.backend, self.device = graph, backend, device
+        self.lowered: Lowered | None = None
+        self.places: list[bool] = []
+
+    def __call__(
+        self, operands: Sequence[Any], results: Sequence[Any], cts: Sequence[Any]
+    ) -> list[Any]:
+        graph = self.graph
+        if self.lowered is None:
+            from pycograd.transforms.control.calls import reversed_graph
+
+            live = tuple([is_inexact(v.dtype) for v in graph.inputs])
+            given = tuple([is_inexact(v.dtype) for v in _values(graph.outputs)])
+            made, has = reversed_graph(graph, live, given, None, True)
+            found = iter(has)
+            self.places = [next(found) if flag else False for flag in live]
+            self.lowered = Lowered(made, self.backend, self.device, rules=True)
+        wanted = [ct for ct, v in zip(cts, _values(graph.outputs)) if is_inexact(v.dtype)]
+        made_cts = iter(self.lowered(*operands, *results, *wanted))
+        return [next(made_cts) if has else None for has in self.places]
+
+
+def _values(outputs: Sequence[Atom]) -> list[Value]:
+    return [x for x in outputs if isinstance(x, Value)]
+
+
+def _bound(run: Callable[..., Any], *arrays: Any) -> Callable[..., Any]:
+    """`run` with these arrays behind those that it is called with."""
+    return lambda *xs: run(*xs, *arrays)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from _thread import RLock  # threading itself takes 2 ms to import
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,8 @@ def value_and_grad(
     argnames: str | Sequence[str] | None = None,
     argnum: int | None = None,
     transparent: bool | None = None,
+    backend: Any = None,
+    jit: bool = False,
 ) -> Callable[..., Any]:
     """The value of a real scalar function and its gradients.
 
@@ -62,6 +65,9 @@ def value_and_grad(
         argnum: alias of `argnums`.
         transparent: whether `f` runs in the transparent mode (`transparent(f)`); None looks at its
             code.
+        backend: the name of a backend, `"torch"`, whose own autodiff is to be used: `f` is captured
+            and compiled for it, NumPy's arrays go in and come out.
+        jit: with `backend`, whether the library's own compiler gets the code too.
 
     Returns:
         A function of the arguments of `f` returning `(value, gradients)`, or
@@ -86,6 +92,10 @@ def value_and_grad(
         "argnum": argnum,
         "transparent": transparent,
     }
+    if backend is not None:
+        native = import_module("pycograd.graph.native")  # which stands above this module
+        made: Callable[..., Any] = native.native_value_and_grad(f, backend, jit, options)
+        return made
     target = prepared(f, transparent)
     argnums, names = normalize_argnums(f, argnums, argnum, argnames, "value_and_grad")
 
@@ -134,6 +144,8 @@ def grad(
     argnames: str | Sequence[str] | None = None,
     argnum: int | None = None,
     transparent: bool | None = None,
+    backend: Any = None,
+    jit: bool = False,
 ) -> Callable[..., Any]:
     """The gradients of a real scalar function; see `value_and_grad` for the arguments.
 
@@ -152,7 +164,7 @@ def grad(
     3.0
     """
     check_callable(f, "grad")
-    options = {
+    options: dict[str, Any] = {
         "argnums": argnums,
         "has_aux": has_aux,
         "argnames": argnames,
@@ -160,7 +172,9 @@ def grad(
         "transparent": transparent,
     }
     normalize_argnums(f, argnums, argnum, argnames, "grad")  # whose errors name `grad`
-    both = value_and_grad(f, **options)  # type: ignore[arg-type]
+    if backend is not None:
+        options |= {"backend": backend, "jit": jit}
+    both = value_and_grad(f, **options)
 
     def run(*args: Any, **kwargs: Any) -> Any:
         value, grads = both(*args, **kwargs)
@@ -337,7 +351,7 @@ def finish(leaf: Any, cts: list[Any], slot: int) -> Any:
     if kind is float or kind is complex:
         return kind(ct)
     if isinstance(leaf, Box):
-        return ct
+        return ct if modes.homing is None else modes.homing(ct, leaf)
     return _typed(leaf, ct if owned(ct) else np.array(ct))
 
 
