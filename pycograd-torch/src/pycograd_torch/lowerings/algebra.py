@@ -14,7 +14,8 @@ linalg = torch.linalg
 
 # -- products --------------------------------------------------------------------------------------
 def _matmul(x: Any, y: Any) -> Any:
-    x, y = common(x, y)
+    if x.dtype is not y.dtype:
+        x, y = common(x, y)
     if x.dtype is torch.bool:
         return torch.matmul(x.to(torch.int64), y.to(torch.int64)) != 0
     return torch.matmul(x, y)

@@ -34,23 +34,28 @@ def _holds(pred: Any) -> bool:
     return bool(pred.any()) if isinstance(pred, torch.Tensor) else bool(pred)
 
 
+def _exporting() -> bool:
+    """True in `torch.export`; in `torch.compile` Python chooses, between two compiled parts."""
+    compiler: Any = torch.compiler
+    return bool(compiler.is_exporting()) if hasattr(compiler, "is_exporting") else False
+
+
+def _copying(run: Any) -> Any:
+    return lambda *xs: tuple([x.clone() for x in run(*xs)])
+
+
 def _cond(choice: Any, *operands: Any, **graphs: Any) -> tuple[Any, ...]:
     choose, other = graphs["true"], graphs["false"]
     if isinstance(choice, torch.Tensor) and _tracing():  # both, and the results of one
         first, second = (_strong(run(*operands), operands) for run in (choose, other))
         return tuple([torch.where(choice != 0, a, b) for a, b in zip(first, second)])
-    if isinstance(choice, torch.Tensor) and torch.compiler.is_compiling():
+    if isinstance(choice, torch.Tensor) and _exporting():
         operands = tuple(_strong(operands, [choice]))
-        pred = choice.reshape(()) != 0
+        for run in (choose, other):  # each is only written out when it first runs
+            run(*operands)
         # The branches must not return what they were given.
-        return tuple(
-            torch.cond(
-                pred,
-                lambda *xs: tuple([x.clone() for x in choose(*xs)]),
-                lambda *xs: tuple([x.clone() for x in other(*xs)]),
-                operands,
-            )
-        )
+        branches = [_copying(choose), _copying(other)]
+        return tuple(torch.cond(choice.reshape(()) != 0, *branches, operands))
     return tuple(_strong((choose if _holds(choice) else other)(*operands), operands))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import warnings
 from typing import Any
 
@@ -218,20 +219,20 @@ def table() -> dict[str, Lowering]:
         "isinf": torch.isinf, "isfinite": torch.isfinite, "logical_not": torch.logical_not,
         "invert": torch.bitwise_not, "bitwise_count": _bitwise_count,
         "exponent": lambda x: torch.frexp(x)[1], "deviation": torch.sqrt, "relu": torch.relu,
-        "stop_gradient": lambda x: x.detach(), "as_python": lambda x: x,
+        "stop_gradient": torch.Tensor.detach, "as_python": lambda x: x,
         "normal_cdf": lambda x: torch.special.ndtr(x),
         "sigmoid": torch.sigmoid, "softplus": lambda x: -F.logsigmoid(-x), "silu": F.silu,
         "softsign": F.softsign, "gelu": lambda x: F.gelu(x, approximate="tanh"),
     }  # fmt: skip
     floats = {"normal_cdf", "sigmoid", "softplus", "silu", "softsign", "gelu", "exponent"}
     made: dict[str, Lowering] = {
-        name: _of_floats(f) if name in floats else _of_one(f) for name, f in unary.items()
+        name: _of_floats(f) if name in floats else f for name, f in unary.items()
     }
     made |= {
-        "add": lambda x, y: x + y,
-        "subtract": lambda x, y: x - y,
-        "multiply": lambda x, y: x * y,
-        "divide": lambda x, y: x / y,
+        "add": operator.add,
+        "subtract": operator.sub,
+        "multiply": operator.mul,
+        "divide": operator.truediv,
         "remainder": both(torch.remainder),
         "fmod": both(torch.fmod),
         "power": torch.pow,
@@ -251,12 +252,12 @@ def table() -> dict[str, Lowering]:
         "ldexp": _ldexp,
         "heaviside": both(torch.heaviside),
         "nextafter": both(torch.nextafter),
-        "equal": lambda x, y: x == y,
-        "not_equal": lambda x, y: x != y,
-        "less": lambda x, y: x < y,
-        "less_equal": lambda x, y: x <= y,
-        "greater": lambda x, y: x > y,
-        "greater_equal": lambda x, y: x >= y,
+        "equal": operator.eq,
+        "not_equal": operator.ne,
+        "less": operator.lt,
+        "less_equal": operator.le,
+        "greater": operator.gt,
+        "greater_equal": operator.ge,
         "logical_and": _logical(torch.logical_and),
         "logical_or": _logical(torch.logical_or),
         "logical_xor": _logical(torch.logical_xor),
@@ -277,15 +278,6 @@ def table() -> dict[str, Lowering]:
         "bce_with_logits": _bce_with_logits,
     }
     return made
-
-
-def _of_one(function: Lowering) -> Lowering:
-    """`function` of one tensor, or of a Python number."""
-
-    def run(x: Any) -> Any:
-        return function(x if isinstance(x, torch.Tensor) else tensors(x)[0])
-
-    return run
 
 
 def _of_floats(function: Lowering) -> Lowering:

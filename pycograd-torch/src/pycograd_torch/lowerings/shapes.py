@@ -147,7 +147,12 @@ def _advanced(x: Any, chosen: list[Any], axes: list[int], adjacent: bool) -> Any
 
 
 def _index(x: Any, key: Any, fresh: bool = False) -> Any:
-    found = take(x, key, ())
+    for entry in key:
+        if type(entry) is slice and entry.step is not None and entry.step < 0:
+            found = take(x, key, ())
+            break
+    else:
+        found = x[key]
     return found.clone() if fresh else found
 
 

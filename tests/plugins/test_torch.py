@@ -1,0 +1,335 @@
+"""The torch backend, from the sample table: every primitive in each use of its lowering.
+
+The tape on torch's arrays, the compiled graph and torch's own autodiff equal NumPy.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("pycograd_torch", reason="pycograd-torch is not installed")
+pytest.importorskip("scipy", reason="the table has samples of scipy's functions")
+
+import torch
+
+import pycograd
+from pycograd import capture, grad, jvp, ops, vmap
+from pycograd.core.device import DeviceArray, on, trace_of
+from pycograd.core.errors import (
+    LoweringNotFoundError,
+    UnsupportedDtypeError,
+)
+from pycograd.core.primitive import REGISTRY
+from pycograd.core.tree import tree_flatten
+from pycograd.graph.lowered import Lowered
+from pycograd.testing.samples import Sample, all_samples
+from pycograd_torch.backend import DTYPES, OWN_RULES, TorchBackend
+from pycograd_torch.lowerings import REFUSED
+
+ops.load()
+torch.set_num_threads(1)
+BACKEND = TorchBackend()
+TRACE = trace_of(BACKEND)
+
+# What the samples ask for that torch's arrays are not: sample -> why.
+NOT_ON_TORCH = {
+    "array2string": "prints the numbers of an array, which stay on the device",
+    "array_repr": "prints the numbers of an array, which stay on the device",
+    "array_str": "prints the numbers of an array, which stay on the device",
+    "shares_memory": "asks which memory NumPy's arrays have",
+    "may_share_memory": "asks which memory NumPy's arrays have",
+    "roots": "the eigenvalues of a real matrix are complex on a device, whatever they are",
+}
+SINGULAR = "a graph of a derivative of det takes matrices for regular"
+
+SAMPLES = [s for s in all_samples() if s.name not in NOT_ON_TORCH]
+
+
+def identity(sample: Sample) -> str:
+    return f"{sample.primitive}-{sample.name}"
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
+
+
+# -- comparing -------------------------------------------------------------------------------------
+def leaves(x: Any) -> list[Any]:
+    return [np.asarray(leaf) for leaf in tree_flatten(x)[0] if leaf is not None]
+
+
+def check_close(found: Any, wanted: Any, tolerance: float = 1e-10) -> None:
+    got, want = leaves(found), leaves(wanted)
+    assert len(got) == len(want)
+    for a, b in zip(got, want):
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        if b.dtype.kind not in "fcV":
+            assert np.array_equal(a, b)
+            continue
+        if b.dtype.kind == "V":
+            a, b = a.astype(np.float64), b.astype(np.float64)
+        same = (a == b) | (np.isnan(a) & np.isnan(b))
+        size = np.max(np.abs(b[np.isfinite(b)]), initial=1.0)
+        differences = np.where(same, 0, np.abs(np.where(same, 0, a) - np.where(same, 0, b)))
+        assert np.all(differences <= tolerance * size), (a, b)
+
+
+def weighed(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A real number of all results, each entry with a weight of its own."""
+
+    def loss(*args: Any) -> Any:
+        total: Any = 0.0
+        for out in tree_flatten(f(*args))[0]:
+            kind = getattr(out, "dtype", np.dtype(float)).kind
+            if kind not in "fcV":
+                continue
+            count = int(np.prod(out.shape))
+            weights = np.cos(np.arange(count) + 0.7).reshape(out.shape)
+            if kind == "c":
+                total = total + np.sum(np.real(out) * weights)
+                total = total + np.sum(np.imag(out) * weights * weights)
+            else:
+                total = total + np.sum(out * weights.astype(out.dtype))
+        return total
+
+    return loss
+
+
+def of_arrays(f: Callable[..., Any], operands: Any) -> tuple[Callable[..., Any], list[int]]:
+    """`f` as a function of those operands that are arrays, and which these are."""
+    places = [i for i, x in enumerate(operands) if isinstance(x, np.ndarray)]
+
+    def run(*xs: Any) -> Any:
+        full = list(operands)
+        for i, x in zip(places, xs):
+            full[i] = x
+        return f(*full)
+
+    return run, places
+
+
+def tensors(arrays: Any) -> list[Any]:
+    return [BACKEND.from_numpy(x) for x in arrays]
+
+
+def home(outs: Any) -> list[Any]:
+    return [BACKEND.to_numpy(x) if isinstance(x, torch.Tensor) else x for x in outs]
+
+
+def refusable(run: Callable[[], Any]) -> Any:
+    """What `run` gives; a test is skipped where torch has no such primitive."""
+    try:
+        return run()
+    except LoweringNotFoundError as error:
+        name = str(error).split("'")[1]
+        assert name in REFUSED or name not in REGISTRY, f"{name} is refused without a reason"
+        pytest.skip(f"{name}: {REFUSED.get(name, 'a rule of one function')}")
+    except UnsupportedDtypeError as error:
+        pytest.skip(str(error))
+
+
+# -- the table -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("sample", SAMPLES, ids=identity)
+def test_the_device_equals_numpy(sample: Sample) -> None:
+    wanted = sample.f(*sample.operands)
+    with on(TRACE):
+        given = [TRACE.constant(x) if isinstance(x, np.ndarray) else x for x in sample.operands]
+        check_close(refusable(lambda: sample.f(*given)), wanted)
+
+
+@pytest.mark.parametrize("sample", [s for s in SAMPLES if s.wrt], ids=identity)
+def test_the_tape_on_the_device_equals_numpy(sample: Sample) -> None:
+    differentiated = grad(weighed(sample.f), argnums=tuple(sample.wrt))
+    try:
+        wanted = differentiated(*sample.operands)
+    except Exception:
+        pytest.skip("no gradient of this sample")
+    with on(TRACE):
+        check_close(refusable(lambda: differentiated(*sample.operands)), wanted)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=identity)
+def test_compiled_and_native_equal_numpy(sample: Sample) -> None:
+    run, places = of_arrays(sample.f, sample.operands)
+    arrays = [sample.operands[i] for i in places]
+    try:
+        graph = capture(run, *arrays)
+    except Exception:
+        pytest.skip("no graph of this sample")
+    if sample.primitive == "small_part":
+        with pytest.raises(RuntimeError, match="singular"):
+            Lowered(graph, BACKEND)(*tensors(arrays))
+        return
+    lowered = refusable(lambda: Lowered(graph, BACKEND))
+    check_close(
+        home(refusable(lambda: lowered(*tensors(arrays)))), leaves(sample.f(*sample.operands))
+    )
+    live = [k for k, i in enumerate(places) if i in sample.wrt]
+    if live:
+        check_native(weighed(run), arrays, live)
+
+
+def check_native(loss: Any, arrays: Any, live: Any, tolerance: float = 1e-10) -> None:
+    try:
+        wanted = grad(loss, argnums=tuple(live))(*arrays)
+        graph = capture(loss, *arrays)
+    except Exception:
+        return
+    code = refusable(lambda: Lowered(graph, BACKEND, rules=True))
+    _, found = refusable(lambda: BACKEND.grad_and_value(code, tensors(arrays), live))
+    check_close(home(found), wanted, tolerance)
+
+
+KINKS = [(s, n) for s in SAMPLES for n in range(len(s.kinks))]
+
+
+@pytest.mark.parametrize(
+    ("sample", "n"), KINKS, ids=lambda x: identity(x) if isinstance(x, Sample) else str(x)
+)
+def test_kinks_keep_their_conventions(sample: Sample, n: int) -> None:
+    operands = sample.kinks[n].operands
+    run, places = of_arrays(sample.f, operands)
+    arrays = [operands[i] for i in places]
+    live = [k for k, i in enumerate(places) if i in sample.wrt]
+    if not live:
+        pytest.skip("nothing to differentiate")
+    if "det" in sample.primitive and "singular" in sample.name:
+        with pytest.raises((AssertionError, RuntimeError)):
+            check_native(weighed(run), arrays, live)
+    else:
+        check_native(weighed(run), arrays, live)
+    with on(TRACE):
+        found = refusable(lambda: grad(weighed(run), argnums=tuple(live))(*arrays))
+    check_close(found, grad(weighed(run), argnums=tuple(live))(*arrays))
+
+
+# -- dtypes ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("sample", [s for s in SAMPLES if s.dtypes is None and s.wrt], ids=identity)
+def test_float32_stays_float32(sample: Sample) -> None:
+    operands = [
+        x.astype(np.float32) if isinstance(x, np.ndarray) and x.dtype == np.float64 else x
+        for x in sample.operands
+    ]
+    try:
+        wanted = sample.f(*operands)
+    except Exception:
+        pytest.skip("NumPy has no float32 of this")
+    with on(TRACE):
+        given = [TRACE.constant(x) if isinstance(x, np.ndarray) else x for x in operands]
+        found = refusable(lambda: sample.f(*given))
+    check_close(found, wanted, 1e-5)
+    run, places = of_arrays(sample.f, operands)
+    live = [k for k, i in enumerate(places) if i in sample.wrt]
+    if sample.primitive != "small_part":
+        check_native(weighed(run), [operands[i] for i in places], live, 1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(DTYPES))
+def test_arrays_go_there_and_come_back(name: str) -> None:
+    dtype = np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+    for array in (np.arange(6).reshape(2, 3), np.arange(6).reshape(2, 3)[::-1].T, np.array(1)):
+        array = array.astype(dtype)
+        tensor = BACKEND.from_numpy(array)
+        assert BACKEND.dtype_of(tensor) == dtype
+        back = BACKEND.to_numpy(tensor)
+        assert back.dtype == dtype and np.array_equal(back, array)
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "complex64", "complex128"])
+def test_gradients_keep_the_dtype(name: str) -> None:
+    dtype = np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+    x = np.linspace(0.5, 1.5, 4).astype(dtype)
+    f = lambda x: np.sum(np.real(np.exp(x) * x))
+    with on(TRACE):
+        (found,) = grad(f)(x)
+    assert isinstance(found, DeviceArray) and found.dtype == dtype
+    tolerance = {"float16": 2e-3, "bfloat16": 2e-2}.get(name, 1e-5)
+    check_close(found, grad(f)(x)[0], tolerance)
+
+
+def test_what_torch_has_no_dtype_for_is_refused() -> None:
+    with pytest.raises(UnsupportedDtypeError, match=r"'torch' has no (float128|longdouble)"):
+        BACKEND.from_numpy(np.ones(2, np.longdouble))
+
+
+def test_memory_is_not_shared() -> None:
+    array = np.ones(3)
+    tensor = BACKEND.from_numpy(array)
+    array[0] = 5
+    assert tensor[0] == 1
+    home = BACKEND.to_numpy(tensor)
+    home[1] = 7
+    assert tensor[1] == 1
+
+
+# -- the table of lowerings ------------------------------------------------------------------------
+def test_every_primitive_is_lowered_or_refused_with_a_reason() -> None:
+    import pycograd.nn
+    import pycograd.random  # noqa: F401
+
+    lowered = set(BACKEND.lowerings)
+    names = {name for name, p in REGISTRY.items() if not p.custom}
+    assert not names - lowered - REFUSED.keys()
+    assert not lowered & REFUSED.keys()
+    assert all(REFUSED.values())
+    assert OWN_RULES <= lowered
+
+
+def test_a_missing_lowering_names_the_primitive() -> None:
+    import scipy.special as sc
+
+    with on(TRACE), pytest.raises(LoweringNotFoundError, match="'jv' has no lowering for backend"):
+        grad(lambda x: np.sum(sc.jv(0.5, x)))(np.ones(2))
+
+
+# -- other transforms on the device ----------------------------------------------------------------
+def test_transforms_compose_on_the_device() -> None:
+    f = lambda w, x: np.sum(np.tanh(x @ w) ** 2)
+    w, x = np.random.default_rng(0).standard_normal((2, 3, 3))
+    for run in (
+        lambda: vmap(grad(f, argnums=0), in_axes=(None, 0))(w, x),
+        lambda: jvp(lambda w: f(w, x), (w,), (x,)),
+        lambda: grad(lambda w: np.sum(grad(f, argnums=0)(w, x) ** 2))(w),
+        lambda: pycograd.hessian(lambda w: f(w, x))(w),
+    ):
+        wanted = run()
+        with on(TRACE):
+            found = run()
+        assert isinstance(tree_flatten(found)[0][-1], DeviceArray)
+        check_close(found, wanted)
+
+
+def test_python_control_flow_reads_values_on_the_device() -> None:
+    def f(x: Any) -> Any:
+        while np.sum(x * x) > 1:
+            x = x * 0.5
+        return np.sum(x)
+
+    with on(TRACE):
+        (found,) = grad(f)(np.array([3.0, 4.0]))
+    check_close(found, grad(f)(np.array([3.0, 4.0]))[0])
+
+
+def test_a_write_of_equal_places_keeps_the_last() -> None:
+    key = ("array",)
+    x, y, at = torch.zeros(4), torch.arange(1.0, 4.0), torch.tensor([2, 2, 0])
+    out = BACKEND.lowerings["index_update"](x, y.requires_grad_(), at, key=key)
+    assert out.tolist() == [3.0, 0.0, 2.0, 0.0]
+    out.sum().backward()
+    assert y.grad is not None and y.grad.tolist() == [0.0, 1.0, 1.0]
+
+
+def test_native_gradients_of_what_is_not_used_are_zeros() -> None:
+    code = Lowered(capture(lambda x, y: np.sum(x), np.ones(2), np.ones(3)), BACKEND)
+    value, found = BACKEND.grad_and_value(code, tensors([np.ones(2), np.ones(3)]), [0, 1])
+    assert float(value) == 2.0
+    check_close(home(found), [np.ones(2), np.zeros(3)])
