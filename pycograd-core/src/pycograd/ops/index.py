@@ -23,7 +23,7 @@ from pycograd.core.errors import ShapeError
 from pycograd.core.fit import fit
 from pycograd.core.linear import zeros_like
 from pycograd.core.primitive import Primitive, bind, explained
-from pycograd.core.tape import INTO_BUFFER, Sweep, Var, WeakVar, accumulate, slot_of
+from pycograd.core.tape import INTO_BUFFER, Sweep, Var, WeakVar, deposit, slot_of
 from pycograd.core.views import alias, as_array, exclusive, links_of, spent
 from pycograd.ops.operators import attached
 from pycograd.ops.pattern import (
@@ -292,9 +292,9 @@ def _clear(ct: Any, residual: Any, parents: Any, sweep: Sweep, holders: int = FR
     if live[0] == 0:
         if in_place:
             params["in_place"] = True
-        deposit(sweep, parents[0], bind(index_update, (_array(ct), 0, *arrays), params))
+        deposit(sweep.cts, parents[0], bind(index_update, (_array(ct), 0, *arrays), params))
     if part is not None:
-        deposit(sweep, parents[-1], part)
+        deposit(sweep.cts, parents[-1], part)
 
 
 def _clear_basic(ct: Any, residual: Any, parents: Any, sweep: Sweep) -> None:
@@ -311,9 +311,9 @@ def _clear_basic(ct: Any, residual: Any, parents: Any, sweep: Sweep) -> None:
         part = ct[key]
         if type(part) is _ndarray:
             part = part.copy() if shape else part.sum()
-        deposit(sweep, source, part)
+        deposit(sweep.cts, source, part)
     ct[key] = 0
-    deposit(sweep, slot, ct)
+    deposit(sweep.cts, slot, ct)
     return None
 
 
@@ -334,14 +334,6 @@ def _array(x: Any) -> Any:
 
 def _plain(*values: Any) -> bool:
     return not any(isinstance(v, Box) for v in values)
-
-
-def deposit(sweep: Sweep, slot: int, ct: Any) -> None:
-    """Adds `ct` to the cotangent of a slot."""
-    if sweep.cts[slot] is None:
-        sweep.cts[slot] = ct
-    else:
-        accumulate(sweep.cts, slot, ct)
 
 
 INTO_BUFFER.update((_add_back, _clear))

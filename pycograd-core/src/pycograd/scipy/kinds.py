@@ -6,6 +6,7 @@ implementation takes one problem at a time, a batch is a loop over its rows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -97,6 +98,18 @@ def by_rows(
     if not primitive.multi:
         return np.stack(found)
     return tuple([np.stack(column) for column in zip(*found)])
+
+
+def over_columns(times: Callable[[Any], Any], x: Any) -> Any:
+    """A map of vectors and of columns, `times`, on a batch of operands: as columns of one."""
+    columns = np.moveaxis(x, 0, -1)
+    shape = shape_of(columns)
+    if len(shape) > 2:
+        columns = np.reshape(columns, (shape[0], math.prod(shape[1:])))
+    out = times(columns)
+    if len(shape) > 2:
+        out = np.reshape(out, (shape_of(out)[0], *shape[1:]))
+    return np.moveaxis(out, -1, 0)
 
 
 def boxed(*trees: Any) -> bool:

@@ -8,7 +8,6 @@ follow from `dx = A^-1 (db - dA x)`:
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import scipy.linalg
 from pycograd.core.aval import make_aval, promote, shape_of
 from pycograd.core.errors import NotDifferentiableError
 from pycograd.core.primitive import bind
-from pycograd.scipy.kinds import Adjoint, by_rows
+from pycograd.scipy.kinds import Adjoint, by_rows, over_columns
 
 
 class Structure:
@@ -64,12 +63,7 @@ def _batch(size: Any, values: Any, mapped: Any, structure: Structure) -> Any:
     a, b = values
     if mapped[0]:
         return by_rows(structured_solve, size, values, mapped, {"structure": structure})
-    columns = np.moveaxis(b, 0, -1)  # the rows of the batch are columns of one problem
-    shape = shape_of(columns)
-    if len(shape) > 2:
-        columns = np.reshape(columns, (shape[0], math.prod(shape[1:])))
-    out = solve(a, columns, structure)
-    return np.moveaxis(np.reshape(out, shape) if len(shape) > 2 else out, -1, 0)
+    return over_columns(lambda columns: solve(a, columns, structure), b)
 
 
 structured_solve = Adjoint(

@@ -19,7 +19,7 @@ from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind
 from pycograd.scipy.dispatch import stands_for
-from pycograd.scipy.kinds import array, boxed, by_rows
+from pycograd.scipy.kinds import array, boxed, by_rows, over_columns
 
 
 class Pattern:
@@ -73,14 +73,7 @@ def _batch(size: Any, values: Any, mapped: Any, pattern: Pattern) -> Any:
     data, x = values
     if mapped[0]:
         return by_rows(sparse_matmul, size, values, mapped, {"pattern": pattern})
-    columns = np.moveaxis(x, 0, -1)  # the rows of the batch are columns of one operand
-    shape = shape_of(columns)
-    if len(shape) > 2:
-        columns = np.reshape(columns, (shape[0], math.prod(shape[1:])))
-    out = product(data, columns, pattern)
-    if len(shape) > 2:
-        out = np.reshape(out, (pattern.shape[0], *shape[1:]))
-    return np.moveaxis(out, -1, 0)
+    return over_columns(lambda columns: product(data, columns, pattern), x)
 
 
 sparse_matmul = Linear(
