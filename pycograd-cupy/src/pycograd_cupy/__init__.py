@@ -1,0 +1,1 @@
+"""CuPy for pycograd, which finds it by name: `device("cupy")`."""
