@@ -40,6 +40,8 @@ class Box:
 
     stays = False  # True: `x += 1` changes the box even where it stands for a number
 
+    bottom = False  # True: it holds an array of a foreign library, which is not looked into
+
     # Ordinary code branches on isinstance(x, np.ndarray); type(x) stays ours.
     __class__ = property(lambda self: np.ndarray)
 
@@ -200,9 +202,16 @@ def _for_the_caller() -> str:
         if code.co_filename.endswith(f"{os.sep}defmatrix.py"):
             return f". Of np.matrix, {_OTHER_ARRAYS['matrix']}"
         frame = frame.f_back
+    scipy = getattr(sys.modules.get("scipy"), "__file__", None)
+    if frame is not None and scipy and code.co_filename.startswith(os.path.dirname(scipy)):
+        return f". {_SCIPY}"
     return ""
 
 
+_SCIPY = (
+    "scipy's own code takes plain arrays: call the function of the same name in pycograd.scipy (for"
+    " A @ x with a sparse A, pycograd.scipy.sparse.matmul(A, x)), or use transparent(f)"
+)
 _NUMPY = os.path.dirname(np.__file__) + os.sep
 
 
@@ -242,7 +251,7 @@ _OTHER_ARRAYS = {
 
 
 def raw(x: Any) -> Any:
-    """The array at the bottom of nested boxes."""
-    while isinstance(x, Box):
+    """The array at the bottom of nested boxes; of an array of a foreign library, its box."""
+    while isinstance(x, Box) and not x.bottom:
         x = x.value
     return x

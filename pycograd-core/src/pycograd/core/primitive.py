@@ -41,6 +41,7 @@ class Trace:
     replaying = 0  # while a checkpointed function runs again, whatever `no_grad` says: since when
     closed = False  # True: the transform has ended, and its boxes have escaped
     passes = False  # True: its boxes only stand in front of what they hold (core.fillable)
+    owns = False  # True: what is made beside its boxes is of its own kind (abstract, on a device)
     differentiates = False  # True: of an integer or boolean it has nothing to say; those stay plain
 
     def __init__(self, name: str = "") -> None:

@@ -5,7 +5,6 @@ Importing this package defines those that most programs use; the first use of an
 """
 
 from importlib import import_module
-from pkgutil import iter_modules
 
 from pycograd.core import spelling
 from pycograd.ops import (
@@ -31,6 +30,8 @@ from pycograd.ops import (
 
 def load() -> None:
     """Defines every operation: for whoever goes through all of them."""
+    from pkgutil import iter_modules  # slow to import, and seldom needed
+
     for module in iter_modules(__path__, f"{__name__}."):
         import_module(module.name)
 

@@ -38,10 +38,10 @@ def constant(like: Any, make: Callable[[], Any], shape: Any, dtype: Any) -> Any:
     bottom = like
     while isinstance(bottom.value, Box):
         bottom = bottom.value
-    if not isinstance(bottom.value, ShapeDtypeStruct):
+    if not bottom._trace.owns:
         return like._trace.constant(make())
-    abstract = bottom._trace.make(make, make_aval(shape, dtype))
-    return abstract if bottom is like else like._trace.constant(abstract)
+    made = bottom._trace.make(make, make_aval(shape, dtype))
+    return made if bottom is like else like._trace.constant(made)
 
 
 def _boxed(like: Any, made: Any) -> Any:

@@ -50,8 +50,8 @@ def is_contiguous(x: Any) -> bool:
     """True if the entries of `x` are known to lie in memory in C order, or if there are none."""
     bottom = x
     while type(bottom) is not _ndarray:
-        if not isinstance(bottom, Box):
-            return isinstance(bottom, ShapeDtypeStruct)
+        if not isinstance(bottom, Box) or bottom.bottom:
+            return isinstance(bottom, ShapeDtypeStruct) or getattr(bottom, "bottom", False)
         bottom = bottom.value
     if not in_place_layout(x):
         return False
