@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -40,17 +41,19 @@ def _promoted(dtypes: tuple[torch.dtype, ...]) -> torch.dtype:
     return TO_TORCH[np.result_type(*[TO_NUMPY[d] for d in dtypes])]
 
 
-# What NumPy says of dtypes is constant to torch.compile, which does not know these functions.
-@torch.compiler.assume_constant_result
-def torch_dtype(dtype: Any) -> torch.dtype | None:
-    """Torch's dtype for one of NumPy's, whatever its byte order; None where there is none."""
+def _promoted_of(*dtypes: torch.dtype) -> torch.dtype:
+    return _promoted(dtypes)
+
+
+def _found_for(dtype: Any) -> torch.dtype | None:
     return _found(dtype)
 
 
-@torch.compiler.assume_constant_result
-def promoted(*dtypes: torch.dtype) -> torch.dtype:
-    """The dtype to which NumPy promotes these."""
-    return _promoted(dtypes)
+# What NumPy says of dtypes is constant to torch.compile, which does not know these functions.
+# Torch's dtype for one of NumPy's, whatever its byte order; None where there is none.
+torch_dtype: Callable[[Any], Any] = torch.compiler.assume_constant_result(_found_for)
+# The dtype to which NumPy promotes these.
+promoted: Callable[..., Any] = torch.compiler.assume_constant_result(_promoted_of)
 
 
 def from_numpy(array: Any, dtype: torch.dtype, device: Any) -> torch.Tensor:

@@ -47,7 +47,7 @@ def export_torchscript(
     def make(inputs: tuple[Any, ...]) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of shapes that a trace holds: they are promised
-            return torch.jit.trace(module, inputs, check_trace=False, strict=False)  # type: ignore[attr-defined]
+            return torch.jit.trace(module, inputs, check_trace=False, strict=False)
 
     return _exported(
         "export_torchscript",
@@ -56,8 +56,8 @@ def export_torchscript(
         make,
         lambda made, inputs: made(*inputs),
         path,
-        lambda made, file: torch.jit.save(made, file),  # type: ignore[attr-defined]
-        lambda file: torch.jit.load(file),  # type: ignore[attr-defined]
+        lambda made, file: torch.jit.save(made, file),
+        lambda file: torch.jit.load(file),
     )
 
 
@@ -244,7 +244,7 @@ class TorchScriptExporter(_TorchExporter):
     def _run(self, path: str, inputs: Sequence[Any]) -> Any:
         import torch
 
-        return torch.jit.load(path)(*inputs)  # type: ignore[attr-defined]
+        return torch.jit.load(path)(*inputs)
 
 
 class TorchExportExporter(_TorchExporter):

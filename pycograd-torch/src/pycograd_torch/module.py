@@ -54,7 +54,7 @@ def to_torch_module(
     return FunctionModule(f, params, buffers=buffers)
 
 
-class FunctionModule(nn.Module):
+class FunctionModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
     """What `to_torch_module` makes.
 
     Attributes:
@@ -95,7 +95,7 @@ class FunctionModule(nn.Module):
         for part in parents:
             if part not in home._modules:
                 home.add_module(_free(home, part), nn.Module())
-            home = home._modules[part]  # type: ignore[assignment]
+            home = home._modules[part]
         if isinstance(tensor, nn.Parameter):
             home.register_parameter(last, tensor)
         else:
@@ -131,8 +131,7 @@ class FunctionModule(nn.Module):
             program = self._prepare(key, leaves, inputs)
         return program(leaves)
 
-    @torch.compiler.disable
-    def _prepare(self, key: str, leaves: list[Any], inputs: tuple[Any, ...]) -> _Program:
+    def _prepared(self, key: str, leaves: list[Any], inputs: tuple[Any, ...]) -> _Program:
         """The program for arguments like these, captured and tried on them."""
         count = len(self._leaves)
         avals = [
@@ -144,6 +143,8 @@ class FunctionModule(nn.Module):
         device = next((str(x.device) for x in leaves if isinstance(x, torch.Tensor)), None)
         self._programs[key] = program = _Program(self, graph, device, leaves)
         return program
+
+    _prepare = torch.compiler.disable(_prepared)  # capturing is no part of a compiled program
 
     def _aval(self, x: Any, known: Any) -> Any:
         if type(known) is float or not isinstance(x, torch.Tensor):

@@ -16,7 +16,7 @@ import torch
 def with_rule(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:
     """`forward`, which torch differentiates by `backward(operands, results, cotangents)`."""
 
-    class Step(torch.autograd.Function):
+    class Step(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped here
         generate_vmap_rule = True
 
         @staticmethod

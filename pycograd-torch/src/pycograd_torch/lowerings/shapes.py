@@ -33,7 +33,7 @@ def _stack(*xs: Any, axis: int) -> Any:
 
 
 def _split(x: Any, axis: int, sizes: Sequence[int]) -> tuple[Any, ...]:
-    return torch.split(x, list(sizes), axis)
+    return tuple(torch.split(x, list(sizes), axis))
 
 
 def _shift(x: Any, first: Any, axis: int, reverse: bool) -> Any:
@@ -217,7 +217,7 @@ def _index_update(
 
 
 def _nonzero(x: Any) -> tuple[Any, ...]:
-    return torch.nonzero(x, as_tuple=True)
+    return tuple(torch.nonzero(x, as_tuple=True))
 
 
 def _positions(size: Any, dtype: Any) -> Any:
