@@ -19,6 +19,8 @@ pytest.importorskip("pycograd_cupy", reason="pycograd-cupy is not installed")
 pytest.importorskip("scipy", reason="scipy is not installed")
 
 import scipy.special
+from pycograd_cupy.backend import CupyBackend
+from pycograd_cupy.elementwise import _OTHER_NAMES, _PARTS, _SAME, _SPECIAL
 
 import pycograd as pg
 from pycograd.core.device import DeviceArray, on, trace_of
