@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +223,30 @@ def test_examples_are_run_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given == [["mlp", "--plot", "x.png"]]
 
 
+@pytest.mark.parametrize("ok", [True, False])
+def test_conformance_passes_the_report_on(
+    ok: bool, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Report:
+        def __init__(self, name: str) -> None:
+            self.name, self.ok = name, ok
+
+        def __str__(self) -> str:
+            return f"what was found of {self.name}"
+
+        def to_json(self) -> str:
+            return json.dumps({"backend": self.name})
+
+    kit = types.ModuleType("pycograd.testing.conformance")
+    kit.check_backend = Report  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, kit.__name__, kit)
+    file = tmp_path / "report.json"
+    assert main(["conformance", "acme", "--report", str(file)]) == (0 if ok else 1)
+    assert capsys.readouterr().out == "what was found of acme\n"
+    assert json.loads(file.read_text()) == {"backend": "acme"}
+    assert main(["conformance", "acme"]) == (0 if ok else 1)
+
+
 def test_tables(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [["a", "", "[red]"], ["bb", "", "y"]]
     tables.show(["x", "y", "z"], rows)
@@ -239,7 +264,7 @@ try:
     runpy.run_module("pycograd", run_name="__main__")
 except SystemExit as end:
     assert end.code == 0
-heavy = {"pluggy", "rich", "scipy", "pytest", "subprocess", "torch", "jax", "tensorflow", "onnx"}
+heavy = {"pluggy", "rich", "scipy", "pytest", "torch", "jax", "tensorflow", "onnx"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 assert not [m for m in sys.modules if m.startswith(("chaos", "pycograd_"))]
 """
