@@ -1,0 +1,1 @@
+"""Apple's GPUs for pycograd, which finds it by name: `device("mps")`."""
