@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.box import raw
+from pycograd.core.box import Box, raw
 from pycograd.core.spelling import spells
 
 
 def _of_the_numbers(function: Callable[..., str]) -> None:
     def text(a: Any, *args: Any, **options: Any) -> str:
         known = raw(a)
+        known = np.asarray(known) if isinstance(known, Box) else known  # of a foreign library
         return function(known, *args, **options) if isinstance(known, np.ndarray) else str(known)
 
     text.__wrapped__ = function  # type: ignore[attr-defined]  # its signature

@@ -203,7 +203,7 @@ def check_second(sample: Sample, nesting: str, operands: Sequence[Any] | None = 
 
 
 # -- batches ------------------------------------------------------------------------------------
-def _members(sample: Sample, operands: Sequence[Any]) -> list[tuple[Any, ...]]:
+def members(sample: Sample, operands: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Three operand tuples for the rows of a batch."""
     if sample.others is not None:
         return [tuple(operands), *[tuple(o) for o in sample.others]]
@@ -217,7 +217,7 @@ def _rotated(x: Any, by: int) -> Any:
     return np.roll(x.ravel(), by).reshape(x.shape)
 
 
-def _axes(sample: Sample) -> list[tuple[Any, ...]]:
+def axes_of(sample: Sample) -> list[tuple[Any, ...]]:
     """Combinations of in_axes: all in front, all behind, alternating, and each operand alone."""
     n, mapped = len(sample.operands), sample.mapped
 
@@ -233,7 +233,7 @@ def _axes(sample: Sample) -> list[tuple[Any, ...]]:
     return list(dict.fromkeys(found))
 
 
-def _batch(members: list[tuple[Any, ...]], axes: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
+def batch_of(members: list[tuple[Any, ...]], axes: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
     """The operands stacked along `axes`, and the operands of each row for the loop."""
     stacked = [
         members[0][i] if axis is None else np.stack([m[i] for m in members], axis)
@@ -251,17 +251,17 @@ def _stack(results: Sequence[Any], axis: int = 0) -> Any:
 
 def check_vmap(sample: Sample) -> None:
     """vmap is a loop, for mapped axes in front and behind, mixed, and operands that are shared."""
-    members = _members(sample, sample.operands)
-    for axes in _axes(sample):
-        stacked, rows = _batch(members, axes)
+    rows_in = members(sample, sample.operands)
+    for axes in axes_of(sample):
+        stacked, rows = batch_of(rows_in, axes)
         expected = [sample.f(*row) for row in rows]
         _rows_equal(vmap(sample.f, axes)(*stacked), _stack(expected), f"in_axes {axes}")
         behind = vmap(sample.f, axes, -1)(*stacked)
         _rows_equal(behind, _stack(expected, -1), f"in_axes {axes}, out_axes -1")
         avals = eval_shape(vmap(sample.f, axes), *stacked)
         _same_avals(avals, _stack(expected), f"eval_shape(vmap), in_axes {axes}")
-    every = _axes(sample)[0]
-    stacked, rows = _batch(members, every)
+    every = axes_of(sample)[0]
+    stacked, rows = batch_of(rows_in, every)
     twice = [np.stack([x, x[::-1]]) if a == 0 else x for x, a in zip(stacked, every)]
     expected = _stack([sample.f(*row) for row in rows])
     both = tree_map(lambda y: np.stack([y, y[::-1]]), expected)
@@ -278,10 +278,10 @@ def _rows_equal(actual: Any, expected: Any, what: str) -> None:
 def check_vmap_grad(sample: Sample) -> None:
     """vmap of a gradient is a loop of gradients; so is the gradient of a vmap, summed."""
     p = Program(sample)
-    members = _members(sample, sample.operands)
+    rows_in = members(sample, sample.operands)
     gradient = grad(p.loss_of_all, argnums=p.wrt)
-    for axes in _axes(sample):
-        stacked, rows = _batch(members, axes)
+    for axes in axes_of(sample):
+        stacked, rows = batch_of(rows_in, axes)
         expected = _stack([gradient(*row) for row in rows])
         _rows_equal(vmap(gradient, axes)(*stacked), expected, f"of grad, in_axes {axes}")
 
@@ -300,8 +300,8 @@ def check_vmap_jvp(sample: Sample) -> None:
 
     still = [None] * len(p.operands)
     along = filled(still, dict(zip(p.wrt, p.directions)))
-    axes = _axes(sample)[0]
-    stacked, rows = _batch(_members(sample, sample.operands), axes)
+    axes = axes_of(sample)[0]
+    stacked, rows = batch_of(members(sample, sample.operands), axes)
     expected = _stack([jvp(p.outputs, row, along)[1] for row in rows])
     _rows_equal(
         vmap(lambda *row: jvp(p.outputs, row, along)[1], axes)(*stacked), expected, "of jvp"
@@ -315,8 +315,8 @@ def check_vmap_jvp(sample: Sample) -> None:
 def check_vmap_second(sample: Sample) -> None:
     """vmap of a Hessian product, reverse over reverse, is a loop of them."""
     p = Program(sample)
-    members = _members(sample, sample.operands)
-    axes = _axes(sample)[0]
+    rows_in = members(sample, sample.operands)
+    axes = axes_of(sample)[0]
 
     def product(*operands: Any) -> Any:
         def slope(*operands: Any) -> Any:
@@ -324,7 +324,7 @@ def check_vmap_second(sample: Sample) -> None:
 
         return grad(slope, argnums=p.wrt)(*operands)
 
-    stacked, rows = _batch(members, axes)
+    stacked, rows = batch_of(rows_in, axes)
     expected = _stack([product(*row) for row in rows])
     _rows_equal(vmap(product, axes)(*stacked), expected, f"of a Hessian product, in_axes {axes}")
 
@@ -338,7 +338,7 @@ def _dtype(name: str) -> Any:
     return np.dtype(name)
 
 
-def _recast(sample: Sample, name: str) -> tuple[Any, ...] | None:
+def recast(sample: Sample, name: str) -> tuple[Any, ...] | None:
     """The operands in a dtype; None if NumPy itself does not run the sample with it."""
     try:
         dtype = _dtype(name)
@@ -373,7 +373,7 @@ def _recast(sample: Sample, name: str) -> tuple[Any, ...] | None:
 
 def check_dtype(sample: Sample, name: str) -> None:
     """Values, shapes, tangents and cotangents have NumPy's dtype, and the float64 answer nearly."""
-    operands = _recast(sample, name)
+    operands = recast(sample, name)
     assert operands is not None, f"NumPy does not run {sample!r} in {name}"
     p = Program(sample, operands)
     expected = p(*p.primals)
@@ -410,7 +410,7 @@ def _complex_operands(sample: Sample) -> tuple[Any, ...] | None:
     """Complex operands for a real sample, if NumPy takes them."""
     if any(dtype_of(x).kind == "c" for x in sample.operands):
         return None
-    return _recast(sample, "complex128")
+    return recast(sample, "complex128")
 
 
 def _in_complex(check: Callable[..., None], *args: Any) -> Callable[[Sample], None]:
@@ -479,7 +479,7 @@ def _candidates(sample: Sample) -> Iterator[tuple[str, str, Callable[[Sample], N
                     yield "complex", f"complex-{nesting}", _in_complex(check_second, nesting)
         names = _DTYPES if sample.dtypes is None else sample.dtypes
         for name in names:
-            if sample.dtypes is not None or _recast(sample, name) is not None:
+            if sample.dtypes is not None or recast(sample, name) is not None:
                 yield "dtype", f"dtype-{name}", _keeps(name)
     for i in range(len(sample.kinks)):
         yield "kink", f"kink-{i}", _kink(i)
