@@ -77,11 +77,7 @@ COEFFICIENTS = {"p": 1.3, "q": 2.0}
 def test_brackets(name):
     find = getattr(optimize, name)
     check_grads(lambda c: find(SCALAR, 0.0, 3.0, (c,)), (COEFFICIENTS,))
-    x, found = (
-        jvp(lambda c: find(SCALAR, 0.0, 3.0, (c,), full_output=True)[0], (2.0,), (1.0,))
-        if False
-        else (find(SCALAR, 0.0, 3.0, (COEFFICIENTS,), full_output=True))
-    )
+    x, found = find(SCALAR, 0.0, 3.0, (COEFFICIENTS,), full_output=True)
     assert x == getattr(so, name)(SCALAR, 0.0, 3.0, (COEFFICIENTS,)) and found.converged
 
 
@@ -250,6 +246,21 @@ def test_least_squares(loss):
     order = 2 if loss in ("linear", "cauchy") else 1
     check_grads(lambda y, t: f(y, t).x, (y, t), order=order, rtol=1e-3, atol=1e-3, eps=2e-3)
     check_grads(lambda y: f(y, t).cost, (y,), order=1, rtol=1e-5)
+
+
+def test_options_by_position():
+    curved = lambda x, a: np.stack([x[0] - a, 10.0 * (x[1] - x[0] ** 2)])
+    common = (curved, [3.0, -2.0], "2-point", (-np.inf, np.inf), "trf", 1e-8, 1e-8, 1e-8, 1.0)
+    few = (*common, "linear", 1.0, None, None, None, None, 2)
+    assert optimize.least_squares(*few, args=(1.0,)).nfev == 2
+    assert optimize.least_squares(*common, args=(1.0,)).nfev > 2
+    plain = so.toms748(SCALAR, 0.0, 3.0, (COEFFICIENTS,), 2, 1e-9, 1e-9, 50, full_output=True)
+    found = optimize.toms748(SCALAR, 0.0, 3.0, (COEFFICIENTS,), 2, 1e-9, 1e-9, 50, full_output=True)
+    assert found[0] == plain[0] and found[1].iterations == plain[1].iterations
+    root = lambda c: optimize.brentq(SCALAR, 0.0, 3.0, (c,), 1e-12, 1e-12, 50, True)[0]
+    alone = lambda c: optimize.brentq(SCALAR, 0.0, 3.0, (c,), xtol=1e-12, rtol=1e-12)
+    by_position, by_name = grad(root)(COEFFICIENTS)[0], grad(alone)(COEFFICIENTS)[0]
+    np.testing.assert_allclose([*by_position.values()], [*by_name.values()], rtol=1e-9)
 
 
 def test_curve_fit():

@@ -10,17 +10,11 @@ import scipy.linalg
 from pycograd.core.aval import dtype_of, make_aval, promote, shape_of
 from pycograd.core.differential import Differential
 from pycograd.core.errors import ShapeError, UnsupportedOperationError
+from pycograd.ops.linalg import adjoint
 from pycograd.scipy.dispatch import stands_for
-from pycograd.scipy.kinds import array, boxed
+from pycograd.scipy.kinds import array, boxed, inexact
 from pycograd.scipy.matrix_functions import over_stack, square
 from pycograd.scipy.solves import Structure, solve as structured
-from pycograd.scipy.special_matrices import inexact
-
-
-def adjoint(a: Any) -> Any:
-    """The transposed matrix, conjugated."""
-    a = np.matrix_transpose(a)
-    return np.conj(a) if dtype_of(a).kind == "c" else a
 
 
 def refuse(operation: str, **options: Any) -> None:

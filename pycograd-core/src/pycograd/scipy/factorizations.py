@@ -13,11 +13,11 @@ from pycograd.core.differential import Differential
 from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.core.linear import ZeroDerivative
 from pycograd.core.primitive import bind
-from pycograd.scipy.dense_systems import adjoint, as_assumed, refuse, solve_triangular
+from pycograd.ops.linalg import adjoint
+from pycograd.scipy.dense_systems import as_assumed, refuse, solve_triangular
 from pycograd.scipy.dispatch import stands_for
-from pycograd.scipy.kinds import boxed
+from pycograd.scipy.kinds import boxed, inexact
 from pycograd.scipy.matrix_functions import over_stack, square
-from pycograd.scipy.special_matrices import inexact
 
 
 # -- factorizations --------------------------------------------------------------------------------

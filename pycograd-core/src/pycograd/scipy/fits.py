@@ -12,12 +12,19 @@ import scipy.optimize
 from pycograd.core.aval import shape_of
 from pycograd.core.errors import NotDifferentiableError, UnsupportedOperationError
 from pycograd.scipy.dispatch import stands_for
-from pycograd.scipy.implicit import Equation, Parameters, checked, plainly, refuse_closure, solution
+from pycograd.scipy.implicit import (
+    Equation,
+    Parameters,
+    as_tuple,
+    checked,
+    plainly,
+    refuse_closure,
+    solution,
+)
 from pycograd.scipy.kinds import array, boxed
 from pycograd.scipy.minima import (
     SINGULAR,
     Reports,
-    as_tuple,
     limits,
     starting_point,
     stationary,
@@ -48,7 +55,12 @@ def least_squares(
     x_scale: Any = None,
     loss: Any = "linear",
     f_scale: float = 1.0,
-    *rest: Any,
+    diff_step: Any = None,
+    tr_solver: Any = None,
+    tr_options: Any = None,
+    jac_sparsity: Any = None,
+    max_nfev: Any = None,
+    verbose: int = 0,
     args: Any = (),
     kwargs: Any = None,
     **options: Any,
@@ -66,17 +78,19 @@ def least_squares(
     (array([0.0714..., 0.142..., 0.214...]),)
     """
     args, kwargs = as_tuple(args), dict(kwargs or {})
-    settings = {"method": method, "ftol": ftol, "xtol": xtol, "gtol": gtol, **options}
-    if x_scale is not None:
-        settings["x_scale"] = x_scale
-    settings.update(loss=loss, f_scale=f_scale)
+    settings = {
+        "method": method, "ftol": ftol, "xtol": xtol, "gtol": gtol, "loss": loss,
+        "f_scale": f_scale, "diff_step": diff_step, "tr_solver": tr_solver,
+        "jac_sparsity": jac_sparsity, "max_nfev": max_nfev, "verbose": verbose, **options,
+    }  # fmt: skip
+    # Their defaults differ between versions of scipy.
+    settings.update({} if x_scale is None else {"x_scale": x_scale})
+    settings.update({} if tr_options is None else {"tr_options": tr_options})
     if not boxed(x0, args, kwargs):
         with plainly("least_squares", fun) as fun:
             return scipy.optimize.least_squares(
                 fun, x0, jac, bounds, args=args, kwargs=kwargs, **settings
             )
-    if rest:
-        raise UnsupportedOperationError("least_squares: give the options after f_scale by name")
     if loss not in _LOSSES:
         raise UnsupportedOperationError(
             f"least_squares: loss {loss!r} has no rule; one of {', '.join(_LOSSES)} has"

@@ -72,6 +72,11 @@ def checked(f: Any, operation: str) -> Any:
     return functools.update_wrapper(run, f)
 
 
+def as_tuple(args: Any) -> tuple[Any, ...]:
+    """`args` as scipy takes it: a tuple, or the one argument itself."""
+    return args if isinstance(args, tuple) else (args,)
+
+
 class Parameters:
     """A tree of arguments: the leaves that have derivatives, and the rest as constants.
 

@@ -20,7 +20,14 @@ from pycograd.core.aval import FLOAT64, ShapeDtypeStruct, dtype_of, shape_of
 from pycograd.core.box import Box
 from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.scipy.dispatch import stands_for
-from pycograd.scipy.implicit import Parameters, checked, closed_over, plainly, refuse_closure
+from pycograd.scipy.implicit import (
+    Parameters,
+    as_tuple,
+    checked,
+    closed_over,
+    plainly,
+    refuse_closure,
+)
 from pycograd.scipy.kinds import array, boxed
 from pycograd.scipy.ode import Failed, Flow, rate_of, solve
 from pycograd.scipy.quadrature import (
@@ -91,7 +98,7 @@ def odeint(
     >>> round(grad(angle)(9.81)[0], 6)
     -0.000183
     """
-    args = args if isinstance(args, tuple) else (args,)
+    args = as_tuple(args)
     options = {
         "tcrit": tcrit, "h0": h0, "hmax": hmax, "hmin": hmin, "ixpr": ixpr, "mxstep": mxstep,
         "mxhnil": mxhnil, "mxordn": mxordn, "mxords": mxords, "rtol": rtol, "atol": atol,

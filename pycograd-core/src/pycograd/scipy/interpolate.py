@@ -21,7 +21,7 @@ from pycograd.core.aval import FLOAT64, ShapeDtypeStruct, dtype_of, shape_of
 from pycograd.core.box import raw
 from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.scipy.dispatch import stands_for
-from pycograd.scipy.kinds import array, boxed, entries_at
+from pycograd.scipy.kinds import array, boxed, entries_at, inexact
 from pycograd.scipy.piecewise import Piecewise, along, ascending, placed, samples
 from pycograd.scipy.splines import (
     Akima1DInterpolator,
@@ -175,10 +175,8 @@ class RegularGridInterpolator:
             )
         self.grid = [array(p) for p in points]
         self.grid = [p if dtype_of(p).kind == "f" else p.astype(FLOAT64) for p in self.grid]
-        self.values, self.method = array(values), method
+        self.values, self.method = inexact(values), method
         self.bounds_error, self.fill_value, self.options = bounds_error, fill_value, options
-        if dtype_of(self.values).kind not in "fc":
-            self.values = self.values.astype(FLOAT64)
         have = shape_of(self.values)[: len(self.grid)]
         if have != tuple([shape_of(p)[0] for p in self.grid]):
             raise ShapeError(

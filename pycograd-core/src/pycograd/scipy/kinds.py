@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of, make_aval, shape_of
+from pycograd.core.aval import FLOAT64, ShapeDtypeStruct, aval_of, dtype_of, make_aval, shape_of
 from pycograd.core.box import Box, raw
 from pycograd.core.fit import fit
 from pycograd.core.linear import zeros_like
@@ -122,6 +122,12 @@ def array(x: Any) -> Any:
     if isinstance(x, (list, tuple)) and boxed(x):
         return np.stack([array(entry) for entry in x])
     return x if isinstance(x, (Box, np.ndarray)) else np.asarray(x)
+
+
+def inexact(x: Any) -> Any:
+    """A value as an array or box; integers as float64."""
+    x = array(x)
+    return x if dtype_of(x).kind in "fc" else x.astype(FLOAT64)
 
 
 def moved(tangent: Any, value: Any) -> Any:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from pycograd.core.aval import dtype_of, make_aval, shape_of
+from pycograd.core.aval import make_aval, shape_of
 from pycograd.core.errors import NotDifferentiableError, ShapeError
 from pycograd.core.primitive import bind
 from pycograd.scipy.dispatch import stands_for
-from pycograd.scipy.kinds import Adjoint, array, boxed
+from pycograd.scipy.kinds import Adjoint, boxed, inexact
 
 
 def over_stack(f: Callable[..., Any], *stacks: Any) -> Any:
@@ -73,20 +73,23 @@ class MatrixFunction:
         if self.name == "expm" and not boxed(a, e) and a.ndim == e.ndim == 2:
             found = scipy.linalg.expm_frechet(a, e, compute_expm=False)
             return found.astype(np.result_type(a, e, np.float32), copy=False)
-        zero = 0 * a
-        rows = np.broadcast_shapes(shape_of(a), shape_of(e))
-        a, zero, e = (x if shape_of(x) == rows else np.broadcast_to(x, rows) for x in (a, zero, e))
-        top = np.concatenate([a, e], axis=-1)
-        below = np.concatenate([zero, a], axis=-1)
-        return self(np.concatenate([top, below], axis=-2))[..., :n, n:]
+        return self(_beside(a, e))[..., :n, n:]
+
+
+def _beside(a: Any, e: Any) -> Any:
+    """The matrix `[[a, e], [0, a]]`."""
+    zero, rows = 0 * a, np.broadcast_shapes(shape_of(a), shape_of(e))
+    a, zero, e = (x if shape_of(x) == rows else np.broadcast_to(x, rows) for x in (a, zero, e))
+    top, below = np.concatenate([a, e], axis=-1), np.concatenate([zero, a], axis=-1)
+    return np.concatenate([top, below], axis=-2)
 
 
 def square(a: Any, operation: str) -> Any:
     """`a` as inexact square matrices."""
-    a = array(a)
+    a = inexact(a)
     if len(shape_of(a)) < 2 or shape_of(a)[-1] != shape_of(a)[-2]:
         raise ShapeError(f"{operation}: shape {shape_of(a)} is no square matrix")
-    return a if dtype_of(a).kind in "fc" else a.astype(np.float64)
+    return a
 
 
 def _function(name: str, sentence: str) -> Callable[..., Any]:
@@ -136,8 +139,6 @@ def expm_frechet(
         return scipy.linalg.expm_frechet(A, E, method, compute_expm, check_finite)
     A, E = square(A, "expm_frechet"), square(E, "expm_frechet")
     n = shape_of(A)[-1]
-    top = np.concatenate([A, E], axis=-1)
-    below = np.concatenate([0 * A, A], axis=-1)
-    both = expm(np.concatenate([top, below], axis=-2))
+    both = expm(_beside(A, E))
     moved = both[..., :n, n:]
     return (both[..., :n, :n], moved) if compute_expm else moved

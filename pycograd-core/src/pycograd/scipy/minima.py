@@ -19,6 +19,7 @@ from pycograd.scipy.dispatch import stands_for
 from pycograd.scipy.implicit import (
     Equation,
     Parameters,
+    as_tuple,
     checked,
     plainly,
     refuse_closure,
@@ -52,11 +53,6 @@ class Reports:
                 if name in worst and worst[name] is not None:
                     result[name] = sum(r[name] for r in self.all)
         return result
-
-
-def as_tuple(args: Any) -> tuple[Any, ...]:
-    """`args` as scipy takes it: a tuple, or the one argument itself."""
-    return args if isinstance(args, tuple) else (args,)
 
 
 def starting_point(x0: Any) -> Any:

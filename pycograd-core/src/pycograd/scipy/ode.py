@@ -18,6 +18,7 @@ from pycograd.core.aval import ShapeDtypeStruct, dtype_of, make_aval, shape_of
 from pycograd.core.box import Box, raw
 from pycograd.core.errors import NotDifferentiableError
 from pycograd.core.primitive import bind
+from pycograd.ops.linalg import real
 from pycograd.scipy.kinds import Adjoint, array, moved
 from pycograd.transforms.forward import jvp
 from pycograd.transforms.reverse import vjp
@@ -138,18 +139,14 @@ def _pull(ct: Any, live: Any, values: Any, ans: Any, flow: Flow) -> Any:
     found: dict[int, Any] = {0: rest[:n]}
     if 1 in live:
         rates = _rates(flow, times, ans, theta)
-        slopes = _real(np.sum(np.conj(ct) * rates, axis=1))
-        start = slopes[:1] - _real(np.sum(np.conj(rest[:n]) * rates[0]))
+        slopes = real(np.sum(np.conj(ct) * rates, axis=1))
+        start = slopes[:1] - real(np.sum(np.conj(rest[:n]) * rates[0]))
         found[1] = np.concatenate([start, slopes[1:]])
     place = n
     for i, size in zip(wanted, sizes):
         found[i + 2] = np.reshape(rest[place : place + size], shape_of(theta[i]))
         place += size
     return [found[i] for i in live]
-
-
-def _real(x: Any) -> Any:
-    return np.real(x) if dtype_of(x).kind == "c" else x
 
 
 def _is_zero(x: Any) -> bool:

@@ -10,6 +10,7 @@ array([0.25])
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -24,15 +25,15 @@ from pycograd.scipy.fits import curve_fit, least_squares
 from pycograd.scipy.implicit import (
     Equation,
     Parameters,
+    as_tuple,
     checked,
     plainly,
     refuse_closure,
     solution,
 )
-from pycograd.scipy.kinds import array, boxed
+from pycograd.scipy.kinds import array, boxed, inexact
 from pycograd.scipy.minima import (
     Reports,
-    as_tuple,
     minimize,
     minimize_scalar,
     starting_point,
@@ -126,8 +127,7 @@ def fixed_point(
         known = parameters.fill(theta)
         return scipy.optimize.fixed_point(f, starts[0], known, xtol, maxiter, method)
 
-    x0 = array(x0)
-    x0 = x0 if dtype_of(x0).kind in "fc" else x0.astype(FLOAT64)
+    x0 = inexact(x0)
     return solution(Equation("fixed_point", find, residual), (x0,), parameters.values)
 
 
@@ -170,28 +170,22 @@ def _scalar(
 
 def _bracketing(name: str) -> Callable[..., Any]:
     method = getattr(scipy.optimize, name)
+    signature = inspect.signature(method)
 
     def find(
-        f: Callable[..., Any],
-        a: Any,
-        b: Any,
-        args: Any = (),
-        *rest: Any,
-        full_output: bool = False,
-        **options: Any,
+        f: Callable[..., Any], a: Any, b: Any, args: Any = (), *rest: Any, **options: Any
     ) -> Any:
         args = as_tuple(args)
-        if len(rest) > 3 or not boxed(a, b, args):
+        if not boxed(a, b, args):
             with plainly(name, f) as f:
-                if len(rest) <= 3:
-                    options["full_output"] = full_output
-                elif boxed(a, b, args):
-                    raise UnsupportedOperationError(f"{name}: give full_output and disp by name")
                 return method(f, a, b, args, *rest, **options)
+        settings = signature.bind(f, a, b, args, *rest, **options).arguments
+        settings = {n: x for n, x in settings.items() if n not in ("f", "a", "b", "args")}
+        full_output = settings.pop("full_output", False)
         said: list[Any] = []
 
         def run(g: Any, places: Any, known: Any) -> Any:
-            x, found = method(g, *places, known, *rest, full_output=True, **options)
+            x, found = method(g, *places, known, full_output=True, **settings)
             said.append(found)
             return x
 
@@ -305,9 +299,13 @@ def root_scalar(
             return scipy.optimize.root_scalar(
                 f, args, bracket=bracket, fprime=fprime, fprime2=fprime2, x0=x0, x1=x1, **kept
             )
+    if fprime is True or fprime2 is True:
+        raise UnsupportedOperationError(
+            "root_scalar: a function that returns its own derivatives (fprime=True) cannot be"
+            " differentiated; give fprime as a function of its own"
+        )
     low, high = (None, None) if bracket is None else bracket
     said: list[Any] = []
-    both = fprime is True or fprime2 is True
 
     def run(g: Any, places: Any, known: Any) -> Any:
         a, b, start, second = places
@@ -329,11 +327,6 @@ def root_scalar(
         said.append(found)
         return found.root
 
-    if both:
-        raise UnsupportedOperationError(
-            "root_scalar: a function that returns its own derivatives (fprime=True) cannot be"
-            " differentiated; give fprime as a function of its own"
-        )
     x = _scalar("root_scalar", f, (low, high, x0, x1), args, run)
     return _root_results(x, said)
 

@@ -10,7 +10,7 @@ import numpy as np
 from pycograd.core.aval import FLOAT64, ShapeDtypeStruct, dtype_of, shape_of
 from pycograd.core.box import raw
 from pycograd.core.errors import UnsupportedOperationError
-from pycograd.scipy.kinds import array, boxed, entries_at
+from pycograd.scipy.kinds import array, boxed, entries_at, inexact
 
 
 class Piecewise:
@@ -128,11 +128,9 @@ def placed(value: Any, rank: int, axis: int) -> Any:
 
 def samples(x: Any, y: Any, axis: int, operation: str, fewest: int = 2) -> tuple[Any, Any, int]:
     """Places and values as floats, the axis of the places in front, and which it was."""
-    x, y = array(x), array(y)
-    if dtype_of(x).kind not in "f":
+    x, y = array(x), inexact(y)
+    if dtype_of(x).kind != "f":
         x = x.astype(FLOAT64)
-    if dtype_of(y).kind not in "fc":
-        y = y.astype(FLOAT64)
     if len(shape_of(x)) != 1:
         raise ValueError(f"{operation}: x is a vector, not of shape {shape_of(x)}")
     axis = axis % len(shape_of(y))

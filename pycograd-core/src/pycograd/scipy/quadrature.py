@@ -19,8 +19,9 @@ from pycograd.core.box import raw
 from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.core.primitive import bind
 from pycograd.ops.axes import axis_of
+from pycograd.ops.linalg import real
 from pycograd.scipy.dispatch import stands_for
-from pycograd.scipy.implicit import Parameters, closed_over, plainly, refuse_closure
+from pycograd.scipy.implicit import Parameters, as_tuple, closed_over, plainly, refuse_closure
 from pycograd.scipy.kinds import Adjoint, array, boxed
 from pycograd.transforms.forward import jvp
 from pycograd.transforms.reverse import vjp
@@ -102,7 +103,7 @@ def _pull(ct: Any, live: Any, values: Any, ans: Any, integrand: Integrand) -> An
     found: dict[int, Any] = {}
     for i, end, sign in ((0, a, -1), (1, b, 1)):
         if i in live:
-            found[i] = sign * _real(np.sum(np.conj(ct) * integrand.f(end, *theta)))
+            found[i] = sign * real(np.sum(np.conj(ct) * integrand.f(end, *theta)))
     wanted = [i - 2 for i in live if i > 1]
     if wanted:
 
@@ -125,10 +126,6 @@ def _pull(ct: Any, live: Any, values: Any, ans: Any, integrand: Integrand) -> An
             found[i + 2] = np.reshape(whole[place : place + size], shape_of(theta[i]))
             place += size
     return [found[i] for i in live]
-
-
-def _real(x: Any) -> Any:
-    return np.real(x) if dtype_of(x).kind == "c" else x
 
 
 def _shape(a: Any, b: Any, *theta: Any, integrand: Integrand) -> Any:
@@ -181,7 +178,7 @@ def quad(
     >>> round(grad(area)(2.0)[0], 9)
     -0.25
     """
-    args = args if isinstance(args, tuple) else (args,)
+    args = as_tuple(args)
     if not boxed(a, b, args):
         with plainly("quad", func) as func:
             return scipy.integrate.quad(

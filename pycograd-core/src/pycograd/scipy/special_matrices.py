@@ -10,14 +10,8 @@ import scipy.linalg
 from pycograd.core.aval import dtype_of, shape_of
 from pycograd.core.errors import ShapeError, UnsupportedOperationError
 from pycograd.scipy.dispatch import stands_for
-from pycograd.scipy.kinds import array, boxed, entries_at
+from pycograd.scipy.kinds import array, boxed, entries_at, inexact
 from pycograd.scipy.solves import Banded, Structure, solve
-
-
-def inexact(x: Any) -> Any:
-    """`x` as an array; integers as float64."""
-    x = array(x)
-    return x if dtype_of(x).kind in "fc" else x.astype(np.float64)
 
 
 def _vector(x: Any, operation: str) -> Any:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse.linalg
 
-from pycograd.core.aval import FLOAT64, dtype_of, shape_of
+from pycograd.core.aval import shape_of
 from pycograd.core.errors import NotDifferentiableError, ShapeError, UnsupportedOperationError
 from pycograd.scipy.dispatch import stands_for
-from pycograd.scipy.kinds import array, boxed
+from pycograd.scipy.kinds import array, boxed, inexact
 from pycograd.scipy.solves import Dense, Structure, solve
 from pycograd.scipy.sparse.arrays import (
     Pattern,
@@ -119,17 +119,13 @@ def spsolve(A: Any, b: Any, permc_spec: Any = None, use_umfpack: bool = True) ->
     _check("spsolve", A.shape, b, 2)
     if len(shape_of(b)) == 2 and shape_of(b)[1] == 1:
         b = np.reshape(b, (-1,))
-    return solve(_inexact(A.data), b, _Sparse(A.pattern, solver))
+    return solve(inexact(A.data), b, _Sparse(A.pattern, solver))
 
 
 def _check(operation: str, shape: Any, b: Any, most: int) -> None:
     rank = len(shape_of(b))
     if shape[0] != shape[1] or not 1 <= rank <= most or shape_of(b)[0] != shape[0]:
         raise ShapeError(f"{operation}: incompatible shapes {tuple(shape)} and {shape_of(b)}")
-
-
-def _inexact(x: Any) -> Any:
-    return x if dtype_of(x).kind in "fc" else x.astype(FLOAT64)
 
 
 # -- iterative -------------------------------------------------------------------------------------
@@ -187,7 +183,7 @@ def _iterative(name: str) -> Callable[..., Any]:
         if len(shape_of(b)) == 2 and shape_of(b)[1] == 1:
             b = np.reshape(b, (-1,))
         _check(name, shape, b, 1)
-        x = solve(_inexact(data), b, structure)
+        x = solve(inexact(data), b, structure)
         return x, max(said, default=0)
 
     run.__name__ = run.__qualname__ = name
