@@ -23,7 +23,7 @@ from pycograd.core.errors import DefinitionError
 from pycograd.core.fit import cast, fit
 from pycograd.core.linear import Ruled, Transpose, argument_names
 from pycograd.core.primitive import Primitive, Trace, bind
-from pycograd.core.tape import Sweep, Tape, Var
+from pycograd.core.tape import Sweep, Tape, Var, deposit
 
 Rule = Callable[..., Any]
 
@@ -224,9 +224,7 @@ def _transposed(
         cts: list[Any] = [None] * len(tape.steps)
         for moved, part in pairs:
             if part is not None and isinstance(moved, Var) and moved._trace is tape:
-                part = cast(part, dtype_of(moved))
-                have = cts[moved.slot]
-                cts[moved.slot] = part if have is None else have + part
+                deposit(cts, moved.slot, cast(part, dtype_of(moved)))
         Sweep(tape.steps, cts, tape).run(inputs)
         found = [fit(c, a.shape, a.dtype) for c, a in zip(cts, avals)]
     finally:

@@ -24,7 +24,7 @@ from pycograd.core import modes
 from pycograd.core.box import Box
 from pycograd.core.errors import OuterWriteError
 from pycograd.core.primitive import Primitive, Trace, bind
-from pycograd.core.tape import Sweep, Tape, Var
+from pycograd.core.tape import Sweep, Tape, Var, deposit
 from pycograd.core.tree import tree_flatten, tree_unflatten
 from pycograd.core.views import as_they_were, still
 from pycograd.transforms.batch import Batched, BatchTrace, run_rows
@@ -235,10 +235,8 @@ def _recompute(cts: list[Any], residual: Any, parents: list[int], sweep: Sweep) 
         tape.replaying = before
     sweep.cts.extend([None] * (len(steps) - start))
     for ct, out in zip(cts, outs):
-        if ct is None or not (isinstance(out, Var) and out._trace is tape):
-            continue
-        have = sweep.cts[out.slot]
-        sweep.cts[out.slot] = ct if have is None else have + ct
+        if ct is not None and isinstance(out, Var) and out._trace is tape:
+            deposit(sweep.cts, out.slot, ct)
     sweep.run(start)
 
 

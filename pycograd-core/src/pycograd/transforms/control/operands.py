@@ -9,13 +9,7 @@ import numpy as np
 
 from pycograd.core.aval import ShapeDtypeStruct, aval_of, make_aval, promote
 from pycograd.core.box import Box
-from pycograd.core.errors import (
-    ControlFlowError,
-    ConversionError,
-    ShapeError,
-    TreeMismatchError,
-    UnsupportedOperationError,
-)
+from pycograd.core.errors import ShapeError, TreeMismatchError
 from pycograd.core.ir import Graph
 from pycograd.core.tree import TreeDef, tree_flatten, tree_paths, tree_unflatten
 from pycograd.transforms.capture import capturing, is_abstract
@@ -25,10 +19,9 @@ from pycograd.transforms.control.subgraph import (
     of_dtypes,
     traced,
 )
+from pycograd.transforms.opaque import OPAQUE
 from pycograd.transforms.wrap import name_of
 from pycograd.transparent import prepared
-
-OPAQUE = (ControlFlowError, ConversionError, UnsupportedOperationError)
 
 
 def leaf_name(treedef: TreeDef, i: int, alone: str = "it") -> str:
