@@ -1,0 +1,276 @@
+"""`export_onnx`: functions and graphs as ONNX files that have been checked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pycograd.plugins.api import (
+    Dim,
+    Exporter,
+    ExportError,
+    Graph,
+    PycogradError,
+    ShapeDtypeStruct,
+    Value,
+    capture,
+    optimized,
+    tree_flatten,
+    tree_paths,
+)
+
+_SIZES = ((3, 5, 7), (4, 6, 9))  # of the symbols, in the two runs that check a file
+_LIMIT = 2**31 - 1  # of a protobuf message
+
+
+def export_onnx(
+    f: Callable[..., Any] | Graph,
+    example_inputs: Sequence[Any],
+    path: str | os.PathLike[str],
+    *,
+    params: Any = None,
+    opset: int = 18,
+    dtype: str = "float32",
+) -> str:
+    """Writes a function as an ONNX model, which runs without pycograd.
+
+    Arguments:
+        f: a function of arrays (or of `params` and arrays) in NumPy, or a `Graph`.
+        example_inputs: its arguments: arrays, `ShapeDtypeStruct`s, or trees of them. A symbolic
+            size, `ShapeDtypeStruct((Dim.of("B"), 3), np.float64)`, is a dynamic axis of the file.
+        path: of the file; an existing one is replaced as a whole or not at all.
+        params: a tree of arrays that `f` takes in front of its inputs; they become initializers
+            with dotted names. None: `f` takes the inputs alone.
+        opset: of ONNX's operators, 17 or later; writes to arrays need 18.
+        dtype: `"float32"`: floats of any width are float32 in the file; `"keep"`: float64 stays.
+
+    Returns:
+        The path.
+
+    Raises:
+        ExportError: the function depends on data, an operation cannot be expressed in ONNX (the
+            message names it), or the model does not compute what pycograd does. No file is written.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = export_onnx(lambda x: np.tanh(x) + 1.0, [np.ones(3)], f"{folder}/f.onnx")
+    ...     os.path.getsize(path) > 0
+    True
+    """
+    if isinstance(f, Graph):
+        if params is not None:
+            raise ExportError("export_onnx: a graph has its parameters as constants or inputs")
+        return OnnxExporter().export(
+            f, path, opset=opset, dtype=dtype, example_inputs=list(example_inputs)
+        )
+    if not isinstance(example_inputs, (tuple, list)):
+        raise ExportError(
+            "export_onnx: example_inputs is a list with an entry for each argument, not a"
+            f" {type(example_inputs).__name__}"
+        )
+    args = (*(() if params is None else (params,)), *example_inputs)
+    try:
+        graph = optimized(capture(f, *map(_as_arrays, args)))
+    except PycogradError as error:
+        name = getattr(f, "__name__", "the function")
+        raise ExportError(
+            f"export_onnx: {name} cannot be captured as one graph for all inputs: {error}"
+        ) from error
+    leaves = tree_flatten(tuple(args))[0]
+    count = 0 if params is None else len(tree_flatten(params)[0])
+    paths = [] if params is None else [p or "params" for p in tree_paths(params)]
+    places = {id(v): i for i, v in enumerate(graph.given)}
+    fixed: dict[Value, Any] = {}
+    names: dict[Value, str] = {}
+    for v in graph.inputs:
+        i = places[id(v)]
+        if i < count:
+            fixed[v], names[v] = leaves[i], paths[i]
+    examples = [leaves[places[id(v)]] for v in graph.inputs if v not in fixed]
+    return _exported(graph, path, opset, dtype, examples, fixed, names)
+
+
+def _as_arrays(tree: Any) -> Any:
+    return tree
+
+
+class OnnxExporter(Exporter):
+    """Graphs as ONNX models."""
+
+    name = "onnx"
+
+    def export(self, graph: Graph, path: str | os.PathLike[str], **options: Any) -> str:
+        """Writes a graph to a file, whole or not at all.
+
+        Arguments:
+            graph: what to write; symbolic sizes are dynamic axes.
+            path: of the file.
+            options: `opset`, `dtype` and `example_inputs` as for `export_onnx`.
+        """
+        inputs = options.pop("example_inputs", None)
+        opset, dtype = options.pop("opset", 18), options.pop("dtype", "float32")
+        if options:
+            raise ExportError(f"onnx: there are no options {', '.join(sorted(options))}")
+        if inputs is None:
+            inputs = [v.aval for v in graph.inputs]
+        leaves = tree_flatten(tuple(inputs))[0]
+        if len(leaves) != len(graph.inputs):
+            raise ExportError(
+                f"onnx: {len(leaves)} example inputs for a graph of {len(graph.inputs)}"
+            )
+        return _exported(graph, path, opset, dtype, leaves, {}, {})
+
+    def verify(
+        self, path: str | os.PathLike[str], inputs: Sequence[Any], outputs: Sequence[Any]
+    ) -> None:
+        """Raises `ExportError` if the file does not compute these outputs from these inputs."""
+        import onnx
+
+        with open(path, "rb") as file:
+            data = file.read()
+        names = [
+            (x.name, x.type.tensor_type.elem_type) for x in onnx.load_from_string(data).graph.input
+        ]
+        given = {}
+        for (name, kind), x in zip(names, inputs):
+            given[name] = np.asarray(x).astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+        _compare(_session(data)(given), list(outputs))
+
+
+# -- writing ---------------------------------------------------------------------------------------
+def _exported(
+    graph: Graph,
+    path: str | os.PathLike[str],
+    opset: int,
+    dtype: str,
+    examples: Sequence[Any],
+    fixed: Mapping[Value, Any],
+    names: Mapping[Value, str],
+) -> str:
+    import onnx
+
+    from pycograd_onnx.graphs import written
+
+    if dtype not in ("float32", "keep"):
+        raise ExportError(f"export_onnx: dtype is 'float32' or 'keep', not {dtype!r}")
+    newest = onnx.defs.onnx_opset_version()
+    if type(opset) is not int or not 17 <= opset <= newest:
+        raise ExportError(f"export_onnx: opset is a number from 17 to {newest}, not {opset!r}")
+    names = dict(names)
+    free = [v for v in graph.inputs if v not in fixed]
+    names.update((v, f"input_{i}") for i, v in enumerate(free))
+    model = written(graph, opset, dtype == "keep", names, fixed)
+    if model.ByteSize() > _LIMIT:
+        raise ExportError("export_onnx: the constants of the model take more than 2 GB in one file")
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:
+        raise ExportError(f"export_onnx: onnx.checker refuses the model: {error}") from error
+    data = model.SerializeToString()
+    run = _session(data)
+    kinds = {x.name: x.type.tensor_type.elem_type for x in model.graph.input}
+    for sizes in _runs(free):
+        given, known = {}, dict(fixed)
+        for i, (v, x) in enumerate(zip(free, examples)):
+            array = _example(v, x, sizes, i)
+            narrow = array.astype(onnx.helper.tensor_dtype_to_np_dtype(kinds[names[v]]))
+            given[names[v]] = narrow
+            known[v] = narrow.astype(v.dtype)
+        with np.errstate(all="ignore"):
+            wanted = graph.evaluate([known[v] for v in graph.inputs])
+        _compare(run(given), wanted)
+    _write(path, data)
+    return os.fspath(path)
+
+
+def _runs(free: Sequence[Value]) -> list[dict[str, int]]:
+    symbols = sorted({s for v in free for n in v.shape if type(n) is Dim for s in n.symbols})
+    if not symbols:
+        return [{}]
+    return [{s: sizes[i % 3] + i // 3 for i, s in enumerate(symbols)} for sizes in _SIZES]
+
+
+def _example(v: Value, x: Any, sizes: Mapping[str, int], number: int) -> Any:
+    """The example itself, or entries drawn for a shape."""
+    if not isinstance(x, ShapeDtypeStruct):
+        return np.asarray(x)
+    shape = [n.subs(sizes) if type(n) is Dim else n for n in v.shape]
+    if v.dtype.kind in "biu":
+        return np.ones(shape, v.dtype)  # of an index or a count, what is likely to be one
+    return np.random.default_rng(number).uniform(0.1, 0.9, shape).astype(v.dtype)
+
+
+def _write(path: str | os.PathLike[str], data: bytes) -> None:
+    """Through a file beside it, which takes its place."""
+    target = os.path.abspath(os.fspath(path))
+    folder, base = os.path.split(target)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{base}.", dir=folder)
+    except OSError as error:
+        raise ExportError(
+            f"export_onnx: {folder} cannot be written to: {error.strerror}"
+        ) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(name, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+# -- checking --------------------------------------------------------------------------------------
+def _session(data: bytes) -> Callable[[Mapping[str, Any]], list[Any]]:
+    """The model as a function: by onnxruntime, or by onnx's own reference implementation."""
+    try:
+        import onnxruntime
+    except ImportError:
+        import onnx.reference
+
+        reference = onnx.reference.ReferenceEvaluator(data)
+        return lambda given: list(reference.run(None, dict(given)))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ExportError(f"export_onnx: onnxruntime cannot run the model: {error}") from error
+
+    def run(given: Mapping[str, Any]) -> list[Any]:
+        try:
+            return list(session.run(None, dict(given)))
+        except Exception as error:
+            raise ExportError(f"export_onnx: onnxruntime fails on the model: {error}") from error
+
+    return run
+
+
+def _compare(found: Sequence[Any], wanted: Sequence[Any]) -> None:
+    """Raises unless results agree to 1e-5, or to the precision of narrower floats."""
+    if len(found) != len(wanted):
+        raise ExportError("export_onnx: the model returns another number of results")
+    for i, (a, b) in enumerate(zip(found, wanted)):
+        a, b = np.asarray(a), np.asarray(b)
+        if a.shape != b.shape:
+            raise ExportError(f"export_onnx: result {i} has shape {a.shape}, not {b.shape}")
+        if b.dtype.kind != "f":
+            if not np.array_equal(a, b):
+                raise ExportError(f"export_onnx: result {i} of the model is not pycograd's")
+            continue
+        eps = float(np.finfo(b.dtype).eps)
+        a, b = a.astype(np.float64), b.astype(np.float64)
+        size = float(np.max(np.abs(b), initial=1.0, where=np.isfinite(b)))
+        bound = max(1e-5, 4 * eps) * size
+        with np.errstate(invalid="ignore"):
+            if not np.allclose(a, b, rtol=0.0, atol=bound, equal_nan=True):
+                off = float(np.nanmax(np.abs(a - b)))
+                raise ExportError(
+                    f"export_onnx: result {i} of the model is not pycograd's: off by {off:.3g}"
+                )

@@ -1,0 +1,69 @@
+"""Products of matrices and convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pycograd.plugins.api import ExportError
+from pycograd_onnx.lowerings.elementwise import of_floats
+from pycograd_onnx.lowerings.shapes import known
+from pycograd_onnx.writer import BOOL, INT, Tensor, Writer
+
+Lowering = Callable[..., Any]
+
+
+def _matmul(g: Writer, x: Any, y: Any) -> Tensor:
+    x, y = g.common(x, y)
+    dtype = x.dtype
+    if dtype == BOOL:
+        x, y = g.cast(x, INT), g.cast(y, INT)
+    shape = g.outs[0].shape
+    return (
+        g.cast(g.node("MatMul", [x, y], x.dtype, shape), dtype)
+        if dtype != BOOL
+        else (g.node("MatMul", [x, y], x.dtype, shape) > 0)
+    )
+
+
+def _einsum(g: Writer, *operands: Any, spec: str, optimize: Any) -> Tensor:
+    xs = g.common(*operands)
+    boolean = xs[0].dtype == BOOL
+    xs = [g.cast(x, INT) for x in xs] if boolean else xs
+    made = g.node("Einsum", xs, xs[0].dtype, g.outs[0].shape, equation=spec)
+    return made > 0 if boolean else made
+
+
+def _convolve(g: Writer, x: Any, y: Any, start: int, length: int) -> Tensor:
+    """`length` entries of the full convolution along the last axis, from `start` on."""
+    x, y = g.common(x, y)
+    n, m = known([x.shape[-1], y.shape[-1]], "convolve")
+    if m > n:
+        x, y, n, m = y, x, m, n
+    # Row k of the windows has the entries of x that meet y backwards in entry k of the result.
+    places = np.arange(start, start + length)[:, None] - np.arange(m)[None, :]
+    places = np.where((places >= 0) & (places < n), places, n)
+    zero = g.expand(g.tensor(0, x.dtype), (*x.shape[:-1], 1))
+    room = g.concat([x, zero], x.ndim - 1)
+    windows = g.node(
+        "Gather", [room, g.constant(places)], x.dtype, (*x.shape[:-1], length, m), axis=x.ndim - 1
+    )
+    return g.sum(windows * g.unsqueeze(y, y.ndim - 1), (g.joined(windows, y).__len__() - 1,))
+
+
+def _det(g: Writer, x: Tensor) -> Tensor:
+    if x.ndim < 2:
+        raise ExportError("det of no matrix")
+    return g.node("Det", [x], x.dtype, x.shape[:-2])
+
+
+def table() -> dict[str, Lowering]:
+    """Primitive name -> lowering."""
+    return {
+        "matmul": _matmul,
+        "einsum": _einsum,
+        "convolve": _convolve,
+        "det": of_floats(_det),
+    }

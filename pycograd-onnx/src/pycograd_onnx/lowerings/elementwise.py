@@ -1,0 +1,498 @@
+"""Elementwise operations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pycograd.plugins.api import ExportError
+from pycograd_onnx.writer import BOOL, INT, Tensor, Writer
+
+Lowering = Callable[..., Any]
+LOG2 = math.log(2.0)
+LOG10 = math.log(10.0)
+
+
+def of_floats(function: Lowering) -> Lowering:
+    """`function` of operands as floats of one dtype."""
+    return lambda g, *xs, **params: function(g, *g.floats(*xs), **params)
+
+
+def op(name: str) -> Lowering:
+    """An operator of floats that is ONNX's own."""
+    return of_floats(lambda g, x: g.unary(name, x))
+
+
+def on_floats(name: str) -> Lowering:
+    """An operator that leaves integers as they are."""
+
+    def run(g: Writer, x: Any) -> Tensor:
+        x = g.tensor(x)
+        return g.unary(name, x) if x.is_float else x
+
+    return run
+
+
+# -- arithmetic ------------------------------------------------------------------------------------
+def _add(g: Writer, x: Any, y: Any) -> Tensor:
+    x, y = g.common(x, y)
+    return x | y if x.dtype == BOOL else x + y
+
+
+def _multiply(g: Writer, x: Any, y: Any) -> Tensor:
+    x, y = g.common(x, y)
+    return x & y if x.dtype == BOOL else x * y
+
+
+def _divmod(g: Writer, x: Any, y: Any) -> tuple[Tensor, Tensor]:
+    """The quotient rounded down, and what is left."""
+    x, y = g.common(x, y)
+    if x.dtype == BOOL:
+        x, y = g.cast(x, INT), g.cast(y, INT)
+    none = y.equals(0)
+    if not x.is_float:
+        safe = g.where(none, 1, y)  # a division by zero would end the process
+        quotient = x / safe
+        rest = x - quotient * safe
+        over = ~rest.equals(0) & g.node("Xor", [rest < 0, safe < 0], BOOL, rest.shape)
+        return g.where(none, 0, g.where(over, quotient - 1, quotient)), g.where(
+            none, 0, g.where(over, rest + safe, rest)
+        )
+    rest = g.binary("Mod", x, y, fmod=1)
+    over = ~rest.equals(0) & g.node("Xor", [rest < 0, y < 0], BOOL, rest.shape)
+    rest = g.where(over, rest + y, rest)
+    quotient = g.unary("Round", (x - rest) / y)
+    return g.where(none, x / y, quotient), rest
+
+
+def _fmod(g: Writer, x: Any, y: Any) -> Tensor:
+    x, y = g.common(x, y)
+    if x.is_float:
+        return g.binary("Mod", x, y, fmod=1)
+    none = y.equals(0)
+    safe = g.where(none, 1, y)
+    return g.where(none, 0, x - (x / safe) * safe)
+
+
+def _power(g: Writer, x: Any, y: Any) -> Tensor:
+    if g.outs[0].dtype.kind == "f":
+        x, y = g.floats(x, y)
+        return g.binary("Pow", x, y)
+    x, y = g.common(x, y)
+    if isinstance(y, Tensor) and x.dtype == INT:
+        return _integer_power(g, x, y)
+    raise ExportError("powers of booleans are not exported")
+
+
+def _integer_power(g: Writer, x: Tensor, y: Tensor) -> Tensor:
+    """By squaring: floats would round."""
+    made: Any = g.where(y < 0, 0, 1)
+    for _ in range(6):
+        half = y / 2
+        odd = (y - half * 2).equals(1)
+        made = made * g.where(odd, x, 1)
+        x, y = x * x, half
+    return made  # type: ignore[no-any-return]
+
+
+def _reciprocal(g: Writer, x: Any) -> Tensor:
+    x = g.tensor(x)
+    return g.unary("Reciprocal", x) if x.is_float else _trunc_of_one(g, g.cast(x, INT))
+
+
+def _trunc_of_one(g: Writer, x: Tensor) -> Tensor:
+    return g.where(x.equals(1), 1, g.where(x.equals(-1), -1, 0))
+
+
+def _cbrt(g: Writer, x: Tensor) -> Tensor:
+    root = g.unary("Sign", x) * g.binary("Pow", g.unary("Abs", x), 1 / 3)
+    return root
+
+
+def expm1(g: Writer, x: Tensor) -> Tensor:
+    """exp(x) - 1; its power series near 0."""
+    near = g.unary("Abs", x) < 0.5
+    small = g.where(near, x, 0.0)
+    series: Any = 1.0
+    for k in range(14, 1, -1):
+        series = (
+            series * small / float(k) + 1.0
+            if isinstance(series, Tensor)
+            else small / float(k) + 1.0
+        )
+    return g.where(near, small * series, g.unary("Exp", x) - 1.0)
+
+
+def log1p(g: Writer, x: Tensor) -> Tensor:
+    """log(1 + x), the rounding of 1 + x made good (Kahan)."""
+    u = x + 1.0
+    plain = u.equals(1.0)
+    inside = g.where(plain, 2.0, u)
+    scaled = g.unary("Log", inside) * (x / (inside - 1.0))
+    return g.where(plain, x, g.where(u.equals(math.inf), u, scaled))
+
+
+def softplus(g: Writer, x: Tensor) -> Tensor:
+    """log(1 + exp(x))."""
+    return maximum(g, x, 0.0) + log1p(g, g.unary("Exp", -g.unary("Abs", x)))
+
+
+def _logaddexp(g: Writer, x: Tensor, y: Tensor) -> Tensor:
+    same = x.equals(y)  # two infinities
+    gap = g.where(same, 0.0, x - y)
+    return g.where(
+        same, x + LOG2, maximum(g, x, y) + log1p(g, g.unary("Exp", -g.unary("Abs", gap)))
+    )
+
+
+def _logaddexp2(g: Writer, x: Tensor, y: Tensor) -> Tensor:
+    return _logaddexp(g, x * LOG2, y * LOG2) / LOG2
+
+
+def _arctan2(g: Writer, y: Tensor, x: Tensor) -> Tensor:
+    """The angle of the point (x, y); signs of zeros count."""
+    swap = g.unary("Abs", y) > g.unary("Abs", x)
+    top, bottom = g.where(swap, x, y), g.where(swap, y, x)
+    still = bottom.equals(0.0) | (_isinf(g, top) & _isinf(g, bottom))
+    ratio = g.where(still, 0.0, top / g.where(still, 1.0, bottom))
+    angle = g.unary("Atan", ratio)
+    both = _isinf(g, x) & _isinf(g, y)
+    sx, sy = _copysign(g, 1.0, x), _copysign(g, 1.0, y)
+    flat = g.where(sx < 0.0, sy * math.pi + angle, angle)
+    flat = g.where(y.equals(0.0), g.where(sx < 0.0, sy * math.pi, y), flat)
+    steep = sy * (math.pi / 2) - angle
+    found = g.where(swap, steep, flat)
+    found = g.where(both, sy * g.where(sx < 0.0, 0.75 * math.pi, 0.25 * math.pi), found)
+    return g.where(_isnan(g, x) | _isnan(g, y), x + y, found)
+
+
+def _hypot(g: Writer, x: Tensor, y: Tensor) -> Tensor:
+    a, b = g.unary("Abs", x), g.unary("Abs", y)
+    large, small = maximum(g, a, b), minimum(g, a, b)
+    plain = large.equals(0.0) | large.equals(math.inf)
+    ratio = small / g.where(plain, 1.0, large)
+    found = large * g.unary("Sqrt", ratio * ratio + 1.0)
+    return g.where(plain, large, found)
+
+
+# -- order and sign --------------------------------------------------------------------------------
+def _isnan(g: Writer, x: Any) -> Tensor:
+    x = g.tensor(x)
+    if not x.is_float:
+        return g.node("Less", [x, x], BOOL, x.shape) if x.dtype == INT else x & ~x
+    return g.node("IsNaN", [x], BOOL, x.shape)
+
+
+def _isinf(g: Writer, x: Any) -> Tensor:
+    x = g.tensor(x)
+    return g.node("IsInf", [x], BOOL, x.shape) if x.is_float else _isnan(g, x)
+
+
+def _isfinite(g: Writer, x: Any) -> Tensor:
+    return ~(_isnan(g, x) | _isinf(g, x))
+
+
+def _extremum(name: str, logical: str) -> Lowering:
+    def run(g: Writer, x: Any, y: Any) -> Tensor:
+        x, y = g.common(x, y)
+        if x.dtype == BOOL:
+            return g.node(logical, [x, y], BOOL, g.joined(x, y))
+        if not x.is_float:
+            return g.where(x > y if name == "Max" else x < y, x, y)
+        return g.binary(name, x, y)
+
+    return run
+
+
+maximum, minimum = _extremum("Max", "Or"), _extremum("Min", "And")
+
+
+def _without_nans(function: Lowering) -> Lowering:
+    def run(g: Writer, x: Any, y: Any) -> Tensor:
+        x, y = g.common(x, y)
+        if not x.is_float:
+            return function(g, x, y)  # type: ignore[no-any-return]
+        return g.where(_isnan(g, x), y, g.where(_isnan(g, y), x, function(g, x, y)))
+
+    return run
+
+
+def _clip(g: Writer, x: Any, low: Any, high: Any) -> Tensor:
+    return minimum(g, maximum(g, x, low), high)  # type: ignore[no-any-return]
+
+
+def _sign(g: Writer, x: Any) -> Tensor:
+    x = g.tensor(x)
+    return g.where(_isnan(g, x), x, g.unary("Sign", x)) if x.is_float else g.unary("Sign", x)
+
+
+def _negative_bit(g: Writer, x: Any) -> Tensor:
+    """True for negative numbers and -0.0."""
+    x = g.tensor(x)
+    if not x.is_float:
+        return x < 0
+    zero = x.equals(0.0)
+    return (x < 0.0) | (zero & (g.unary("Reciprocal", x) < 0.0))
+
+
+def _copysign(g: Writer, x: Any, y: Any) -> Tensor:
+    x, y = g.floats(x, y)
+    size = g.unary("Abs", x)
+    return g.where(_negative_bit(g, y), -size, size)
+
+
+def _trunc(g: Writer, x: Any) -> Tensor:
+    x = g.tensor(x)
+    if not x.is_float:
+        return x
+    return g.where(x < 0.0, g.unary("Ceil", x), g.unary("Floor", x))
+
+
+def _heaviside(g: Writer, x: Tensor, y: Tensor) -> Tensor:
+    step = g.where(x.equals(0.0), y, g.where(x < 0.0, 0.0, 1.0))
+    return g.where(_isnan(g, x), x, step)
+
+
+def _absolute(g: Writer, x: Any) -> Tensor:
+    x = g.tensor(x)
+    return x if x.dtype == BOOL else g.unary("Abs", x)
+
+
+def _fabs(g: Writer, x: Tensor) -> Tensor:
+    return g.unary("Abs", x)
+
+
+def _negative(g: Writer, x: Any) -> Tensor:
+    return g.unary("Neg", g.tensor(x))
+
+
+def _angle(g: Writer, x: Tensor) -> Tensor:
+    return g.where(_isnan(g, x), x, g.where(_negative_bit(g, x), math.pi, 0.0))
+
+
+def _round(g: Writer, x: Any, decimals: int) -> Tensor:
+    x = g.tensor(x)
+    if not x.is_float:
+        if decimals >= 0:
+            return x
+        raise ExportError("integers rounded to tens are not exported")
+    if not decimals:
+        return g.unary("Round", x)
+    scale = 10.0 ** abs(decimals)
+    return (
+        g.unary("Round", x * scale) / scale if decimals > 0 else g.unary("Round", x / scale) * scale
+    )
+
+
+# -- truth and bits --------------------------------------------------------------------------------
+def truth(g: Writer, x: Any) -> Tensor:
+    """What counts as true."""
+    x = g.tensor(x)
+    return x if x.dtype == BOOL else ~x.equals(0)
+
+
+def _logical(name: str) -> Lowering:
+    def run(g: Writer, x: Any, y: Any) -> Tensor:
+        x, y = truth(g, x), truth(g, y)
+        return g.node(name, [x, y], BOOL, g.joined(x, y))
+
+    return run
+
+
+def _bitwise(name: str, logical: str) -> Lowering:
+    def run(g: Writer, x: Any, y: Any) -> Tensor:
+        x, y = g.common(x, y)
+        if x.dtype == BOOL:
+            return g.node(logical, [x, y], BOOL, g.joined(x, y))
+        if g.opset < 18:
+            raise ExportError("operations on bits need opset=18")
+        return g.binary(name, x, y)
+
+    return run
+
+
+def _invert(g: Writer, x: Any) -> Tensor:
+    x = g.tensor(x)
+    return ~x if x.dtype == BOOL else -x - 1
+
+
+def _not_equal(g: Writer, x: Any, y: Any) -> Tensor:
+    return ~g.compare("Equal", x, y)
+
+
+def _compare(name: str) -> Lowering:
+    return lambda g, x, y: g.compare(name, x, y)
+
+
+def _where(g: Writer, c: Any, x: Any, y: Any) -> Tensor:
+    dtype = g.inner(g.outs[0].dtype)
+    return g.where(truth(g, c), g.tensor(x, dtype), g.tensor(y, dtype))
+
+
+def _astype(g: Writer, x: Any, dtype: Any) -> Tensor:
+    x = g.tensor(x)
+    inner = g.inner(dtype)
+    if np.dtype(dtype).kind == "f" and np.dtype(dtype).itemsize < 4 and x.is_float:
+        return g.cast(g.cast(x, dtype), inner)
+    return g.cast(x, inner)
+
+
+# -- activations -----------------------------------------------------------------------------------
+def _gelu(g: Writer, x: Tensor) -> Tensor:
+    inner = (x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)
+    return x * 0.5 * (g.unary("Tanh", inner) + 1.0)
+
+
+def _elu(g: Writer, x: Tensor, y: Tensor) -> Tensor:
+    return g.where(x > 0.0, x, y * expm1(g, minimum(g, x, 0.0)))
+
+
+def _leaky_relu(g: Writer, x: Tensor, y: Tensor) -> Tensor:
+    return g.where(x > 0.0, x, y * x)
+
+
+def _bce(g: Writer, x: Tensor, y: Tensor) -> Tensor:
+    return softplus(g, x) - x * y
+
+
+def _sinc(g: Writer, x: Tensor) -> Tensor:
+    u = x * math.pi
+    zero = u.equals(0.0)
+    safe = g.where(zero, 1.0, u)
+    return g.where(zero, 1.0, g.unary("Sin", safe) / safe)
+
+
+def _normal_cdf(g: Writer, x: Tensor) -> Tensor:
+    return (g.unary("Erf", x * math.sqrt(0.5)) + 1.0) * 0.5
+
+
+def _xlogy(g: Writer, x: Tensor, y: Tensor) -> Tensor:
+    none = x.equals(0.0) & ~_isnan(g, y)
+    return g.where(none, 0.0, x * g.unary("Log", g.where(none, 1.0, y)))
+
+
+def _entr(g: Writer, x: Tensor) -> Tensor:
+    inside = x > 0.0
+    safe = g.where(inside, x, 1.0)
+    edge = g.where(x.equals(0.0), 0.0, g.where(x < 0.0, -math.inf, x))
+    return g.where(inside, -(safe * g.unary("Log", safe)), edge)
+
+
+def _over_gap(g: Writer, x: Tensor, gap: Tensor) -> Tensor:
+    equal = gap.equals(0.0)
+    return g.where(equal, 0.0, x / g.where(equal, 1.0, gap))
+
+
+def _same(g: Writer, x: Any) -> Tensor:
+    return g.tensor(x)
+
+
+def table() -> dict[str, Lowering]:
+    """Primitive name -> lowering."""
+    f = of_floats
+    made: dict[str, Lowering] = {
+        name: op(operator)
+        for name, operator in {
+            "sqrt": "Sqrt", "deviation": "Sqrt", "exp": "Exp", "log": "Log", "sin": "Sin",
+            "cos": "Cos", "tan": "Tan", "arcsin": "Asin", "arccos": "Acos", "arctan": "Atan",
+            "sinh": "Sinh", "cosh": "Cosh", "tanh": "Tanh", "arccosh": "Acosh",
+            "arctanh": "Atanh", "sigmoid": "Sigmoid", "expit": "Sigmoid", "erf": "Erf",
+            "arcsinh": "Asinh",
+        }.items()
+    }  # fmt: skip
+    made |= {
+        name: on_floats(operator)
+        for name, operator in {"floor": "Floor", "ceil": "Ceil", "rint": "Round"}.items()
+    }
+    for name in ("positive", "conjugate", "real", "stop_gradient", "as_python"):
+        made[name] = _same
+    for name in ("deg2rad", "radians"):
+        made[name] = f(lambda g, x: x * (math.pi / 180))
+    for name in ("rad2deg", "degrees"):
+        made[name] = f(lambda g, x: x * (180 / math.pi))
+    made |= {
+        "add": _add,
+        "subtract": lambda g, x, y: g.binary("Sub", x, y),
+        "multiply": _multiply,
+        "divide": f(lambda g, x, y: x / y),
+        "floor_divide": lambda g, x, y: _divmod(g, x, y)[0],
+        "remainder": lambda g, x, y: _divmod(g, x, y)[1],
+        "fmod": _fmod,
+        "power": _power,
+        "float_power": _power,
+        "negative": _negative,
+        "reciprocal": _reciprocal,
+        "square": lambda g, x: _multiply(g, x, x),
+        "cbrt": f(_cbrt),
+        "scipy_cbrt": f(_cbrt),
+        "exp2": f(lambda g, x: g.binary("Pow", 2.0, x)),
+        "scipy_exp2": f(lambda g, x: g.binary("Pow", 2.0, x)),
+        "exp10": f(lambda g, x: g.binary("Pow", 10.0, x)),
+        "expm1": f(expm1),
+        "scipy_expm1": f(expm1),
+        "log2": f(lambda g, x: g.unary("Log", x) / LOG2),
+        "log10": f(lambda g, x: g.unary("Log", x) / LOG10),
+        "log1p": f(log1p),
+        "scipy_log1p": f(log1p),
+        "logaddexp": f(_logaddexp),
+        "logaddexp2": f(_logaddexp2),
+        "arctan2": f(_arctan2),
+        "hypot": f(_hypot),
+        "absolute": _absolute,
+        "fabs": f(_fabs),
+        "sign": _sign,
+        "signbit": _negative_bit,
+        "copysign": _copysign,
+        "trunc": _trunc,
+        "round": _round,
+        "angle": f(_angle),
+        "imag": f(lambda g, x: g.expand(g.tensor(0.0, x.dtype), x.shape)),
+        "heaviside": f(_heaviside),
+        "maximum": maximum,
+        "minimum": minimum,
+        "fmax": _without_nans(maximum),
+        "fmin": _without_nans(minimum),
+        "clip": _clip,
+        "where": _where,
+        "ldexp": lambda g, x, y: g.floats(x)[0] * g.binary("Pow", 2.0, g.floats(y)[0]),
+        "isnan": _isnan,
+        "isinf": _isinf,
+        "isfinite": _isfinite,
+        "equal": _compare("Equal"),
+        "not_equal": _not_equal,
+        "less": _compare("Less"),
+        "less_equal": _compare("LessOrEqual"),
+        "greater": _compare("Greater"),
+        "greater_equal": _compare("GreaterOrEqual"),
+        "logical_and": _logical("And"),
+        "logical_or": _logical("Or"),
+        "logical_xor": _logical("Xor"),
+        "logical_not": lambda g, x: ~truth(g, x),
+        "invert": _invert,
+        "bitwise_and": _bitwise("BitwiseAnd", "And"),
+        "bitwise_or": _bitwise("BitwiseOr", "Or"),
+        "bitwise_xor": _bitwise("BitwiseXor", "Xor"),
+        "astype": _astype,
+        "to_integer": _astype,
+        "over_gap": f(_over_gap),
+        "relu": lambda g, x: maximum(g, x, 0),
+        "leaky_relu": f(_leaky_relu),
+        "elu": f(_elu),
+        "softplus": f(softplus),
+        "silu": f(lambda g, x: x * g.unary("Sigmoid", x)),
+        "softsign": f(lambda g, x: x / (g.unary("Abs", x) + 1.0)),
+        "gelu": f(_gelu),
+        "bce_with_logits": f(_bce),
+        "sinc": f(_sinc),
+        "normal_cdf": f(_normal_cdf),
+        "ndtr": f(_normal_cdf),
+        "erfc": f(lambda g, x: 1.0 - g.unary("Erf", x)),
+        "log_expit": f(lambda g, x: -softplus(g, -x)),
+        "logit": f(lambda g, x: g.unary("Log", x) - log1p(g, -x)),
+        "xlogy": f(_xlogy),
+        "entr": f(_entr),
+    }
+    return made
