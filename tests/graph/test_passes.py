@@ -1,5 +1,7 @@
 """Passes: what each rule does, what it may not do, and that values survive."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -166,3 +168,85 @@ def test_an_operation_on_a_repeated_operand_keeps_its_parameters():
     f = lambda x: np.broadcast_to(x[0], (2, 3)).astype(np.float32) + np.float32(1)
     got = optimize(capture(f, X))(X)
     assert got.dtype == np.float32 and np.array_equal(got, f(X))
+
+
+# -- chains and fusion -----------------------------------------------------------------------------
+def products(graph):
+    shapes = []
+    for e in graph.equations:
+        if e.primitive.name == "matmul":
+            x, y = (v.shape for v in e.operands)
+            shapes.append(int(np.prod(x)) * (y[1] if len(y) == 2 else 1))
+    return sum(shapes)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "vector"), [((50, 50, 50), True), ((2, 40, 3, 50, 4), False), ((3, 3, 3, 3), False)]
+)
+def test_chains_are_computed_in_the_cheapest_order(sizes, vector):
+    rng = np.random.default_rng(0)
+    factors = [rng.standard_normal(pair) for pair in itertools.pairwise(sizes)]
+    if vector:
+        factors.append(rng.standard_normal(sizes[-1]))
+
+    def f(*xs):
+        out = xs[0]
+        for x in xs[1:]:
+            out = out @ x
+        return out
+
+    before = capture(f, *factors)
+    after = optimize(before)
+    pg.graph.check(after)
+    np.testing.assert_allclose(after(*factors), f(*factors), rtol=1e-10)
+    assert products(after) <= products(before)
+    if vector:
+        assert products(after) == 2 * 50 * 50
+    assert str(optimize(after)) == str(after)
+
+
+def test_a_product_that_is_read_elsewhere_stays():
+    a, b, v = np.ones((9, 9)), np.ones((9, 9)), np.ones(9)
+    graph = optimize(capture(lambda a, b, v: ((a @ b) @ v, a @ b), a, b, v))
+    assert names(graph).count("matmul") == 2
+    assert names(optimize(capture(lambda a, b, v: (a @ b) @ v, a, b, v), licence="exact")) == [
+        "matmul",
+        "matmul",
+    ]
+
+
+def _stable(x):
+    e = np.exp(x - np.max(x, axis=1, keepdims=True))
+    return e / np.sum(e, axis=1, keepdims=True)
+
+
+def _lse(x):
+    top = np.max(x, axis=1, keepdims=True)
+    return np.log(np.sum(np.exp(x - top), axis=1, keepdims=True)) + top
+
+
+@pytest.mark.parametrize(
+    ("f", "fused"),
+    [
+        (_stable, ["softmax"]),
+        (lambda x: np.exp(x) / np.sum(np.exp(x), axis=-1, keepdims=True), ["softmax"]),
+        (lambda x: np.exp(x) / np.sum(np.exp(x), axis=-1), None),  # sums of other rows
+        (_lse, ["logsumexp"]),
+        (lambda x: np.log(np.sum(np.exp(x), axis=0)), ["logsumexp"]),
+        (lambda x: x - _lse(x), ["log_softmax"]),
+        (lambda x: np.log(_stable(x)), ["log_softmax"]),
+        (lambda x: 1 / (1 + np.exp(-x)), ["sigmoid"]),
+        (lambda x: x * (1 / (1 + np.exp(-x))), ["silu"]),
+        (lambda x: np.log(1 + np.exp(x)), ["softplus"]),
+    ],
+)
+def test_fusion(f, fused):
+    x = np.random.default_rng(0).standard_normal((4, 4))
+    graph = optimize(capture(f, x), ["fuse"])
+    assert names(graph) == fused if fused else "softmax" not in names(graph)
+    np.testing.assert_allclose(graph(x), f(x), rtol=1e-12, atol=1e-14)
+
+
+def test_what_is_fused_is_stable():
+    graph = optimize(capture(lambda x: np.log(np.sum(np.exp(x))), np.ones(3)), ["fuse"])
+    np.testing.assert_allclose(graph(np.array([1000.0, 0.0, 0.0])), 1000.0)

@@ -12,6 +12,8 @@ from weakref import WeakKeyDictionary
 
 from pycograd.core import extend
 from pycograd.core.ir import Equation, Graph, subgraphs
+from pycograd.graph.chains import ordered_chains
+from pycograd.graph.fusion import FUSION
 from pycograd.graph.rewrite import LICENCES, Rule, rewritten
 from pycograd.graph.rules import EXACT, FINITE, REASSOCIATE, STRUCTURE, small_operands
 from pycograd.graph.trim import trimmed
@@ -31,13 +33,19 @@ def _by_rules(*groups: Sequence[Rule], fold: bool = False) -> Callable[[Sequence
     return make
 
 
+def _as_it_is(graph: Graph) -> Graph:
+    return graph
+
+
 PASSES: Final[dict[str, Callable[[Sequence[str]], Pass]]] = {
     "cse": _by_rules(),  # common subexpressions, across forward and backward; and dead equations
     "fold": _by_rules(fold=True),
     "views": _by_rules(STRUCTURE),
     "algebra": _by_rules(STRUCTURE, small_operands(), EXACT, FINITE, REASSOCIATE, fold=True),
+    "chains": lambda licences: ordered_chains if "reassociates" in licences else _as_it_is,
+    "fuse": _by_rules(FUSION),  # for kernels of backends and files; NumPy has none
 }
-DEFAULT: Final = ("algebra",)
+DEFAULT: Final = ("algebra", "chains")
 
 
 def optimize(
@@ -50,8 +58,9 @@ def optimize(
 
     Arguments:
         graph: what `capture` returned.
-        passes: names of `PASSES`, or functions of a graph that return one; all of them if left
-            out, and those of plugins. They are repeated until the graph stays as it is.
+        passes: names of `PASSES`, or functions of a graph that return one; "algebra" and "chains"
+            if left out, "fuse" where another backend than NumPy runs it, and those of plugins.
+            They are repeated until the graph stays as it is.
         licence: which rewrites are allowed: `"exact"` ones, which keep every bit, nan and inf;
             those that are only right where all values are `"finite"`; and those that compute sums
             and products in another order, `"reassociates"`. `"exact"` is always allowed.
@@ -72,7 +81,8 @@ def optimize(
     if unknown := licences - set(LICENCES):
         raise ValueError(f"optimize: no licence {', '.join(sorted(unknown))}; use {LICENCES}")
     if passes is None:
-        passes = DEFAULT if extend.graph_passes is None else extend.graph_passes(DEFAULT, backend)
+        passes = DEFAULT if backend == "numpy" else (*DEFAULT, "fuse")
+        passes = passes if extend.graph_passes is None else extend.graph_passes(passes, backend)
     named = tuple(passes)
     chosen = []
     for each in named:
