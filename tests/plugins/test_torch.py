@@ -18,7 +18,7 @@ pytest.importorskip("scipy", reason="the table has samples of scipy's functions"
 import torch
 
 import pycograd
-from pycograd import capture, grad, jvp, ops, vmap
+from pycograd import capture, grad, jvp, ops, optimize, vmap
 from pycograd.core.device import DeviceArray, on, trace_of
 from pycograd.core.errors import (
     LoweringNotFoundError,
@@ -29,6 +29,7 @@ from pycograd.core.tree import tree_flatten
 from pycograd.graph.lowered import Lowered
 from pycograd.testing.samples import Sample, all_samples
 from pycograd_torch.backend import DTYPES, OWN_RULES, TorchBackend
+from pycograd_torch.hooks import with_softmax
 from pycograd_torch.lowerings import REFUSED
 
 ops.load()
@@ -333,3 +334,43 @@ def test_native_gradients_of_what_is_not_used_are_zeros() -> None:
     value, found = BACKEND.grad_and_value(code, tensors([np.ones(2), np.ones(3)]), [0, 1])
     assert float(value) == 2.0
     check_close(home(found), [np.ones(2), np.zeros(3)])
+
+
+# -- passes of the plugin --------------------------------------------------------------------------
+def by_hand(x: Any) -> Any:
+    weights = np.exp(x - np.max(x, axis=1, keepdims=True))
+    return weights / np.sum(weights, axis=1, keepdims=True)
+
+
+def names_of(graph: Any) -> list[str]:
+    return [e.primitive.name for e in graph.equations]
+
+
+def test_a_softmax_by_hand_is_one_operation() -> None:
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    graph = with_softmax(capture(by_hand, x))
+    assert names_of(graph) == ["softmax"]
+    check_close(home(Lowered(graph, BACKEND)(*tensors([x]))), [by_hand(x)])
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: by_hand(x) + np.max(x, axis=1, keepdims=True),
+        lambda x: np.exp(x - np.max(x)) / np.sum(np.exp(x - np.max(x))),
+        lambda x: np.exp(x - np.min(x, 1, keepdims=True)) / np.sum(np.exp(x), 1, keepdims=True),
+    ],
+    ids=["maximum read again", "no axis kept", "another"],
+)
+def test_what_is_no_softmax_stays(f: Callable[[Any], Any]) -> None:
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    graph = capture(f, x)
+    check_close(home(Lowered(with_softmax(graph), BACKEND)(*tensors([x]))), [f(x)])
+
+
+def test_the_pass_comes_with_the_backend() -> None:
+    pycograd.activate("torch")
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    graph = capture(by_hand, x)
+    assert names_of(optimize(graph, backend="torch")) == ["softmax"]
+    assert "softmax" not in names_of(optimize(graph))

@@ -20,6 +20,7 @@ from pycograd.plugins.api import (
     tree_unflatten,
 )
 from pycograd_torch.backend import TorchBackend
+from pycograd_torch.hooks import with_softmax
 
 _ALONE = "params"  # the name of a parameter that is no part of a tree
 
@@ -139,7 +140,7 @@ class FunctionModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
         ]
         params = tree_unflatten(self._tree, avals[:count])
         inputs = tree_unflatten(tree_flatten(inputs)[1], avals[count:])
-        graph = optimized(capture(self._f, params, *inputs))
+        graph = with_softmax(optimized(capture(self._f, params, *inputs), "torch"))
         device = next((str(x.device) for x in leaves if isinstance(x, torch.Tensor)), None)
         self._programs[key] = program = _Program(self, graph, device, leaves)
         return program

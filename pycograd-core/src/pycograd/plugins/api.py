@@ -18,7 +18,7 @@ from pycograd.core.errors import (
     UnsupportedDtypeError,
 )
 from pycograd.core.ir import Equation, Graph, Literal, Value
-from pycograd.core.primitive import Primitive
+from pycograd.core.primitive import Primitive, primitive_named
 from pycograd.core.tree import tree_flatten, tree_paths, tree_unflatten
 from pycograd.plugins.additions import Check, GraphPass, Lowerings, Registry
 from pycograd.plugins.derived import capture, lowered, optimized
@@ -54,6 +54,7 @@ __all__ = [
     "hookimpl",
     "lowered",
     "optimized",
+    "primitive_named",
     "tree_flatten",
     "tree_paths",
     "tree_unflatten",

@@ -21,9 +21,14 @@ def capture(f: Callable[..., Any], *args: Any) -> Graph:
     return graph
 
 
-def optimized(graph: Graph) -> Graph:
-    """An equivalent graph with fewer equations, as `pycograd.optimize`."""
-    made: Graph = import_module("pycograd.graph.passes").optimize(graph)
+def optimized(graph: Graph, backend: str = "numpy") -> Graph:
+    """An equal graph with less to do, as `pycograd.optimize`.
+
+    Arguments:
+        graph: what `capture` returned.
+        backend: the name of the backend that will run it, for plugins' passes.
+    """
+    made: Graph = import_module("pycograd.graph.passes").optimize(graph, backend=backend)
     return made
 
 
