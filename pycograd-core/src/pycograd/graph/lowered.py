@@ -131,12 +131,26 @@ class _Writer:
             for v in graph.inputs
             if v.weak and not v.shape  # a Python number may come for it
         ]
-        for equation in graph.equations:
+        ends = self.last_uses()
+        for i, equation in enumerate(graph.equations):
             lines += self.line(equation)
+            if ends[i]:  # so that the library has its memory for the next result
+                lines.append(f"del {', '.join(self.names[v] for v in ends[i])}")
         outputs = ", ".join(map(self.output, graph.outputs))
         body = [*lines, f"return [{outputs}]"]
         heading = f"def run({', '.join(self.given_arrays)}):\n"
         return heading + "".join(f"    {line}\n" for line in body)
+
+    def last_uses(self) -> list[list[Value]]:
+        """For each equation the results, its own or earlier ones, that nothing reads after it."""
+        kept = set(self.graph.outputs)
+        ends: list[list[Value]] = []
+        for equation in reversed(self.graph.equations):
+            over = [v for v in dict.fromkeys([*equation.values, *equation.outs]) if v not in kept]
+            kept.update(over)
+            ends.append(over)
+        given = {*self.graph.inputs, *[v for v, _ in self.graph.constants]}
+        return [[v for v in over if v not in given] for over in reversed(ends)]
 
     def line(self, equation: Equation) -> list[str]:
         values = [x if isinstance(x, Value) else x.aval for x in equation.operands]
