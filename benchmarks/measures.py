@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import statistics
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import Final, NamedTuple
 
 import environments
 from catalogue import Contestant, Workload
-from processes import Refusal, Worker, environment
+from processes import HERE, Refusal, Worker, environment
 
 CORE_SOURCE: Final = environments.ROOT / "pycograd-core" / "src"
 TOLERANCE: Final = 1e-8  # relative, in float64; a million sines round to 1e-10
@@ -160,6 +161,17 @@ def deep_tapes(
                 entry.weigh(worker)
     worker.close()
     return entries
+
+
+def budgets(core: int, rounds: int) -> list[dict[str, float]]:
+    """What plans within memory budgets take, measured in a process of their own."""
+    command = [str(environments.bench_python()), str(HERE / "budget.py"), str(rounds)]
+    pinned = ["taskset", "-c", str(core), *command] if shutil.which("taskset") else command
+    done = subprocess.run(
+        pinned, env=environment(CORE_SOURCE), capture_output=True, text=True, check=True
+    )
+    rows: list[dict[str, float]] = json.loads(done.stdout)
+    return rows
 
 
 @dataclass

@@ -73,6 +73,7 @@ def _memory(results: Results) -> Iterator[str]:
 def _targets(results: Results) -> Iterator[str]:
     letters = {key[0] for key in results.entries}
     asked = [each for each in TARGETS if each.letter in letters]
+    asked += [each for each in TARGETS if each.letter == "m" and results.budgets]
     if results.imports is not None:
         asked += [each for each in TARGETS if not each.letter]
     yield ""

@@ -21,7 +21,8 @@ from catalogue import CONTESTANTS, LETTERS, RACES, TAPES, Contestant
 from processes import HERE, spare_core
 from targets import Results
 
-IMPORT = "import"
+IMPORT, BUDGET = "import", "budget"
+EXTRAS = (BUDGET, IMPORT)
 
 
 def parsed() -> argparse.Namespace:
@@ -30,8 +31,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         type=lambda text: text.split(","),
-        default=[*LETTERS, IMPORT],
-        help=f"workloads by letter ({LETTERS[0]} to {LETTERS[-1]}) and 'import', with commas",
+        default=[*LETTERS, *EXTRAS],
+        help=f"with commas, letters from {LETTERS[0]} to {LETTERS[-1]}, {', '.join(EXTRAS)}",
     )
     parser.add_argument(
         "--contestants",
@@ -44,7 +45,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, default=HERE / "results" / "latest.json")
     options = parser.parse_args()
     for name, given, known in (
-        ("--only", options.only, [*LETTERS, IMPORT]),
+        ("--only", options.only, [*LETTERS, *EXTRAS]),
         ("--contestants", options.contestants, keys),
     ):
         if unknown := sorted(set(given) - set(known)):
@@ -70,6 +71,9 @@ def measured(options: argparse.Namespace, contestants: list[Contestant]) -> Resu
                 say(f"(h) {tapes[-1].title}: {contestant.heading}")
                 for key, entry in measures.deep_tapes(crew, contestant, tapes).items():
                     results.entries[key][contestant.key] = entry
+        if BUDGET in options.only and "ours" in crew.versions:
+            say("memory budgets")
+            results.budgets = measures.budgets(core, 2 if options.quick else 5)
         if IMPORT in options.only and "ours" in crew.versions:
             say("import")
             results.imports = measures.imports(core, 2 * pace.rounds)

@@ -21,6 +21,7 @@ class Results:
     absent: dict[str, str] = field(default_factory=dict)
     entries: dict[str, dict[str, Entry]] = field(default_factory=dict)
     imports: Imports | None = None
+    budgets: list[dict[str, float]] = field(default_factory=list)
 
     def entry(self, workload: str, contestant: str) -> Entry:
         return self.entries.get(workload, {}).get(contestant, Entry())
@@ -120,6 +121,25 @@ def import_ratio(results: Results) -> float | None:
     return None if found is None else found.pycograd / found.numpy
 
 
+def budget(part: float, bound: float) -> tuple[Target, Target]:
+    """What a plan within a part of the peak memory is held to: its time, and its own peak."""
+
+    def row(results: Results) -> dict[str, float] | None:
+        return next((r for r in results.budgets if r["part"] == part and r["same"]), None)
+
+    def seconds(results: Results) -> float | None:
+        return None if (found := row(results)) is None else found["time"]
+
+    def peak(results: Results) -> float | None:
+        return None if (found := row(results)) is None else found["peak"] / found["budget"]
+
+    text = f"gradient in {part:.0%} of its memory"
+    return (
+        Target("m", f"{text}: time", seconds, bound),
+        Target("m", f"{text}: peak, of that", peak, 1.0),
+    )
+
+
 def heavy_imports(results: Results) -> float | None:
     return None if results.imports is None else len(results.imports.heavy)
 
@@ -158,6 +178,9 @@ TARGETS: Final = (
     growth("math.sin in a helper, of np.sin", "tnumpy", "tmath", 3.0),
     growth("of the time of 10,000 entries for 100,000", "tfill10000", "tfill100000"),
     Target("t", "microseconds a look at a function", look_microseconds, 20.0, ratio=False),
+    *budget(0.7, 1.2),
+    *budget(0.5, 1.4),
+    *budget(0.35, 1.7),
     Target("", "import pycograd, of the time of import numpy", import_ratio, 1.25),
     Target("", "import pycograd, heavy modules", heavy_imports, 0.0, ratio=False),
 )
