@@ -94,7 +94,11 @@ def test_a_module_or_a_library_that_is_not_there_shows_in_the_list(fresh: Hub, s
     backends = {"pycograd.backends": {"good": "chaos_good:Good"}}
     needs = {"pycograd.frameworks": {"good": "a_library_that_nobody_has"}}
     install(site, "pycograd-good", "1", {**backends, **needs}, modules=["chaos_good"])
-    _, stale, good = sorted(fresh.records(), key=lambda r: r.name == "good")
+    points = {"pycograd.backends": {"rare": "chaos_good:X"}, "pycograd.frameworks": {"rare": "rar"}}
+    extras = ["rar-cuda12>=1; extra == 'cuda12'", 'rar-cuda13; extra == "cuda13"', "rarely; x"]
+    install(site, "pycograd-rare", "1", points, requires=extras)
+    _, good, rare, stale = fresh.records()
+    assert rare.fix == 'pip install "pycograd-rare[cuda12]" or "pycograd-rare[cuda13]"'
     assert (stale.state, stale.reason) == ("broken", "there is no module 'a_module_that_is_gone'")
     assert good.state == "missing-framework"
     assert good.fix == "pip install a_library_that_nobody_has"

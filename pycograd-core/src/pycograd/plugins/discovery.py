@@ -54,6 +54,7 @@ def scan(distributions: Iterable[metadata.Distribution] | None = None) -> Found:
             problems.append(f"the metadata at {where} cannot be read: {_line(error)}")
     if not any(r.group == BACKENDS and r.name == "numpy" for r in records):
         records.insert(0, _of(BACKENDS, "numpy", CORE, __version__, NUMPY))  # no metadata at all
+    records.sort(key=lambda r: (r.name != "numpy", r.name))
     for record in records:
         examine(record)
     return Found(records, problems)
@@ -96,9 +97,25 @@ def examine(record: Record) -> None:
             "missing-framework",
             f"there is no module {record.framework!r}",
         )
-        record.fix = f"pip install {record.framework}"
+        record.fix = _how_to_install(record)
     elif record.framework:
         record.framework_version = _version(record.framework)
+
+
+def _how_to_install(record: Record) -> str:
+    """A library by its own name, or by the extras of the distribution that bring it."""
+    try:
+        requirements = metadata.distribution(record.distribution).requires or []
+    except Exception:  # of metadata that cannot be read
+        requirements = []
+    extras = []
+    for requirement in requirements:
+        match = re.match(
+            r"(?P<name>[\w.-]+).*;.*extra == ['\"](?P<extra>[\w.-]+)['\"]", requirement
+        )
+        if match and match["name"].startswith(record.framework):
+            extras.append(f'"{record.distribution}[{match["extra"]}]"')
+    return f"pip install {' or '.join(extras) or record.framework}"
 
 
 def _is_there(module: str) -> bool:
