@@ -65,14 +65,14 @@ class CupyBackend(Backend):
             return Probe(
                 False,
                 f"cupy {version} found no usable CUDA device ({_cause(error)})",
-                "run on a CUDA machine, or choose another backend",
+                "run on a CUDA machine",
                 framework_version=version,
             )
         if not count:
             return Probe(
                 False,
                 f"cupy {version} found no usable CUDA device (there are 0)",
-                "run on a CUDA machine, or choose another backend",
+                "run on a CUDA machine",
                 framework_version=version,
             )
         names = tuple([str(i) for i in range(count)])

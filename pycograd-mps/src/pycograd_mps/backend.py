@@ -55,7 +55,7 @@ class MpsBackend(TorchBackend):
             return Probe(
                 False,
                 f"torch {version} has no mps device ({why})",
-                "run on an Apple-silicon Mac with macOS 14 or later, or choose another backend",
+                "run on an Apple-silicon Mac with macOS 14 or later",
                 framework_version=version,
             )
         return Probe(True, framework_version=version, devices=self.devices())

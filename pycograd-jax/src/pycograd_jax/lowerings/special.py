@@ -9,21 +9,32 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import jax.scipy.special as js
+import numpy as np
 
+from pycograd.plugins.api import LoweringNotFoundError
 from pycograd_jax.lowerings.dtypes import inexact
 
 _DEGREE = math.pi / 180
 
 
-def _floats(f: Callable[..., Any]) -> Callable[..., Any]:
+def _floats(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
     """`f` of operands that are all of the widest floating dtype among them."""
 
     def run(*operands: Any) -> Any:
         arrays = [inexact(x) for x in operands]
         dtype = jnp.result_type(*arrays)
-        return f(*[x.astype(dtype) for x in arrays])
+        try:
+            return f(*[x.astype(dtype) for x in arrays])
+        except (TypeError, ValueError, NotImplementedError) as error:
+            if not jnp.issubdtype(dtype, jnp.complexfloating):
+                raise
+            raise _refused(name, "JAX has it of real values alone") from error
 
     return run
+
+
+def _refused(name: str, why: str) -> LoweringNotFoundError:
+    return LoweringNotFoundError(f"primitive {name!r} is not lowered by backend 'jax': {why}")
 
 
 # -- exponentials, logarithms, power transforms ----------------------------------------------------
@@ -117,18 +128,13 @@ def _logexpit(x: Any) -> Any:
 
 
 # -- polynomials, by their recurrences (DLMF 18.9) -------------------------------------------------
-def _degree(n: Any, name: str) -> int | None:
-    """The degree, if it is one whole number that is known."""
-    if isinstance(n, (int, float)) and n == int(n) and n >= 0:
-        return int(n)
-    return None
-
-
-def _polynomial(step: Callable[..., tuple[Any, Any, Any]]) -> Callable[..., Any]:
+def _polynomial(name: str, step: Callable[..., tuple[Any, Any, Any]]) -> Callable[..., Any]:
     """p[k + 1] = (a x + b) p[k] - c p[k - 1] from 1 and 0, for whole degrees of every entry."""
 
     def run(n: Any, *rest: Any) -> Any:
         *weights, x = [inexact(v) for v in rest]
+        if not isinstance(n, jax.core.Tracer) and (np.asarray(n) != np.round(n)).any():
+            raise _refused(name, "only polynomials, of whole degrees, have a recurrence")
         n = jnp.asarray(n)
         if not jnp.issubdtype(n.dtype, jnp.integer):
             n = jnp.where(n == jnp.round(n), n, jnp.nan)
@@ -179,7 +185,7 @@ _EVAL: dict[str, Callable[..., tuple[Any, Any, Any]]] = {
     "eval_jacobi": _jacobi_step,
 }  # fmt: skip
 
-_POLYNOMIALS = {name: _polynomial(step) for name, step in _EVAL.items()}
+_POLYNOMIALS = {name: _polynomial(name, step) for name, step in _EVAL.items()}
 _POLYNOMIALS |= {
     # C_n(x) = 2 T_n(x / 2), also of degree 0
     "eval_chebyc": lambda n, x: 2 * _POLYNOMIALS["eval_chebyt"](n, inexact(x) / 2),
@@ -211,8 +217,8 @@ def _rgamma(x: Any) -> Any:
 
 
 def _polygamma(n: Any, x: Any) -> Any:
-    found = js.polygamma(jnp.asarray(n, x.dtype), x)
-    return jnp.where(jnp.asarray(n) == 0, js.digamma(x), found)
+    order = n.astype(np.int64)
+    return jnp.where(order == 0, js.digamma(x), js.polygamma(jnp.maximum(order, 1), x))
 
 
 # -- incomplete functions and the distributions made of them ---------------------------------------
@@ -391,7 +397,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 TABLE: dict[str, Callable[..., Any]] = {
-    **{name: _floats(f) for name, f in _FUNCTIONS.items()},
+    **{name: _floats(name, f) for name, f in _FUNCTIONS.items()},
     "expn": lambda n, x: js.expn(jnp.asarray(n), inexact(x)),
     **_POLYNOMIALS,
 }
