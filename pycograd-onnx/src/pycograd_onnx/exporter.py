@@ -65,23 +65,21 @@ def export_onnx(
     """
     if isinstance(f, Graph):
         if params is not None:
-            raise ExportError("export_onnx: a graph has its parameters as constants or inputs")
+            raise _error("a graph has its parameters as constants or inputs")
         return OnnxExporter().export(
             f, path, opset=opset, dtype=dtype, example_inputs=list(example_inputs)
         )
     if not isinstance(example_inputs, (tuple, list)):
-        raise ExportError(
-            "export_onnx: example_inputs is a list with an entry for each argument, not a"
+        raise _error(
+            "example_inputs is a list with an entry for each argument, not a"
             f" {type(example_inputs).__name__}"
         )
     args = (*(() if params is None else (params,)), *example_inputs)
     try:
-        graph = optimized(capture(f, *map(_as_arrays, args)))
+        graph = optimized(capture(f, *args))
     except PycogradError as error:
         name = getattr(f, "__name__", "the function")
-        raise ExportError(
-            f"export_onnx: {name} cannot be captured as one graph for all inputs: {error}"
-        ) from error
+        raise _error(f"{name} cannot be captured as one graph for all inputs: {error}") from error
     leaves = tree_flatten(tuple(args))[0]
     count = 0 if params is None else len(tree_flatten(params)[0])
     paths = [] if params is None else [p or "params" for p in tree_paths(params)]
@@ -96,8 +94,8 @@ def export_onnx(
     return _exported(graph, path, opset, dtype, examples, fixed, names)
 
 
-def _as_arrays(tree: Any) -> Any:
-    return tree
+def _error(message: str) -> ExportError:
+    return ExportError(f"export_onnx: {message}", "")  # the message has the line that counts
 
 
 class OnnxExporter(Exporter):
@@ -116,14 +114,12 @@ class OnnxExporter(Exporter):
         inputs = options.pop("example_inputs", None)
         opset, dtype = options.pop("opset", 18), options.pop("dtype", "float32")
         if options:
-            raise ExportError(f"onnx: there are no options {', '.join(sorted(options))}")
+            raise _error(f"there are no options {', '.join(sorted(options))}")
         if inputs is None:
             inputs = [v.aval for v in graph.inputs]
         leaves = tree_flatten(tuple(inputs))[0]
         if len(leaves) != len(graph.inputs):
-            raise ExportError(
-                f"onnx: {len(leaves)} example inputs for a graph of {len(graph.inputs)}"
-            )
+            raise _error(f"{len(leaves)} example inputs for a graph of {len(graph.inputs)}")
         return _exported(graph, path, opset, dtype, leaves, {}, {})
 
     def verify(
@@ -156,22 +152,26 @@ def _exported(
     import onnx
 
     from pycograd_onnx.graphs import written
+    from pycograd_onnx.writer import Refused
 
     if dtype not in ("float32", "keep"):
-        raise ExportError(f"export_onnx: dtype is 'float32' or 'keep', not {dtype!r}")
+        raise _error(f"dtype is 'float32' or 'keep', not {dtype!r}")
     newest = onnx.defs.onnx_opset_version()
     if type(opset) is not int or not 17 <= opset <= newest:
-        raise ExportError(f"export_onnx: opset is a number from 17 to {newest}, not {opset!r}")
+        raise _error(f"opset is a number from 17 to {newest}, not {opset!r}")
     names = dict(names)
     free = [v for v in graph.inputs if v not in fixed]
     names.update((v, f"input_{i}") for i, v in enumerate(free))
-    model = written(graph, opset, dtype == "keep", names, fixed)
+    try:
+        model = written(graph, opset, dtype == "keep", names, fixed)
+    except Refused as error:
+        raise _error(str(error)) from error
     if model.ByteSize() > _LIMIT:
-        raise ExportError("export_onnx: the constants of the model take more than 2 GB in one file")
+        raise _error("the constants of the model take more than 2 GB in one file")
     try:
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:
-        raise ExportError(f"export_onnx: onnx.checker refuses the model: {error}") from error
+        raise _error(f"onnx.checker refuses the model: {error}") from error
     data = model.SerializeToString()
     run = _session(data)
     kinds = {x.name: x.type.tensor_type.elem_type for x in model.graph.input}
@@ -213,9 +213,7 @@ def _write(path: str | os.PathLike[str], data: bytes) -> None:
     try:
         handle, name = tempfile.mkstemp(prefix=f".{base}.", dir=folder)
     except OSError as error:
-        raise ExportError(
-            f"export_onnx: {folder} cannot be written to: {error.strerror}"
-        ) from error
+        raise _error(f"{folder} cannot be written to: {error.strerror}") from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -241,13 +239,13 @@ def _session(data: bytes) -> Callable[[Mapping[str, Any]], list[Any]]:
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ExportError(f"export_onnx: onnxruntime cannot run the model: {error}") from error
+        raise _error(f"onnxruntime cannot run the model: {error}") from error
 
     def run(given: Mapping[str, Any]) -> list[Any]:
         try:
             return list(session.run(None, dict(given)))
         except Exception as error:
-            raise ExportError(f"export_onnx: onnxruntime fails on the model: {error}") from error
+            raise _error(f"onnxruntime fails on the model: {error}") from error
 
     return run
 
@@ -255,14 +253,14 @@ def _session(data: bytes) -> Callable[[Mapping[str, Any]], list[Any]]:
 def _compare(found: Sequence[Any], wanted: Sequence[Any]) -> None:
     """Raises unless results agree to 1e-5, or to the precision of narrower floats."""
     if len(found) != len(wanted):
-        raise ExportError("export_onnx: the model returns another number of results")
+        raise _error("the model returns another number of results")
     for i, (a, b) in enumerate(zip(found, wanted)):
         a, b = np.asarray(a), np.asarray(b)
         if a.shape != b.shape:
-            raise ExportError(f"export_onnx: result {i} has shape {a.shape}, not {b.shape}")
+            raise _error(f"result {i} has shape {a.shape}, not {b.shape}")
         if b.dtype.kind != "f":
             if not np.array_equal(a, b):
-                raise ExportError(f"export_onnx: result {i} of the model is not pycograd's")
+                raise _error(f"result {i} of the model is not pycograd's")
             continue
         eps = float(np.finfo(b.dtype).eps)
         a, b = a.astype(np.float64), b.astype(np.float64)
@@ -271,6 +269,4 @@ def _compare(found: Sequence[Any], wanted: Sequence[Any]) -> None:
         with np.errstate(invalid="ignore"):
             if not np.allclose(a, b, rtol=0.0, atol=bound, equal_nan=True):
                 off = float(np.nanmax(np.abs(a - b)))
-                raise ExportError(
-                    f"export_onnx: result {i} of the model is not pycograd's: off by {off:.3g}"
-                )
+                raise _error(f"result {i} of the model is not pycograd's: off by {off:.3g}")

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.plugins.api import Dim, ExportError, Graph, Literal, Primitive, PycogradError, Value
+from pycograd.plugins.api import Dim, Graph, Literal, Primitive, Value
 from pycograd_onnx.lowerings import REFUSED, STRUCTURAL, table
-from pycograd_onnx.writer import Tensor, Writer, model_of
+from pycograd_onnx.writer import Refused, Tensor, Writer, model_of
 
 Known = dict[Value, Any]
 
@@ -74,12 +74,12 @@ class Program:
             operands = [x.number if isinstance(x, Literal) else known[x] for x in e.operands]
             try:
                 results = self.results(e.primitive, operands, e.params, e.outs)
-            except ExportError as error:
-                if getattr(error, "placed", False):
+            except Refused as error:
+                if error.placed:
                     raise
                 line = f" ({e.line})" if e.line else ""
-                placed = ExportError(f"export_onnx: {e.primitive.name}{line}: {error}")
-                placed.placed = True  # type: ignore[attr-defined]
+                placed = Refused(f"{e.primitive.name}{line}: {error}")
+                placed.placed = True
                 raise placed from error
             known.update(zip(e.outs, results))
         return [x.number if isinstance(x, Literal) else known[x] for x in graph.outputs]
@@ -99,7 +99,7 @@ class Program:
         if found is None and primitive.custom:
             made: Any = self.call(params["body"], operands)
         elif found is None:
-            raise ExportError(REFUSED.get(primitive.name, "ONNX has no operator for it"))
+            raise Refused(REFUSED.get(primitive.name, "ONNX has no operator for it"))
         else:
             g.outs = outs
             if primitive.name in ("cond", "scan", "while_loop", "checkpoint"):
@@ -108,16 +108,13 @@ class Program:
                 made = found(g, *operands, **params)
         made = list(made) if isinstance(made, (list, tuple)) else [made]
         if len(made) != len(outs):
-            raise ExportError(f"the lowering returned {len(made)} results for {len(outs)}")
+            raise Refused(f"the lowering returned {len(made)} results for {len(outs)}")
         settled = []
         for x, v in zip(made, outs):
             x = g.tensor(x, g.inner(v.dtype))
             if primitive.name not in STRUCTURAL:
                 x = g.through(x, v.dtype)
             if len(x.shape) != len(v.shape):
-                raise ExportError(f"the lowering made {x.shape} of {v.shape}")
+                raise Refused(f"the lowering made {x.shape} of {v.shape}")
             settled.append(Tensor(g, x.name, x.dtype, v.shape))
         return settled
-
-
-__all__ = ["Program", "PycogradError", "written"]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from onnx import helper, numpy_helper
 
-from pycograd.plugins.api import Dim, ExportError
+from pycograd.plugins.api import Dim
 
 INT, BOOL = np.dtype(np.int64), np.dtype(np.bool_)
 FLOAT, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
@@ -25,6 +25,12 @@ _FILE = {
     )
 }  # fmt: skip
 Size = int | Dim
+
+
+class Refused(Exception):
+    """What ONNX cannot express; `export_onnx` says so in an `ExportError`."""
+
+    placed = False  # True: the message names the operation and the line
 
 
 class Tensor:
@@ -129,14 +135,14 @@ class Writer:
         """The dtype that stands for one of NumPy's within the file."""
         dtype = np.dtype(dtype)
         if dtype.kind == "c":
-            raise ExportError(f"ONNX has no arithmetic of complex numbers ({dtype.name})")
+            raise Refused(f"ONNX has no arithmetic of complex numbers ({dtype.name})")
         if dtype.kind == "f" and dtype.itemsize <= 8:
             return dtype if self.keep and dtype == DOUBLE else FLOAT
         if dtype.kind in "iu" and dtype != np.uint64:
             return INT
         if dtype.kind == "b":
             return BOOL
-        raise ExportError(f"{dtype.name} arrays are not exported to ONNX; convert with .astype")
+        raise Refused(f"{dtype.name} arrays are not exported to ONNX; convert with .astype")
 
     def outer(self, dtype: Any) -> np.dtype[Any]:
         """The dtype of an input or output of the file."""
@@ -176,7 +182,7 @@ class Writer:
             np.asarray(x).dtype.kind for x in xs if not isinstance(x, Tensor)
         ]
         if "c" in kinds:
-            raise ExportError("ONNX has no arithmetic of complex numbers")
+            raise Refused("ONNX has no arithmetic of complex numbers")
         if "f" in kinds:
             floats = [d for d in held if d.kind == "f"]
             floats += [self.inner(x.dtype) for x in xs if isinstance(x, np.floating)]
@@ -258,6 +264,8 @@ class Writer:
         """`x` where `c` holds, `y` elsewhere."""
         c = self.tensor(c, BOOL)
         x, y = self.common(x, y)
+        if x.dtype == BOOL:  # of which onnxruntime has no kernel
+            return (c & x) | (~c & y)
         return self.node("Where", [c, x, y], x.dtype, self.joined(c, x, y))
 
     def joined(self, *xs: Any) -> tuple[Size, ...]:
@@ -279,7 +287,7 @@ class Writer:
                 symbols = {}
                 for s in n.symbols:
                     if s not in self.symbols:
-                        raise ExportError(f"the size {s} is no size of an input of the file")
+                        raise Refused(f"the size {s} is no size of an input of the file")
                     x, axis = self.symbols[s]
                     symbols[s] = self.node("Shape", [x], INT, (1,), start=axis, end=axis + 1)
                 found: Any = n.subs(symbols)  # type: ignore[arg-type]

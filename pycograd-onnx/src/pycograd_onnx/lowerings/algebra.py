@@ -7,25 +7,31 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.plugins.api import ExportError
 from pycograd_onnx.lowerings.elementwise import of_floats
 from pycograd_onnx.lowerings.shapes import known
-from pycograd_onnx.writer import BOOL, INT, Tensor, Writer
+from pycograd_onnx.writer import BOOL, INT, Refused, Tensor, Writer
 
 Lowering = Callable[..., Any]
 
 
 def _matmul(g: Writer, x: Any, y: Any) -> Tensor:
     x, y = g.common(x, y)
-    dtype = x.dtype
-    if dtype == BOOL:
+    boolean = x.dtype == BOOL
+    if boolean:
         x, y = g.cast(x, INT), g.cast(y, INT)
-    shape = g.outs[0].shape
-    return (
-        g.cast(g.node("MatMul", [x, y], x.dtype, shape), dtype)
-        if dtype != BOOL
-        else (g.node("MatMul", [x, y], x.dtype, shape) > 0)
-    )
+    # Vectors as matrices: onnxruntime's fusion of a transpose with a product of them is wrong.
+    row, column = x.ndim == 1, y.ndim == 1
+    shape = list(g.outs[0].shape)
+    if row:
+        x = g.unsqueeze(x, 0)
+        shape.insert(len(shape) - (not column), 1)
+    if column:
+        y = g.unsqueeze(y, 1)
+        shape.append(1)
+    made = g.node("MatMul", [x, y], x.dtype, shape)
+    n = len(shape)
+    made = g.squeeze(made, *[n - 2] * row, *[n - 1] * column)
+    return made > 0 if boolean else made
 
 
 def _einsum(g: Writer, *operands: Any, spec: str, optimize: Any) -> Tensor:
@@ -55,7 +61,7 @@ def _convolve(g: Writer, x: Any, y: Any, start: int, length: int) -> Tensor:
 
 def _det(g: Writer, x: Tensor) -> Tensor:
     if x.ndim < 2:
-        raise ExportError("det of no matrix")
+        raise Refused("det of no matrix")
     return g.node("Det", [x], x.dtype, x.shape[:-2])
 
 

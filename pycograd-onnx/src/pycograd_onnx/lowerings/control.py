@@ -81,7 +81,7 @@ def _scan(
         body=graph,
         num_scan_inputs=len(rows),
         scan_input_directions=way * len(rows),
-        scan_output_directions=way * count,
+        **({"scan_output_directions": way * count} if count else {}),
     )
     history = found[len(found) - len(saved) :] if saved else []
     whole = []

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.plugins.api import ExportError
-from pycograd_onnx.writer import BOOL, INT, Tensor, Writer
+from pycograd_onnx.writer import BOOL, INT, Refused, Tensor, Writer
 
 Lowering = Callable[..., Any]
 LOG2 = math.log(2.0)
@@ -84,7 +83,7 @@ def _power(g: Writer, x: Any, y: Any) -> Tensor:
     x, y = g.common(x, y)
     if isinstance(y, Tensor) and x.dtype == INT:
         return _integer_power(g, x, y)
-    raise ExportError("powers of booleans are not exported")
+    raise Refused("powers of booleans are not exported")
 
 
 def _integer_power(g: Writer, x: Tensor, y: Tensor) -> Tensor:
@@ -278,7 +277,7 @@ def _round(g: Writer, x: Any, decimals: int) -> Tensor:
     if not x.is_float:
         if decimals >= 0:
             return x
-        raise ExportError("integers rounded to tens are not exported")
+        raise Refused("integers rounded to tens are not exported")
     if not decimals:
         return g.unary("Round", x)
     scale = 10.0 ** abs(decimals)
@@ -308,7 +307,7 @@ def _bitwise(name: str, logical: str) -> Lowering:
         if x.dtype == BOOL:
             return g.node(logical, [x, y], BOOL, g.joined(x, y))
         if g.opset < 18:
-            raise ExportError("operations on bits need opset=18")
+            raise Refused("operations on bits need opset=18")
         return g.binary(name, x, y)
 
     return run

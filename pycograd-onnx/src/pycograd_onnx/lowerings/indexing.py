@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.plugins.api import Dim, ExportError
+from pycograd.plugins.api import Dim
 from pycograd_onnx.lowerings.elementwise import maximum
-from pycograd_onnx.writer import BOOL, INT, Tensor, Writer
+from pycograd_onnx.writer import BOOL, INT, Refused, Tensor, Writer
 
 Lowering = Callable[..., Any]
 
@@ -27,7 +27,7 @@ def _slice(g: Writer, x: Tensor, axis: int, s: slice) -> Tensor:
     if step < 0:
         if s.start is None and s.stop is None and step == -1:
             return g.flip(x, axis)
-        raise ExportError(f"the slice {s} of an axis of symbolic size is not exported")
+        raise Refused(f"the slice {s} of an axis of symbolic size is not exported")
     start: Any = 0 if s.start is None else s.start
     stop: Any = n if s.stop is None else s.stop
     # ONNX counts from the end and stops at it as NumPy does; only the size is in question.
@@ -40,7 +40,7 @@ def _slice(g: Writer, x: Tensor, axis: int, s: slice) -> Tensor:
 def take(g: Writer, x: Tensor, key: Sequence[Any], arrays: Sequence[Any]) -> Tensor:
     """`x[key]` as NumPy has it, index arrays standing in the places of `"array"`."""
     if any(isinstance(a, Tensor) and a.dtype == BOOL for a in arrays):
-        raise ExportError("an index of booleans makes sizes that depend on data; use np.where")
+        raise Refused("an index of booleans makes sizes that depend on data; use np.where")
     used = len([e for e in key if e is not None and e is not Ellipsis])
     more, rest, axis = x.ndim - used, iter(arrays), 0
     places: list[int] = []
@@ -132,7 +132,7 @@ def _places(g: Writer, shape: Sequence[Any], key: Any, arrays: Sequence[Any]) ->
 def _scattered(g: Writer, x: Tensor, places: Tensor, y: Tensor, reduction: str) -> Tensor:
     """`x`, flat, with `y` written or added at places."""
     if reduction != "none" and g.opset < 18:
-        raise ExportError("writes to arrays need opset=18")
+        raise Refused("writes to arrays need opset=18")
     count = _total(places.shape)
     y = g.reshape(g.expand(y, places.shape), (count,))
     dtype = x.dtype

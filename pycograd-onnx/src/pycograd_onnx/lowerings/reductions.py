@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.plugins.api import ExportError
 from pycograd_onnx.lowerings.elementwise import LOG2, of_floats, truth
 from pycograd_onnx.lowerings.shapes import known
-from pycograd_onnx.writer import BOOL, INT, Tensor, Writer
+from pycograd_onnx.writer import BOOL, INT, Refused, Tensor, Writer
 
 Lowering = Callable[..., Any]
 
@@ -200,7 +199,7 @@ def _searchsorted(g: Writer, a: Any, v: Any, side: str) -> Tensor:
     """How many entries are smaller (or equal)."""
     a, v = g.common(a, v)
     if a.ndim != 1:
-        raise ExportError("searchsorted of several rows is not exported")
+        raise Refused("searchsorted of several rows is not exported")
     late = g.unsqueeze(v, v.ndim)
     smaller = g.compare("LessOrEqual" if side == "right" else "Less", a, late)
     return g.sum(g.cast(smaller, INT), (v.ndim,))

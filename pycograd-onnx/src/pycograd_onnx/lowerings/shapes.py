@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.plugins.api import Dim, ExportError
-from pycograd_onnx.writer import BOOL, INT, Tensor, Writer
+from pycograd.plugins.api import Dim
+from pycograd_onnx.writer import BOOL, INT, Refused, Tensor, Writer
 
 Lowering = Callable[..., Any]
 
@@ -107,7 +107,7 @@ def _embed_diagonal(g: Writer, x: Any, offset: int, rows: int, columns: int) -> 
 def known(sizes: Sequence[Any], name: str) -> list[int]:
     """Sizes that have to be numbers."""
     if any(type(n) is Dim for n in sizes):
-        raise ExportError(f"{name} of an axis of symbolic size is not exported; give it a number")
+        raise Refused(f"{name} of an axis of symbolic size is not exported; give it a number")
     return [int(n) for n in sizes]
 
 
