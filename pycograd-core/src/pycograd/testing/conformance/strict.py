@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pycograd.core.backend import Backend, Capabilities, Probe
+from pycograd.core.errors import LoweringNotFoundError, UnsupportedDtypeError
 
 _DEVICES = ("CPU_DEVICE", "device1", "device2")
 
@@ -98,6 +99,8 @@ class StrictBackend(Backend):
     def cast(self, array: Any, dtype: np.dtype[Any]) -> Any:
         if array._array.dtype.kind == "c" and np.dtype(dtype).kind not in "c":
             array = self.xp.real(array)
+        if np.dtype(dtype).name not in self.capabilities.dtypes:
+            self.refuse_dtype(np.dtype(dtype), "use float64")
         return self.xp.astype(array, getattr(self.xp, np.dtype(dtype).name))
 
     def move(self, array: Any, device: str) -> Any:
@@ -105,7 +108,10 @@ class StrictBackend(Backend):
 
     # -- operations ------------------------------------------------------------------------------
     @cached_property
-    def lowerings(self) -> Mapping[str, Callable[..., Any]]:  # type: ignore[override]
+    def lowerings(self) -> Mapping[str, Callable[..., Any]]:
+        return {name: _refusing(f) for name, f in self._spelt().items()}
+
+    def _spelt(self) -> dict[str, Callable[..., Any]]:
         xp = self.xp
         return {
             **{name: self._entrywise(getattr(xp, name)) for name in _SAME},
@@ -123,8 +129,8 @@ class StrictBackend(Backend):
             "expand_dims": self._expand_dims,
             "squeeze": lambda x, axis: xp.squeeze(x, axis),
             "flip": lambda x, axis: xp.flip(x, axis=axis),
-            "concatenate": lambda *xs, axis: xp.concat(list(xs), axis=axis),
-            "stack": lambda *xs, axis: xp.stack(list(xs), axis=axis),
+            "concatenate": lambda *xs, axis: xp.concat(self._alike(xs), axis=axis),
+            "stack": lambda *xs, axis: xp.stack(self._alike(xs), axis=axis),
             "matmul": xp.matmul,
             "index": self._index,
             "gather": self._gather,
@@ -141,6 +147,13 @@ class StrictBackend(Backend):
 
         return run
 
+    def _alike(self, xs: Sequence[Any]) -> list[Any]:
+        """Arrays and numbers as arrays of one dtype, which the standard asks for."""
+        like = next(x for x in xs if self.is_array(x))
+        arrays = [x if self.is_array(x) else self._number(x, like) for x in xs]
+        dtype = np.result_type(*[x._array.dtype for x in arrays])
+        return [self.cast(x, dtype) for x in arrays]
+
     def _number(self, x: Any, like: Any) -> Any:
         known = like._array.dtype
         dtype = np.result_type(known, x)
@@ -148,6 +161,8 @@ class StrictBackend(Backend):
 
     def _where(self, condition: Any, x: Any, y: Any) -> Any:
         like = next((v for v in (x, y) if self.is_array(v)), None)
+        if not self.is_array(condition):
+            condition = self.from_numpy(np.asarray(condition, bool), self.device_of(like))
         if like is None:
             dtype = np.result_type(type(x), type(y))
             x = self.from_numpy(np.asarray(x, dtype), self.device_of(condition))
@@ -193,12 +208,24 @@ class StrictBackend(Backend):
         return self.xp.where(rows < zero, rows + self._number(size, rows), rows)
 
     def _only_rows(self, key: Any, name: str) -> None:
-        if key[0] != "array" or any(k != slice(None) and k is not Ellipsis for k in key[1:]):
-            from pycograd.core.errors import LoweringNotFoundError
-
+        if key[:1] != ("array",) or any(k != slice(None) and k is not Ellipsis for k in key[1:]):
             raise LoweringNotFoundError(
                 f"primitive {name!r} has no lowering for backend {self.name!r} but for whole rows"
             )
+
+
+def _refusing(f: Callable[..., Any]) -> Callable[..., Any]:
+    """`f`, what the standard does not have of some dtypes refused as such."""
+
+    def run(*operands: Any, **params: Any) -> Any:
+        try:
+            return f(*operands, **params)
+        except TypeError as error:
+            if not str(error).startswith("Only "):
+                raise
+            raise UnsupportedDtypeError(f"array-api-strict: {error}") from error
+
+    return run
 
 
 def _reduction(f: Callable[..., Any]) -> Callable[..., Any]:

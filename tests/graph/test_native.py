@@ -1,0 +1,250 @@
+"""Functions as programs of another library: `compile_to`, `jit(backend=)`, `grad(backend=)`."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import pycograd
+from pycograd import compile_to, device, grad, jit, register_backend, value_and_grad, vmap
+from pycograd.core.errors import (
+    ControlFlowError,
+    LoweringNotFoundError,
+    NonScalarOutputError,
+    NotDifferentiableError,
+    UnknownBackendError,
+    UnsupportedOperationError,
+)
+from pycograd.plugins.hub import HUB
+from pycograd.plugins.records import BACKENDS
+from pycograd.testing.conformance.loopback import LoopbackArray, LoopbackBackend
+
+
+@pytest.fixture(autouse=True)
+def loopback():
+    register_backend("loopback", LoopbackBackend)
+    yield pycograd.get_backend("loopback")
+    HUB.unregister(BACKENDS, "loopback")
+
+
+RNG = np.random.default_rng(0)
+PARAMS = {"w": RNG.standard_normal((3, 2)), "s": 2.0}
+X = RNG.standard_normal((4, 3))
+BIAS = np.array([0.5, -0.5])
+
+
+def loss(params, x):
+    hidden = np.maximum(x @ params["w"] + BIAS, 0.0)
+    return np.sum(hidden**2) + np.max(x) * params["s"]
+
+
+def test_jit_takes_and_gives_numpy_arrays_and_data_are_inputs():
+    f = jit(value_and_grad(loss), backend="loopback")
+    for x in (X, 2.0 * X):
+        value, (g, gx) = f(PARAMS, x)
+        expected, (want, want_x) = value_and_grad(loss)(PARAMS, x)
+        np.testing.assert_allclose(value, expected, rtol=1e-12)
+        np.testing.assert_allclose(g["w"], want["w"], rtol=1e-12)
+        np.testing.assert_allclose(g["s"], want["s"], rtol=1e-12)
+        np.testing.assert_allclose(gx, want_x, rtol=1e-12)
+    assert f._count == 1
+    f(PARAMS, X[:2])
+    assert f._count == 2  # another shape
+
+
+def test_arrays_closed_over_are_read_at_each_call_of_sub_graphs_too():
+    held = np.array([1.0, 2.0])
+
+    def f(x):
+        return np.sum(pycograd.scan(lambda c, row: (c + row * held, None), np.zeros(2), x)[0])
+
+    compiled = jit(f, backend="loopback")
+    x = np.ones((3, 2))
+    assert compiled(x) == f(x)
+    held *= 10.0
+    assert compiled(x) == f(x)
+    assert compiled._count == 1
+
+
+def test_numbers_among_the_arguments_adapt():
+    f = jit(lambda x, s: (x * s, s), backend="loopback")
+    out, s = f(np.ones(2, np.float32), 3.0)
+    assert out.dtype == np.float32
+    assert s == 3.0
+    assert jit(lambda x: (x, 1), backend="loopback")(np.ones(2))[1] == 1
+
+
+def test_a_library_whose_results_have_another_dtype_is_put_right(loopback):
+    class Wide(LoopbackBackend):
+        """Sums are float64 in it."""
+
+        @property
+        def lowerings(self):
+            def wide(x, axis, keepdims):
+                return LoopbackArray(
+                    np.asarray(np.sum(x.data, axis, np.float64, keepdims=keepdims))
+                )
+
+            return {**{n: self._table[n] for n in self._table}, "sum": wide}
+
+    f = jit(lambda x: np.sum(x, axis=0) * x, backend=Wide())
+    for _ in range(2):
+        assert f(np.ones((2, 2), np.float32)).dtype == np.float32
+    assert "fixed(" in f.source
+
+
+def test_compile_to_runs_on_the_library_s_own_arrays(loopback):
+    f = compile_to(loss, "loopback")
+    params = {"w": loopback.from_numpy(PARAMS["w"]), "s": 2.0}
+    for x in (X, 2.0 * X):
+        out = f(params, loopback.from_numpy(x))
+        assert type(out) is LoopbackArray
+        np.testing.assert_allclose(out.data, loss(PARAMS, x), rtol=1e-12)
+    with pytest.raises(TypeError, match="jit"):
+        f(PARAMS, X)
+
+
+def test_on_arrays_of_the_device_results_stay_there():
+    f = jit(lambda x: np.sin(x) * 2.0, backend="loopback")
+    with device("loopback"):
+        (g,) = grad(lambda x: np.sum(x * x))(np.ones(3))
+    out = f(g)
+    assert out.device == "loopback:cpu"
+    np.testing.assert_allclose(np.asarray(out), 2.0 * np.sin(2.0 * np.ones(3)))
+
+
+# -- errors ----------------------------------------------------------------------------------------
+def test_a_branch_on_data_names_its_line_and_runs_on_the_eager_device():
+    def branching(x):
+        return np.sum(x) if x[0] > 0 else np.sum(x * x)
+
+    with pytest.raises(ControlFlowError, match=r"test_native\.py"):
+        jit(branching, backend="loopback")(np.ones(2))
+    with device("loopback"):
+        (g,) = grad(branching)(-np.ones(2))
+    np.testing.assert_allclose(np.asarray(g), [-2.0, -2.0])
+
+
+def test_a_missing_lowering_names_primitive_line_and_where_to_read_on():
+    class Few(LoopbackBackend):
+        lowerings = {}
+
+    with pytest.raises(LoweringNotFoundError) as caught:
+        jit(lambda x: np.exp(x), backend=Few())(np.ones(2))
+    said = str(caught.value)
+    assert said.startswith("primitive 'exp' has no lowering for backend 'loopback' (")
+    assert "test_native.py" in said
+    assert said.endswith("See: pycograd explain exp")
+
+
+def test_transforms_around_a_program_are_refused_rather_than_run_on_numpy():
+    f = jit(lambda x: np.sum(x * x), backend="loopback")
+    for transform in (grad, vmap):
+        with pytest.raises(UnsupportedOperationError, match=r"jit\(grad\(f\), backend='loopback'"):
+            transform(f)(np.ones((2, 2)))
+    outer = jit(grad(lambda x: f(x) * 3.0), backend="loopback")  # one program, theirs inside it
+    np.testing.assert_allclose(outer(np.ones(2))[0], [6.0, 6.0])
+
+
+def test_what_is_no_loss_is_refused_as_by_grad():
+    with pytest.raises(NonScalarOutputError, match="test_native"):
+        grad(lambda x: x * x, backend="loopback")(np.ones(2))
+    with pytest.raises(NotDifferentiableError):
+        grad(lambda x: np.sum(x), backend="loopback")(3)
+    with pytest.raises(UnknownBackendError, match="loopback"):
+        grad(loss, backend="loopbak")
+
+
+def squares(x):
+    return x * x
+
+
+def test_a_compiled_function_pickles():
+    f = pickle.loads(pickle.dumps(jit(squares, backend="numpy:cpu")))
+    assert f(np.ones(2) * 3.0).tolist() == [9.0, 9.0]
+
+
+# -- a library with autodiff -----------------------------------------------------------------------
+class Differentiating(LoopbackBackend):
+    """It differentiates by differences, but where a rule is given by that rule."""
+
+    own_rules = frozenset({"absolute"})
+    asked = 0
+
+    def with_rule(self, forward, backward):
+        def run(*operands):
+            outs = forward(*operands)
+            ones = [self.from_numpy(np.ones(x.shape)) for x in outs]
+            self.found = backward(operands, outs, ones)
+            self.asked += 1
+            return outs
+
+        return run
+
+    def grad_and_value(self, run, leaves, live):
+        value, h = run(*leaves), 1e-6
+        grads = []
+        for i in live:
+            g = np.zeros(leaves[i].shape)
+            for at in np.ndindex(g.shape):
+                moved = [leaves[i].data.copy() for _ in range(2)]
+                moved[0][at] += h
+                moved[1][at] -= h
+                ends = [run(*[LoopbackArray(m) if j == i else x for j, x in enumerate(leaves)])
+                        for m in moved]  # fmt: skip
+                g[at] = (ends[0].data - ends[1].data) / (2 * h)
+            grads.append(self.from_numpy(g))
+        return value, grads
+
+
+def test_native_gradients_have_the_form_of_grad():
+    value, grads = value_and_grad(loss, backend=Differentiating())(PARAMS, X)
+    expected, wanted = value_and_grad(loss)(PARAMS, X)
+    np.testing.assert_allclose(value, expected)
+    np.testing.assert_allclose(grads[0]["w"], wanted[0]["w"], atol=1e-6)
+    assert isinstance(grads[0]["s"], float)
+    np.testing.assert_allclose(grads[1], wanted[1], atol=1e-6)
+
+    g = grad(loss, argnums=1, backend=Differentiating())(PARAMS, X)
+    np.testing.assert_allclose(g, wanted[1], atol=1e-6)
+    (value, aux), (gx,) = value_and_grad(
+        lambda x: (np.sum(x * x), {"twice": 2.0 * x}), has_aux=True, backend=Differentiating()
+    )(X)
+    np.testing.assert_allclose(aux["twice"], 2.0 * X)
+    np.testing.assert_allclose(gx, 2.0 * X, atol=1e-6)
+
+
+def test_own_rules_stand_in_for_the_library_s():
+    backend = Differentiating()
+    compile_to(lambda x: np.sum(np.abs(x)), backend)(backend.from_numpy(np.array([-2.0, 0.0, 3.0])))
+    assert backend.asked
+    (ct,) = backend.found
+    assert ct.data.tolist() == [-1.0, 0.0, 1.0]  # the subgradient of 0 is 0
+
+
+def test_rules_of_custom_functions_are_kept():
+    @pycograd.custom_vjp
+    def f(x):
+        return x * 2.0
+
+    f.defvjp(lambda x: (f(x), None), lambda residual, ct: (ct * 100.0,))
+    backend = Differentiating()
+    out = compile_to(lambda x: np.sum(f(x)), backend)(backend.from_numpy(np.ones(2)))
+    assert float(out.data) == 4.0
+    (ct,) = backend.found
+    assert ct.data.tolist() == [100.0, 100.0]
+
+
+@pytest.mark.parametrize("name", ["torch", "jax", "tf"])
+def test_installed_frameworks(name):
+    if name not in {r.name for r in HUB.records() if r.state in ("discovered", "active")}:
+        pytest.skip(f"no {name} here")
+    for f in (
+        lambda b: jit(value_and_grad(loss), backend=b),
+        lambda b: value_and_grad(loss, backend=b),
+    ):
+        value, grads = f(name)(PARAMS, X)
+        expected, wanted = value_and_grad(loss)(PARAMS, X)
+        np.testing.assert_allclose(value, expected, rtol=1e-10)
+        np.testing.assert_allclose(grads[0]["w"], wanted[0]["w"], rtol=1e-10)
+        np.testing.assert_allclose(grads[1], wanted[1], rtol=1e-10)

@@ -1,0 +1,160 @@
+"""The conformance kit, on backends that conform and on backends that do not."""
+
+import json
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from pycograd.core.backend import Probe
+from pycograd.plugins.hub import HUB, register_backend
+from pycograd.plugins.records import BACKENDS
+from pycograd.testing.conformance import BackendConformance, check_backend
+from pycograd.testing.conformance.loopback import LoopbackArray, LoopbackBackend
+from pycograd.testing.samples import Sample, all_samples
+
+SIN = [Sample("sin", np.sin, [np.ones(2)], name="0")]
+
+
+class TestLoopback(BackendConformance):
+    backend = LoopbackBackend()
+    every = 12
+
+
+@pytest.mark.slow
+def test_loopback_conforms_in_full():
+    report = check_backend(LoopbackBackend())
+    assert report.ok, str(report)
+    assert len(report.calls) > 350
+
+
+@pytest.mark.skipif(find_spec("array_api_strict") is None, reason="array-api-strict is not there")
+@pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.slow)])
+def test_the_standard_conforms_and_refuses_the_rest(every):
+    from pycograd.testing.conformance.strict import StrictBackend
+
+    report = check_backend(StrictBackend(), samples=list(all_samples())[::every])
+    assert report.ok, str(report)
+    assert [r.status for r in report.results if r.name.startswith("placement")] == ["passed"] * 4
+    assert any(r.status == "refused" for r in report.results)
+
+
+def test_the_loopback_library_does_not_mix_with_numpy():
+    x = LoopbackArray(np.ones(2))
+    for mix in (lambda: np.ones(2) + x, lambda: np.sin(x), lambda: np.asarray(x), lambda: x * 2):
+        with pytest.raises(TypeError):
+            mix()
+
+
+# -- backends that do not conform ------------------------------------------------------------------
+def failures(backend, samples=SIN, **options):
+    return {r.name: r.reason for r in check_backend(backend, samples=samples, **options).failures}
+
+
+class Wrong(LoopbackBackend):
+    """Of one operation it has another one."""
+
+    expected_failures = {}
+
+    @property
+    def lowerings(self):
+        return {**{name: self._table[name] for name in self._table}, "sin": self._table["cos"]}
+
+
+def test_a_wrong_lowering_fails_forward_and_in_every_transform():
+    found = failures(Wrong())
+    assert {f"{kind}:sin-0" for kind in ("forward", "tape", "jvp", "compiled")} <= set(found)
+
+
+class Detached(LoopbackBackend):
+    """Its arrays are NumPy's own, so nothing ever runs on it."""
+
+    expected_failures = {}
+
+    def from_numpy(self, array, device=None):
+        return np.array(array)
+
+    def to_numpy(self, array):
+        return array
+
+    def is_array(self, x):
+        return isinstance(x, np.ndarray)
+
+
+def test_numpy_in_disguise_fails():
+    assert any(name.startswith("arrays:") for name in failures(Detached()))
+
+
+def test_a_backend_that_never_ran_does_not_conform():
+    report = check_backend(LoopbackBackend(), samples=[])
+    assert report.calls  # the programs of the kit's own
+    silent = type(report)("x", "", [], {})
+    assert not silent.ok
+    assert "no lowering ever ran" in str(silent)
+
+
+class Nothing(LoopbackBackend):
+    """It has no lowering of anything."""
+
+    expected_failures = {}
+    lowerings = {}
+
+
+def test_refusals_are_no_passes():
+    report = check_backend(Nothing(), samples=SIN)
+    assert not report.ok
+    assert {r.status for r in report.results if r.name.endswith("sin-0")} == {"refused"}
+
+
+class Liar(LoopbackBackend):
+    """Its probe says that it cannot run here, and its float32 is float64."""
+
+    expected_failures = {}
+
+    def probe(self):
+        return Probe(False, "no reason")
+
+    def from_numpy(self, array, device=None):
+        array = np.array(array)
+        return super().from_numpy(array.astype(np.float64) if array.dtype == np.float32 else array)
+
+
+def test_a_probe_and_dtypes_that_are_not_true_fail():
+    found = failures(Liar())
+    assert "it runs here, but" in found["probe:honest"]
+    assert "dtype float64" in found["arrays:float32"]
+
+
+def test_expected_failures_are_strict_and_need_a_reason():
+    backend = Wrong()
+    every = {"*:sin-0": "it is the cosine"}
+    report = check_backend(backend, samples=SIN, expected=every)
+    assert report.ok, str(report)
+    assert any(r.status == "expected" for r in report.results)
+
+    right = LoopbackBackend()
+    report = check_backend(right, samples=SIN, expected={"forward:sin-0": "it was wrong once"})
+    assert not report.ok
+    assert "it passes" in str(report)
+
+    report = check_backend(right, samples=SIN, expected={"forward:none-such": "of old"})
+    assert not report.ok
+    assert "none-such" in str(report)
+    with pytest.raises(ValueError, match="reason"):
+        check_backend(right, samples=SIN, expected={"forward:sin-0": ""})
+
+
+def test_the_report_as_json():
+    report = check_backend(LoopbackBackend(), samples=SIN)
+    read = json.loads(report.to_json())
+    assert read["backend"] == "loopback"
+    assert read["calls"]["sin"] > 0
+    assert {r["status"] for r in read["results"]} >= {"passed"}
+
+
+def test_by_name():
+    register_backend("loopback", LoopbackBackend)
+    try:
+        assert check_backend("loopback", samples=SIN).backend == "loopback"
+    finally:
+        HUB.unregister(BACKENDS, "loopback")
