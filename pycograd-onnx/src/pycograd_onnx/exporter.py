@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -46,7 +47,7 @@ def export_onnx(
         path: of the file; an existing one is replaced as a whole or not at all.
         params: a tree of arrays that `f` takes in front of its inputs; they become initializers
             with dotted names. None: `f` takes the inputs alone.
-        opset: of ONNX's operators, 17 or later; writes to arrays need 18.
+        opset: of ONNX's operators, 17 or later; operations on bits and repeated writes need 18.
         dtype: `"float32"`: floats of any width are float32 in the file; `"keep"`: float64 stays.
 
     Returns:
@@ -64,11 +65,8 @@ def export_onnx(
     True
     """
     if isinstance(f, Graph):
-        if params is not None:
-            raise _error("a graph has its parameters as constants or inputs")
-        return OnnxExporter().export(
-            f, path, opset=opset, dtype=dtype, example_inputs=list(example_inputs)
-        )
+        given = {"example_inputs": example_inputs, "params": params, "opset": opset, "dtype": dtype}
+        return OnnxExporter().export(f, path, **given)
     if not isinstance(example_inputs, (tuple, list)):
         raise _error(
             "example_inputs is a list with an entry for each argument, not a"
@@ -103,15 +101,19 @@ class OnnxExporter(Exporter):
 
     name = "onnx"
 
-    def export(self, graph: Graph, path: str | os.PathLike[str], **options: Any) -> str:
-        """Writes a graph to a file, whole or not at all.
+    def export(self, graph: Any, path: str | os.PathLike[str], **options: Any) -> str:
+        """Writes a graph, or a function, to a file, whole or not at all.
 
         Arguments:
             graph: what to write; symbolic sizes are dynamic axes.
             path: of the file.
-            options: `opset`, `dtype` and `example_inputs` as for `export_onnx`.
+            options: `example_inputs`, `params`, `opset`, `dtype`, as for `export_onnx`.
         """
+        if not isinstance(graph, Graph):
+            return export_onnx(graph, options.pop("example_inputs", ()), path, **options)
         inputs = options.pop("example_inputs", None)
+        if options.pop("params", None) is not None:
+            raise _error("a graph has its parameters as constants or inputs")
         opset, dtype = options.pop("opset", 18), options.pop("dtype", "float32")
         if options:
             raise _error(f"there are no options {', '.join(sorted(options))}")
@@ -239,6 +241,14 @@ def _session(data: bytes) -> Callable[[Mapping[str, Any]], list[Any]]:
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:
+        lacking = re.search(
+            r"implementation for (\w+)\(\d+\) node with name '(\w+?)_\d+'", str(error)
+        )
+        if lacking:
+            raise _error(
+                f"{lacking[2]}: onnxruntime has no kernel for ONNX's {lacking[1]} of this dtype;"
+                " write dtype='float32'"
+            ) from error
         raise _error(f"onnxruntime cannot run the model: {error}") from error
 
     def run(given: Mapping[str, Any]) -> list[Any]:

@@ -12,6 +12,7 @@ from pycograd_onnx.lowerings import (
     indexing,
     reductions,
     shapes,
+    wide,
 )
 from pycograd_onnx.lowerings.refused import REFUSED
 
@@ -24,6 +25,6 @@ STRUCTURAL = frozenset({*shapes.table(), *indexing.table(), "cond", "scan", "whi
 def table() -> dict[str, Callable[..., Any]]:
     """Primitive name -> lowering."""
     made: dict[str, Callable[..., Any]] = {}
-    for part in (elementwise, shapes, indexing, reductions, algebra, control):
+    for part in (elementwise, shapes, indexing, reductions, algebra, control, wide):
         made |= part.table()
     return made

@@ -131,8 +131,8 @@ def _places(g: Writer, shape: Sequence[Any], key: Any, arrays: Sequence[Any]) ->
 
 def _scattered(g: Writer, x: Tensor, places: Tensor, y: Tensor, reduction: str) -> Tensor:
     """`x`, flat, with `y` written or added at places."""
-    if reduction != "none" and g.opset < 18:
-        raise Refused("writes to arrays need opset=18")
+    if reduction == "max" and g.opset < 18:
+        raise Refused("writes at index arrays need opset=18")
     count = _total(places.shape)
     y = g.reshape(g.expand(y, places.shape), (count,))
     dtype = x.dtype

@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from pycograd_onnx.lowerings.elementwise import LOG2, of_floats, truth
+from pycograd_onnx.lowerings.elementwise import (
+    LOG2,
+    isnan,
+    maximum,
+    of_floats,
+    table as elementwise_table,
+    truth,
+)
 from pycograd_onnx.lowerings.shapes import known
 from pycograd_onnx.writer import BOOL, INT, Refused, Tensor, Writer
 
@@ -174,6 +181,93 @@ def _recurrence(g: Writer, a: Any, b: Any, axis: int, reverse: bool) -> Tensor:
     return g.flip(b, axis) if reverse else b
 
 
+def _accumulate(g: Writer, x: Any, axis: int, ufunc: str) -> Tensor:
+    function = elementwise_table().get(ufunc)
+    if function is None or ufunc in ("gcd", "lcm"):
+        raise Refused(f"running results of {ufunc} are not exported")
+    x = truth(g, x) if ufunc.startswith("logical") else g.tensor(x)
+    return running(g, function, x, axis)
+
+
+def _running_index(g: Writer, x: Any, axis: int, ufunc: str) -> Tensor:
+    """Where the running extremum was first met."""
+    x = g.tensor(x)
+    x = g.cast(x, INT) if x.dtype == BOOL else x
+    (n,) = known(x.shape[axis : axis + 1], "a running extremum")
+    if not n:
+        return g.expand(g.constant(np.int64(0)), x.shape)
+    best = running(g, elementwise_table()[ufunc], x, axis)
+    last, now = g.part(best, axis, 0, n - 1), g.part(best, axis, 1, n)
+    fresh = ~now.equals(last)
+    if x.is_float and not ufunc.startswith("f"):  # the first nan stays
+        fresh = fresh & ~isnan(g, last)
+    fresh = g.cast(fresh, INT)
+    count = np.arange(1, n).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+    places = fresh * g.constant(count)
+    first = g.expand(g.constant(np.int64(0)), _one(x.shape, axis))
+    return running(g, maximum, g.concat([first, places], axis), axis)
+
+
+def _folded(name: str, start: int) -> Lowering:
+    """The reduction by an associative and commutative operation, by halving."""
+
+    def run(g: Writer, x: Any, axis: Any, keepdims: bool) -> Tensor:
+        x = g.tensor(x)
+        function = elementwise_table()[name]
+        for a in axis:
+            (n,) = known(x.shape[a : a + 1], name)
+            if not n:
+                x = g.expand(g.tensor(start, x.dtype), _one(x.shape, a))
+                n = 1
+            while n > 1:
+                half = n // 2
+                made = function(g, g.part(x, a, 0, half), g.part(x, a, half, 2 * half))
+                x = g.concat([made, g.part(x, a, 2 * half, n)], a) if n % 2 else made
+                n -= half
+        return x if keepdims else g.squeeze(x, *axis)
+
+    return run
+
+
+# -- bytes -----------------------------------------------------------------------------------------
+def _weights(g: Writer, bitorder: str) -> Tensor:
+    order = range(7, -1, -1) if bitorder == "big" else range(8)
+    return g.constant(np.array([1 << i for i in order], np.int64))
+
+
+def _to_last(x: Tensor, axis: int) -> list[int]:
+    return [*[i for i in range(x.ndim) if i != axis], axis]
+
+
+def _packbits(g: Writer, x: Any, axis: int, bitorder: str) -> Tensor:
+    x = g.cast(truth(g, x), INT)
+    order = _to_last(x, axis)
+    bits = g.transpose(x, order)
+    (n,) = known(bits.shape[-1:], "packbits")
+    if n % 8:
+        empty = g.expand(g.constant(np.int64(0)), (*bits.shape[:-1], -n % 8))
+        bits = g.concat([bits, empty], bits.ndim - 1)
+    groups = g.reshape(bits, (*bits.shape[:-1], -(-n // 8), 8))
+    packed = g.sum(groups * _weights(g, bitorder), (groups.ndim - 1,))
+    return g.transpose(packed, [order.index(i) for i in range(x.ndim)])
+
+
+def _unpackbits(g: Writer, x: Any, axis: int, count: int, bitorder: str) -> Tensor:
+    x = g.tensor(x, INT)
+    order = _to_last(x, axis)
+    rows = g.unsqueeze(g.transpose(x, order), x.ndim)
+    halves = rows / _weights(g, bitorder)
+    bits = halves - halves / 2 * 2
+    (n,) = known(rows.shape[-2:-1], "unpackbits")
+    bits = g.reshape(bits, (*rows.shape[:-2], 8 * n))
+    if count <= 8 * n:
+        bits = g.part(bits, x.ndim - 1, 0, count)
+    else:
+        empty = g.expand(g.constant(np.int64(0)), (*bits.shape[:-1], count - 8 * n))
+        bits = g.concat([bits, empty], x.ndim - 1)
+    return g.transpose(bits, [order.index(i) for i in range(x.ndim)])
+
+
 def _logaddexp_accumulate(g: Writer, x: Tensor, axis: int) -> Tensor:
     top = g.reduce("ReduceMax", x, (axis,), True)
     shifted = g.unary("Exp", x - top)
@@ -234,6 +328,13 @@ def table() -> dict[str, Lowering]:
         "cumsum": _cumsum,
         "cumprod": _cumprod,
         "recurrence": _recurrence,
+        "accumulate": _accumulate,
+        "running_index": _running_index,
+        "bitwise_and_reduce": _folded("bitwise_and", -1),
+        "bitwise_or_reduce": _folded("bitwise_or", 0),
+        "bitwise_xor_reduce": _folded("bitwise_xor", 0),
+        "packbits": _packbits,
+        "unpackbits": _unpackbits,
         "logaddexp_accumulate": f(_logaddexp_accumulate),
         "logaddexp2_accumulate": f(
             lambda g, x, axis: _logaddexp_accumulate(g, x * LOG2, axis) / LOG2
