@@ -14,14 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-import numpy as np
-
 from pycograd.core import modes
-from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of, shape_of
+from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of
 from pycograd.core.box import Box
 from pycograd.core.errors import DefinitionError
 from pycograd.core.fit import cast, fit
-from pycograd.core.linear import Ruled, Transpose, argument_names
+from pycograd.core.linear import Ruled, Transpose, aligned, argument_names
 from pycograd.core.primitive import Primitive, Trace, bind
 from pycograd.core.tape import Sweep, Tape, Var, deposit
 
@@ -145,13 +143,7 @@ class Differential(Ruled):
     # -- batching ----------------------------------------------------------------------------------
     def _leading(self, size: int, values: Any, mapped: Any, **params: Any) -> Any:
         """The batch axis in front of every operand's other leading axes."""
-        ranks = [len(shape_of(v)) - m - c for v, m, c in zip(values, mapped, self.core)]
-        rank = max(ranks)
-        values = [
-            np.expand_dims(v, tuple(range(1, 1 + rank - r))) if m and r < rank else v
-            for v, m, r in zip(values, mapped, ranks)
-        ]
-        return bind(self, values, params)
+        return bind(self, aligned(values, mapped, self.core), params)
 
 
 class _Rule:
@@ -188,6 +180,7 @@ class _Unknowns(Trace):
     """Where the tangents live while a rule is transposed: its operations give shapes alone."""
 
     __slots__ = ()
+    owns = True
 
     def box(self, aval: ShapeDtypeStruct) -> _Unknown:
         """A tangent of this shape and dtype."""
@@ -198,11 +191,14 @@ class _Unknowns(Trace):
     def constant(self, value: Any) -> _Unknown:
         return self.box(aval_of(value))
 
+    def make(self, make: Callable[[], Any], aval: ShapeDtypeStruct) -> _Unknown:
+        return self.box(aval)
+
     def process(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
-        out = primitive.shape([x.value if self.owns(x) else aval_of(x) for x in operands], params)
+        out = primitive.shape([x.value if self.mine(x) else aval_of(x) for x in operands], params)
         return tuple([self.box(a) for a in out]) if primitive.multi else self.box(out)
 
-    def owns(self, x: Any) -> bool:
+    def mine(self, x: Any) -> bool:
         """True for a tangent of this trace."""
         return isinstance(x, _Unknown) and x._trace is self
 
@@ -229,6 +225,6 @@ def _transposed(
         found = [fit(c, a.shape, a.dtype) for c, a in zip(cts, avals)]
     finally:
         tape.close()
-    if any(unknowns.owns(c) for c in found):
+    if any(unknowns.mine(c) for c in found):
         raise DefinitionError(f"{name}: a rule is not linear in t")
     return found
