@@ -41,6 +41,19 @@ class Ruled(Primitive):
         return self.shape_rule(*avals, **params)
 
 
+def aligned(values: Sequence[Any], mapped: Sequence[bool], core: Sequence[int]) -> list[Any]:
+    """Operands of a batch with the batch axis in front of as many axes, so that these broadcast.
+
+    The last `core` axes of each are what the operation is about.
+    """
+    ranks = [len(shape_of(v)) - m - c for v, m, c in zip(values, mapped, core)]
+    rank = max(ranks)
+    return [
+        np.expand_dims(v, tuple(range(1, 1 + rank - r))) if m and r < rank else v
+        for v, m, r in zip(values, mapped, ranks)
+    ]
+
+
 class Linear(Ruled):
     """An operation linear in some operands.
 

@@ -18,7 +18,7 @@ import numpy as np
 from pycograd.core import elementwise, sizes
 from pycograd.core.aval import FLOAT32, FLOAT64, make_aval, shape_of
 from pycograd.core.errors import ShapeError, UnsupportedOperationError
-from pycograd.core.linear import Linear
+from pycograd.core.linear import Linear, aligned
 from pycograd.core.primitive import bind, shape_error
 from pycograd.core.spelling import FUNCTIONS, UFUNCS, claim, spells
 from pycograd.core.tape import Var, slot_of
@@ -125,12 +125,7 @@ def _matmul_batch(size: Any, values: Any, mapped: Any) -> Any:
         x = np.expand_dims(x, -2)
     if rank_y == 1:
         y = np.expand_dims(y, -1)
-    rank = max(rank_x, rank_y, 2)
-    x, y = (
-        np.expand_dims(v, tuple(range(1, 1 + rank - max(r, 2)))) if m and r < rank else v
-        for v, m, r in ((x, in_x, rank_x), (y, in_y, rank_y))
-    )
-    out = matmul(x, y)
+    out = matmul(*aligned((x, y), mapped, (2, 2)))
     dropped = (-2,) * (rank_x == 1) + (-1,) * (rank_y == 1)
     return np.squeeze(out, dropped) if dropped else out
 

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from pycograd.core import sizes
-from pycograd.core.aval import make_aval, shape_of
+from pycograd.core.aval import make_aval
 from pycograd.core.box import Box
 from pycograd.core.dims import Dim
 from pycograd.core.errors import ShapeError, SymbolicSizeError
-from pycograd.core.linear import Linear
+from pycograd.core.linear import Linear, aligned
 from pycograd.core.spelling import spells
 
 
@@ -56,12 +56,7 @@ def _shape(x: Any, y: Any, start: Any, length: Any) -> Any:
 
 
 def _rows(size: Any, values: Any, mapped: Any, start: Any, length: Any) -> Any:
-    rank = max(len(shape_of(v)) - m for v, m in zip(values, mapped))
-    x, y = (
-        np.reshape(v, (size, *[1] * (rank + 1 - len(v.shape)), *v.shape[1:])) if m else v
-        for v, m in zip(values, mapped)
-    )
-    return convolve_of(x, y, start=start, length=length)
+    return convolve_of(*aligned(values, mapped, (1, 1)), start=start, length=length)
 
 
 def _pull(ct: Any, other: Any, own: Any, start: Any) -> Any:

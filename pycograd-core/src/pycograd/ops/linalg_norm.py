@@ -16,19 +16,12 @@ from pycograd.core.errors import located
 from pycograd.core.spelling import spells
 from pycograd.ops.axes import axis_of
 from pycograd.ops.linalg import LinAlgError, inexact, matrices, square
-from pycograd.ops.statistics import root
+from pycograd.ops.statistics import root, squares
 
 _inf = float("inf")
 
 
 # -- of entries ------------------------------------------------------------------------------------
-def _squares(x: Any) -> Any:
-    """|x|^2, smooth everywhere."""
-    if dtype_of(x).kind == "c":
-        return np.square(np.real(x)) + np.square(np.imag(x))
-    return np.square(x)
-
-
 def _rooted(total: Any, p: Any) -> Any:
     """`total ** (1 / p)`, of which the subgradient at 0 (and at inf for negative p) is 0."""
     if p == 2:
@@ -40,7 +33,7 @@ def _rooted(total: Any, p: Any) -> Any:
 def _entries(x: Any, p: Any, axis: Any, keepdims: bool) -> Any:
     """The norm of the entries along one axis, or along several for p = 2."""
     if p == 2:
-        return _rooted(np.sum(_squares(x), axis=axis, keepdims=keepdims), 2)
+        return _rooted(np.sum(squares(x), axis=axis, keepdims=keepdims), 2)
     if p == _inf:
         return np.max(np.abs(x), axis=axis, keepdims=keepdims, initial=0)
     if p == -_inf:
@@ -51,7 +44,7 @@ def _entries(x: Any, p: Any, axis: Any, keepdims: bool) -> Any:
     if p == 1:
         return np.sum(np.abs(x), axis=axis, keepdims=keepdims)
     if p % 2 == 0 and p > 0:
-        return _rooted(np.sum(_squares(x) ** (p / 2), axis=axis, keepdims=keepdims), p)
+        return _rooted(np.sum(squares(x) ** (p / 2), axis=axis, keepdims=keepdims), p)
     size = np.abs(x)
     zero = size == 0  # where the power may have no derivative
     powers = np.where(zero, 0 if p > 0 else _inf, np.where(zero, 1, size) ** p)

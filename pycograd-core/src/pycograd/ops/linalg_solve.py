@@ -21,6 +21,7 @@ from pycograd.ops.linalg import (
     matrices,
     square,
 )
+from pycograd.ops.statistics import squares
 
 UNSET: Any = np._NoValue  # NumPy's own default of keywords that were not given
 
@@ -183,8 +184,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     rank: Any = np.count_nonzero(s > rcond * s[:1], axis=-1).astype(np.int32)
     x = np.linalg.pinv(a, rcond) @ b
     off = b - a @ x
-    squares = np.real(off) ** 2 + np.imag(off) ** 2 if dtype_of(off).kind == "c" else off * off
-    residuals = np.sum(squares, 0) if _overdetermined(rows, columns, rank) else s[:0]
+    residuals = np.sum(squares(off), 0) if _overdetermined(rows, columns, rank) else s[:0]
     return x[..., 0] if vector else x, residuals, rank, s
 
 

@@ -1,7 +1,7 @@
 """Moments, and the forms of reductions that leave nans out: NumPy over the reductions.
 
-A moment under `where=` replaces what it
-leaves out before anything is computed, so a nan there reaches neither the result nor a gradient.
+A moment under `where=` replaces what it leaves out before anything is computed, so a nan there
+reaches neither the result nor a gradient.
 """
 
 from __future__ import annotations
@@ -106,13 +106,18 @@ def var(
             working = final = dtype_of(off)  # a mean of a wider dtype widens the result
     if dtype_of(off).kind == "c":
         working, final = _real_of(working), _real_of(final)
-        square = np.square(np.real(off)) + np.square(np.imag(off))
-    else:
-        square = np.square(off)
+    square = squares(off)
     total = sum_(cast(square, working), axes, keepdims=keepdims, where=where)
     n = _number(square, axes, keepdims, where, working) - ddof
     free = max(n, 0) if isinstance(n, (int, float)) else np.maximum(n, 0)
     return deliver(cast(total / free, final), out)
+
+
+def squares(x: Any) -> Any:
+    """|x|^2, smooth everywhere."""
+    if dtype_of(x).kind == "c":
+        return np.square(np.real(x)) + np.square(np.imag(x))
+    return np.square(x)
 
 
 # The root of a variance or of a sum of squares, whose derivative at 0 is the subgradient 0.

@@ -20,7 +20,7 @@ import scipy.signal
 from pycograd.core import sizes
 from pycograd.core.aval import dtype_of, make_aval, promote, shape_of
 from pycograd.core.errors import ShapeError
-from pycograd.core.linear import Linear
+from pycograd.core.linear import Linear, aligned
 from pycograd.core.primitive import bind
 from pycograd.ops.axes import axes_of, axis_of
 from pycograd.scipy.dispatch import stands_for
@@ -59,13 +59,8 @@ def _shape(x: Any, y: Any, *, rank: int, mode: str, method: str) -> Any:
 
 
 def _batch(size: Any, values: Any, mapped: Any, rank: int, mode: str, method: str) -> Any:
-    rows = [len(shape_of(v)) - m - rank for v, m in zip(values, mapped)]
-    missing = [max(rows) - n for n in rows]
-    values = [
-        np.expand_dims(v, tuple(range(1, 1 + n))) if m and n else v
-        for v, m, n in zip(values, mapped, missing)
-    ]
-    return _conv(values[0], values[1], rank, mode, method)
+    x, y = aligned(values, mapped, (rank, rank))
+    return _conv(x, y, rank, mode, method)
 
 
 def _flip(x: Any, rank: int) -> Any:

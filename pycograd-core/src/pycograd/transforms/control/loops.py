@@ -30,6 +30,7 @@ from pycograd.transforms.control.operands import (
 )
 from pycograd.transforms.control.scan import scan_p
 from pycograd.transforms.control.while_loop import while_loop
+from pycograd.transforms.opaque import OPAQUE
 from pycograd.transforms.shapes import eval_shape
 from pycograd.transforms.wrap import check_callable, check_result, name_of
 
@@ -336,7 +337,7 @@ def _is_known(bound: Any) -> bool:
             return False
         try:
             operator.index(bound)
-        except Exception:
+        except OPAQUE:
             return False
         return True
     return True
