@@ -312,6 +312,7 @@ KINKS = {
     "clip": (lambda x: np.sum(np.clip(x, 0.0, 1.0)), np.array([0.0, 1.0, 2.0])),
     "power": (lambda x: np.sum(x**0.0 + x**2), np.zeros(2)),
     "std": (lambda x: np.std(x), np.ones(3)),
+    "ldexp": (lambda x: np.sum(np.ldexp(x, np.array([3, -2, 1040]))), np.array([1.0, 2.0, 1e-300])),
     "prod": (lambda x: np.prod(x), np.array([0.0, 2.0, 0.0, 3.0])),
     "complex-abs": (lambda x: np.sum(np.abs(x)), np.array([0.0, 3 + 4j])),
     "complex": (lambda z: np.real(np.sum(z * z * (1 + 2j))), np.array([1 + 2j, -0.5j])),
