@@ -250,3 +250,88 @@ def test_fusion(f, fused):
 def test_what_is_fused_is_stable():
     graph = optimize(capture(lambda x: np.log(np.sum(np.exp(x))), np.ones(3)), ["fuse"])
     np.testing.assert_allclose(graph(np.array([1000.0, 0.0, 0.0])), 1000.0)
+
+
+# -- exact to the last bit, for every kind of number -----------------------------------------------
+def every_number(dtype):
+    dtype = np.dtype(dtype)
+    reals = [0.0, -0.0, 1.0, -2.5, np.inf, -np.inf, np.nan]
+    if dtype.kind == "c":
+        return np.array([complex(a, b) for a in reals for b in reals], dtype)
+    if dtype.kind == "f":
+        limits = np.finfo(dtype)
+        return np.array([*reals, limits.smallest_subnormal, limits.max], dtype)
+    if dtype.kind == "b":
+        return np.array([True, False])
+    return np.array([0, 1, 2, 3, np.iinfo(dtype).max, np.iinfo(dtype).min], dtype)
+
+
+DTYPES = ["f2", "f4", "f8", "c8", "c16", "i1", "u1", "i8", "b"]
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, y: x * 1,
+        lambda x, y: x * 1.0,
+        lambda x, y: x * np.float64(1),
+        lambda x, y: x / 1,
+        lambda x, y: x**1,
+        lambda x, y: x**1.0,
+        lambda x, y: x - 0,
+        lambda x, y: x - (-0.0),
+        lambda x, y: x - np.float64(-0.0),
+        lambda x, y: -np.negative(x),
+        lambda x, y: x - (-y),
+        lambda x, y: x + (-y),
+        lambda x, y: (-x) / y,
+        lambda x, y: (-x) * (-y),
+        lambda x, y: x / 8,
+        lambda x, y: x / np.float32(8.0),
+        lambda x, y: x / 2.0**-20,
+        lambda x, y: x / 2.0**20,
+        lambda x, y: x / 2.0**-1040,
+        lambda x, y: np.where(y == 0, x, x),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_every_exact_rule_for_every_dtype(f):
+    for first, second in itertools.product(DTYPES, repeat=2):
+        x, y = np.meshgrid(every_number(first), every_number(second))
+        try:
+            expected = f(x, y)
+        except TypeError:  # of booleans there is no negative
+            continue
+        graph = pg.graph.check(optimize(capture(f, x, y), licence="exact"))
+        found = graph(x, y)
+        assert found.dtype == expected.dtype
+        a, b = (np.ascontiguousarray(z).view(z.real.dtype) for z in (found, expected))
+        np.testing.assert_array_equal(a, b, err_msg=f"{first} {second}")  # nan equals nan here
+        if a.dtype.kind == "f":
+            zero = b == 0
+            np.testing.assert_array_equal(np.signbit(a[zero]), np.signbit(b[zero]))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_sums_before_a_division_do_not_overflow():
+    for dtype in ("i1", "u1", "f2"):
+        x = np.array([100, 60_000, 3], dtype="f8").clip(None, 120 if dtype != "f2" else None)
+        x = x.astype(dtype)
+        for f in (lambda x: x / 3.0 + x / 3.0, lambda x: x / 3.0 - (x * 0 + 7) / 3.0):
+            np.testing.assert_allclose(optimize(capture(f, x))(x), f(x), rtol=1e-2)
+
+
+def test_parameters_that_are_equal_are_not_the_same():
+    f = lambda x: (np.nan_to_num(x, nan=0.0), np.nan_to_num(x, nan=-0.0))
+    x = np.array([np.nan, 1.0])
+    a, b = optimize(capture(f, x))(x)
+    np.testing.assert_array_equal(np.signbit([a, b]), [[False, False], [True, False]])
+
+
+def test_folding_leaves_errors_to_the_program():
+    singular = np.zeros((2, 2))
+    singular.flags.writeable = False
+    f = lambda x: x @ np.linalg.inv(np.asarray(singular, like=x))
+    graph = optimize(capture(f, np.ones((2, 2))))
+    with pytest.raises(np.linalg.LinAlgError):
+        graph(np.ones((2, 2)))

@@ -26,6 +26,7 @@ from pycograd.core.box import Box
 from pycograd.core.dims import Dim
 from pycograd.core.ir import Atom, Equation, Graph, Literal, Value
 from pycograd.core.primitive import REGISTRY, Primitive, bind
+from pycograd.graph.keys import key_of
 from pycograd.transforms.capture import CaptureTrace
 
 LICENCES: Final = ("exact", "finite", "reassociates")
@@ -120,8 +121,11 @@ class Rewriter(CaptureTrace):
         ]
         if any(x is _UNKNOWN for x in values):
             return None
-        with np.errstate(all="ignore"):
-            out = bind(primitive, values, params)
+        try:
+            with np.errstate(all="ignore"):
+                out = bind(primitive, values, params)
+        except Exception:  # it is the program's to raise, at the equation, if it gets there
+            return None
         return [self.known_value(x) for x in (out if primitive.multi else (out,))]
 
     def known_value(self, x: Any) -> Atom:
@@ -220,10 +224,16 @@ def _arguments(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def _is_number(number: Any, wanted: Any) -> bool:
-    """True for this number, and for an array of nothing else."""
+    """True for this number, and for an array of nothing else; -0.0 is not 0."""
     if isinstance(number, np.ndarray):
-        return 0 < number.size <= _FOLDED and bool(np.all(number == wanted))
-    return isinstance(number, (int, float, np.number)) and bool(number == wanted)
+        if not 0 < number.size <= _FOLDED:
+            return False
+    elif not isinstance(number, (int, float, np.number)):
+        return False
+    if not np.all(number == wanted):
+        return False
+    negative = np.signbit(np.real(number)) | np.signbit(np.imag(number))
+    return bool(wanted != 0 or not np.any(negative))
 
 
 def _orders(name: str, atoms: Sequence[Atom]) -> Iterator[Sequence[Atom]]:
@@ -247,7 +257,7 @@ def _key(x: Any) -> Any:
         return "slice", x.start, x.stop, x.step
     if isinstance(x, (Graph, np.ndarray, Box)):
         return id(x)
-    return type(x), x
+    return key_of(x, contents=False)
 
 
 def is_frozen(array: Any) -> bool:

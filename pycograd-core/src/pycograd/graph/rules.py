@@ -105,21 +105,45 @@ def _reciprocal(x: Any, c: Any) -> Any:
     """x / c for a power of two, whose reciprocal is a float too, so that nothing is rounded."""
     if not isinstance(c, (int, float, np.floating)) or not c or not math.isfinite(c):
         return None
-    fraction, exponent = math.frexp(c)
-    return x * (type(c)(1) / c) if abs(fraction) == 0.5 and abs(exponent) < 100 else None
+    dtype = np.result_type(dtype_of(x), c)
+    if dtype.kind not in "fiub" or abs(math.frexp(c)[0]) != 0.5:
+        return None
+    least = np.finfo(dtype if dtype.kind == "f" else np.float64).smallest_normal
+    return x * (type(c)(1) / c) if least <= abs(c) <= 1 / least else None
+
+
+def _if_real(x: Any) -> Any:
+    """`x` unless it is complex: products with 1 + 0j are not exact where there are infinities."""
+    return None if dtype_of(x).kind == "c" else x
+
+
+def _alike(x: Any, y: Any) -> bool:
+    """True if a sign may move from one to the other: no conversion stands in between.
+
+    Of an integer it may not where it is converted afterwards: -uint8(1) is 255. Nor of a real
+    number where it becomes complex: -(x + 0j) has another zero than -x + 0j.
+    """
+    a, b = dtype_of(x), dtype_of(y)
+    return a == b or a.kind == b.kind == "f"
 
 
 EXACT: Final = [
-    Rule(("multiply", "x", 1), lambda x: x),
-    Rule(("divide", "x", 1), lambda x: x),
-    Rule(("power", "x", 1), lambda x: x),
+    Rule(("multiply", "x", 1), _if_real),
+    Rule(("divide", "x", 1), _if_real),
+    Rule(("power", "x", 1), _if_real),
     Rule(("subtract", "x", 0), lambda x: x),
     Rule(("positive", "x"), lambda x: x),
     Rule(("negative", ("negative", "x")), lambda x: x),
-    Rule(("subtract", "x", ("negative", "y")), lambda x, y: x + y),
-    Rule(("add", "x", ("negative", "y")), lambda x, y: x - y),
-    Rule(("divide", ("negative", "x"), "y"), lambda x, y: -(x / y)),
-    Rule(("multiply", ("negative", "x"), ("negative", "y")), lambda x, y: x * y),
+    Rule(("subtract", "x", ("negative", "y")), lambda x, y: x + y if _alike(x, y) else None),
+    Rule(("add", "x", ("negative", "y")), lambda x, y: x - y if _alike(x, y) else None),
+    Rule(
+        ("divide", ("negative", "x"), "y"),
+        lambda x, y: -(x / y) if dtype_of(x).kind == "f" and dtype_of(y).kind != "c" else None,
+    ),
+    Rule(
+        ("multiply", ("negative", "x"), ("negative", "y")),
+        lambda x, y: x * y if _alike(x, y) else None,
+    ),
     Rule(("divide", "x", "c"), _reciprocal),
     Rule(("where", "c", "x", "x"), lambda x: x),
 ]
@@ -155,15 +179,21 @@ def _dot(x: Any, y: Any, params: Any) -> Any:
     return None
 
 
+def _are_floats(x: Any, y: Any) -> bool:
+    """True if both have room for their sum: integers and half precision soon overflow."""
+    kinds = [dtype_of(x), dtype_of(y)]
+    return all(d.kind in "fc" and d.itemsize > 2 for d in kinds)
+
+
 REASSOCIATE: Final = [
     Rule(
         ("subtract", ("divide", "x", "s"), ("divide", "y", "s")),
-        lambda x, y, s: (x - y) / s,
+        lambda x, y, s: (x - y) / s if _are_floats(x, y) else None,
         "reassociates",
     ),
     Rule(
         ("add", ("divide", "x", "s"), ("divide", "y", "s")),
-        lambda x, y, s: (x + y) / s,
+        lambda x, y, s: (x + y) / s if _are_floats(x, y) else None,
         "reassociates",
     ),
     # x / s * e is x times a quotient that the graph has had before: one division less
