@@ -147,10 +147,14 @@ def test_transforms_around_a_program_are_refused_rather_than_run_on_numpy():
 
 
 def test_what_is_no_loss_is_refused_as_by_grad():
+    backend = Differentiating()
     with pytest.raises(NonScalarOutputError, match="test_native"):
-        grad(lambda x: x * x, backend="loopback")(np.ones(2))
+        grad(lambda x: x * x, backend=backend)(np.ones(2))
     with pytest.raises(NotDifferentiableError):
-        grad(lambda x: np.sum(x), backend="loopback")(3)
+        grad(lambda x: np.sum(x), backend=backend)(3)
+    with pytest.raises(UnsupportedOperationError, match=r"no autodiff.*device\('loopback'\)"):
+        grad(loss, backend="loopback")
+    assert grad(lambda x: x * x, backend="numpy")(3.0) == (6.0,)
     with pytest.raises(UnknownBackendError, match="loopback"):
         grad(loss, backend="loopbak")
 

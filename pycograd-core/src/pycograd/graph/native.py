@@ -249,6 +249,15 @@ def native_value_and_grad(
     )
     loss = _Loss(f, frozenset(), {}, backend, jit)
     own = value_and_grad(f, **options)
+    name = loss.backend.name
+    if name == "numpy":  # whose autodiff is ours
+        return own
+    if type(loss.backend).grad_and_value is Backend.grad_and_value:
+        raise UnsupportedOperationError(
+            f"grad(backend={name!r}): backend {name!r} has no autodiff of its own. Use ours on its"
+            f" arrays, with device({name!r}): grad(f)(x), or in its code:"
+            f" jit(grad(f), backend={name!r})"
+        )
     checked: set[int] = set()  # programs whose result has been looked at
 
     def run(*args: Any, **kwargs: Any) -> Any:
