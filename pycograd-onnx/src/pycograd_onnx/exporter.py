@@ -273,10 +273,14 @@ def _compare(found: Sequence[Any], wanted: Sequence[Any]) -> None:
                 raise _error(f"result {i} of the model is not pycograd's")
             continue
         eps = float(np.finfo(b.dtype).eps)
-        a, b = a.astype(np.float64), b.astype(np.float64)
-        size = float(np.max(np.abs(b), initial=1.0, where=np.isfinite(b)))
-        bound = max(1e-5, 4 * eps) * size
-        with np.errstate(invalid="ignore"):
-            if not np.allclose(a, b, rtol=0.0, atol=bound, equal_nan=True):
-                off = float(np.nanmax(np.abs(a - b)))
-                raise _error(f"result {i} of the model is not pycograd's: off by {off:.3g}")
+        with np.errstate(over="ignore", invalid="ignore"):
+            b = b.astype(a.dtype).astype(np.float64)  # what is out of its range is inf
+            a = a.astype(np.float64)
+            size = float(np.max(np.abs(b), initial=1.0, where=np.isfinite(b)))
+            bound = max(1e-5, 4 * eps) * size
+            fits = np.isclose(a, b, rtol=0.0, atol=bound, equal_nan=True)
+        if not np.all(fits):
+            at = tuple(map(int, np.argwhere(~fits)[0]))
+            raise _error(
+                f"result {i} of the model is not pycograd's: {a[at]:.9g} for {b[at]:.9g} at {at}"
+            )

@@ -260,7 +260,7 @@ class Writer:
             x, y = self.cast(x, INT), self.cast(y, INT)
         return self.node(op, [x, y], BOOL, self.joined(x, y))
 
-    def where(self, c: Any, x: Any, y: Any) -> Tensor:
+    def where(self, c: Any, x: Any, y: Any) -> Any:
         """`x` where `c` holds, `y` elsewhere."""
         c = self.tensor(c, BOOL)
         x, y = self.common(x, y)

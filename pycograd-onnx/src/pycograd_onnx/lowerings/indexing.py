@@ -19,10 +19,10 @@ def _slice(g: Writer, x: Tensor, axis: int, s: slice) -> Tensor:
     if s == slice(None):
         return x
     if type(n) is not Dim and not any(type(p) is Dim for p in (s.start, s.stop)):
-        start, stop, step = s.indices(n)
-        count = len(range(start, stop, step))
+        first, last, step = s.indices(n)
+        count = len(range(first, last, step))
         least = np.iinfo(np.int64).min
-        return g.slice(x, axis, start, least if stop < 0 else stop, step, count)
+        return g.slice(x, axis, first, least if last < 0 else last, step, count)
     step = 1 if s.step is None else s.step
     if step < 0:
         if s.start is None and s.stop is None and step == -1:
@@ -117,11 +117,11 @@ def _gather(g: Writer, x: Any, *arrays: Any, key: Any, unique: bool = False) -> 
 
 
 # -- writes ----------------------------------------------------------------------------------------
-def _total(shape: Sequence[Any]) -> Any:
+def _total(shape: Sequence[Any]) -> Tensor:
     total: Any = 1
     for n in shape:
         total = total * n
-    return total
+    return total  # type: ignore[no-any-return]
 
 
 def _places(g: Writer, shape: Sequence[Any], key: Any, arrays: Sequence[Any]) -> Tensor:

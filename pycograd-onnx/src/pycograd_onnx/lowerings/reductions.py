@@ -52,7 +52,7 @@ def _without_nans(name: str, least: float) -> Lowering:
             return g.reduce(name, x, axis, keepdims)
         lost = g.node("IsNaN", [x], BOOL, x.shape)
         found = g.reduce(name, g.where(lost, least, x), axis, keepdims)
-        return g.where(_all(g, lost, axis, keepdims), math.nan, found)
+        return g.where(_all(g, lost, axis, keepdims), math.nan, found)  # type: ignore[no-any-return]
 
     return run
 
@@ -277,16 +277,22 @@ def _logaddexp_accumulate(g: Writer, x: Tensor, axis: int) -> Tensor:
 
 # -- order -----------------------------------------------------------------------------------------
 def _argsort(g: Writer, x: Any, axis: int, **how: Any) -> Tensor:
-    """The k largest with k all of them; equal entries come in their order."""
+    """Indices that sort, equal entries in their order, nan behind the largest."""
     x = g.tensor(x)
     x = g.cast(x, INT) if x.dtype == BOOL else x
+    if not x.is_float:
+        return _ordered(g, x, axis)
+    lost = isnan(g, x)
+    first = _ordered(g, g.where(lost, math.inf, x), axis)
+    flags = g.node("GatherElements", [g.cast(lost, INT), first], INT, x.shape, axis=axis)
+    return g.node("GatherElements", [first, _ordered(g, flags, axis)], INT, x.shape, axis=axis)
+
+
+def _ordered(g: Writer, x: Tensor, axis: int) -> Tensor:
+    """The smallest of as many as there are."""
+    outs = [(x.dtype, x.shape), (INT, x.shape)]
     count = g.size(x.shape[axis])
-    if x.is_float:
-        raise_nan = g.node("IsNaN", [x], BOOL, x.shape)
-        x = g.where(raise_nan, math.inf, x)
-    return g.many(
-        "TopK", [x, count], [(x.dtype, x.shape), (INT, x.shape)], axis=axis, largest=0, sorted=1
-    )[1]
+    return g.many("TopK", [x, count], outs, axis=axis, largest=0, sorted=1)[1]
 
 
 def _searchsorted(g: Writer, a: Any, v: Any, side: str) -> Tensor:

@@ -40,14 +40,14 @@ def _split(g: Writer, x: Any, axis: int, sizes: Sequence[Any]) -> list[Tensor]:
 
 def _unstack(g: Writer, x: Any, axis: int) -> list[Tensor]:
     x = g.tensor(x)
-    return [g.squeeze(g.part(x, axis, i, i + 1), axis) for i in range(x.shape[axis])]  # type: ignore[arg-type]
+    return [g.squeeze(g.part(x, axis, i, i + 1), axis) for i in range(x.shape[axis])]
 
 
 def _shift(g: Writer, x: Any, first: Any, axis: int, reverse: bool) -> Tensor:
     x = g.tensor(x)
     n = x.shape[axis]
     if n == 0:
-        return x
+        return x  # type: ignore[no-any-return]
     edge = g.expand(
         g.tensor(first, x.dtype), [1 if i == axis else m for i, m in enumerate(x.shape)]
     )

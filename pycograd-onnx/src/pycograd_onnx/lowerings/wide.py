@@ -63,7 +63,7 @@ def _arccosh(g: Writer, x: Tensor) -> Tensor:
     t = x - 1.0
     inside = minimum(g, t, 1e8)
     near = log1p(g, inside + g.unary("Sqrt", inside * (inside + 2.0)))
-    return g.where(t > 1e8, g.unary("Log", x) + math.log(2.0), near)
+    return g.where(t > 1e8, g.unary("Log", x) + math.log(2.0), near)  # type: ignore[no-any-return]
 
 
 def _arctanh(g: Writer, x: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def _small_angle(g: Writer, t: Tensor) -> Tensor:
     series: Any = 1.0 / 29
     for k in range(27, 0, -2):
         series = 1.0 / k - square * series
-    return t * series * 8.0
+    return t * series * 8.0  # type: ignore[no-any-return]
 
 
 def arctan(g: Writer, x: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ def _arctan2(g: Writer, y: Tensor, x: Tensor) -> Tensor:
     steep = sy * (math.pi / 2) - angle
     found = g.where(swap, steep, flat)
     found = g.where(both, sy * g.where(sx < 0.0, 0.75 * math.pi, 0.25 * math.pi), found)
-    return g.where(isnan(g, x) | isnan(g, y), x + y, found)
+    return g.where(isnan(g, x) | isnan(g, y), x + y, found)  # type: ignore[no-any-return]
 
 
 def _arcsin(g: Writer, x: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ def _sinc_derivative(g: Writer, x: Any, y: Any) -> Tensor:
     for n in range(1, order + 1):
         turned = g.unary(("Sin", "Cos")[n % 2], large) * float((-1) ** (n // 2))
         far = (turned - far * float(n)) / large
-    return g.where(near, series, far) * math.pi**order
+    return g.where(near, series, far) * math.pi**order  # type: ignore[no-any-return]
 
 
 def _bessel_i(g: Writer, x: Any, y: Any) -> Tensor:
@@ -184,25 +184,25 @@ def _bessel_i(g: Writer, x: Any, y: Any) -> Tensor:
 def _huber(g: Writer, delta: Tensor, r: Tensor) -> Tensor:
     size = g.unary("Abs", r)
     found = g.where(size > delta, delta * (size - delta * 0.5), r * r * 0.5)
-    return g.where(delta < 0.0, math.inf, found)
+    return g.where(delta < 0.0, math.inf, found)  # type: ignore[no-any-return]
 
 
 def _pseudo_huber(g: Writer, delta: Tensor, r: Tensor) -> Tensor:
     ratio = r / g.where(delta.equals(0.0), 1.0, delta)
     root = g.unary("Sqrt", ratio * ratio + 1.0) - 1.0
-    return g.where(delta < 0.0, math.inf, delta * delta * root)
+    return g.where(delta < 0.0, math.inf, delta * delta * root)  # type: ignore[no-any-return]
 
 
 def _boxcox_of(g: Writer, log: Tensor, y: Tensor) -> Tensor:
     flat = y.equals(0.0)
     safe = g.where(flat, 1.0, y)
-    return g.where(flat, log, expm1(g, safe * log) / safe)
+    return g.where(flat, log, expm1(g, safe * log) / safe)  # type: ignore[no-any-return]
 
 
 def _inv_boxcox(g: Writer, x: Tensor, y: Tensor) -> Tensor:
     flat = y.equals(0.0)
     safe = g.where(flat, 1.0, y)
-    return g.where(flat, x, log1p(g, safe * x) / safe)
+    return g.where(flat, x, log1p(g, safe * x) / safe)  # type: ignore[no-any-return]
 
 
 def _rel_entr(g: Writer, x: Tensor, y: Tensor) -> Tensor:
@@ -211,14 +211,14 @@ def _rel_entr(g: Writer, x: Tensor, y: Tensor) -> Tensor:
     zero = x.equals(0.0) & (y >= 0.0)
     lost = isnan(g, x + y)
     edge = g.where(lost, math.nan, g.where(zero, 0.0, math.inf))
-    return g.where(inside, a * (g.unary("Log", a) - g.unary("Log", b)), edge)
+    return g.where(inside, a * (g.unary("Log", a) - g.unary("Log", b)), edge)  # type: ignore[no-any-return]
 
 
 def _exprel(g: Writer, x: Tensor) -> Tensor:
     zero = x.equals(0.0)
     safe = g.where(zero, 1.0, x)
     found = expm1(g, safe) / safe
-    return g.where(zero, 1.0, g.where(x.equals(math.inf), math.inf, found))
+    return g.where(zero, 1.0, g.where(x.equals(math.inf), math.inf, found))  # type: ignore[no-any-return]
 
 
 def _cosm1(g: Writer, x: Tensor) -> Tensor:
@@ -229,7 +229,7 @@ def _cosm1(g: Writer, x: Tensor) -> Tensor:
 def _xlog1py(g: Writer, x: Tensor, y: Tensor) -> Tensor:
     lost = isnan(g, y)
     none = x.equals(0.0) & ~lost
-    return g.where(none, 0.0, x * log1p(g, g.where(none, 1.0, y)))
+    return g.where(none, 0.0, x * log1p(g, g.where(none, 1.0, y)))  # type: ignore[no-any-return]
 
 
 def table() -> dict[str, Lowering]:
