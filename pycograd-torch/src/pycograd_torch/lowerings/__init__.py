@@ -13,9 +13,17 @@ from pycograd_torch.lowerings import (
     shapes,
     special,
 )
+from pycograd_torch.lowerings.common import of_reals
 from pycograd_torch.lowerings.refused import REFUSED
 
 __all__ = ["REFUSED", "table"]
+
+# Of complex numbers NumPy has an order, torch has none.
+_OF_REALS = (
+    *("max", "min", "fmax_reduce", "fmin_reduce", "maximum", "minimum", "fmax", "fmin", "clip"),
+    *("greater", "greater_equal", "less", "less_equal", "distinct", "running_index", "rint"),
+    *("argmax", "argmin", "searchsorted", "sign", "remainder", "floor_divide", "arctan2"),
+)
 
 
 def table() -> Mapping[str, Callable[..., Any]]:
@@ -23,4 +31,6 @@ def table() -> Mapping[str, Callable[..., Any]]:
     made: dict[str, Callable[..., Any]] = {}
     for part in (elementwise, shapes, reductions, algebra, control, special):
         made |= part.table()
+    for name in {*_OF_REALS, *special.table()}:
+        made[name] = of_reals(name, made[name])
     return made

@@ -94,7 +94,7 @@ def _qr(a: Any, mode: str) -> tuple[Any, Any]:
 def _lu(a: Any) -> tuple[Any, Any, Any]:
     """The order of the rows, the lower factor, the upper one."""
     p, low, up = linalg.lu(floating(a))
-    return torch.argmax(p.real if p.is_complex() else p, -1), low, up
+    return torch.argmax(p.real if p.is_complex() else p, -2), low, up
 
 
 def _slogdet(a: Any) -> tuple[Any, Any]:
@@ -121,7 +121,8 @@ def _solve(a: Any, b: Any) -> Any:
 def _pinv(a: Any, rtol: Any, hermitian: bool) -> Any:
     a = floating(a)
     if isinstance(rtol, torch.Tensor):
-        rtol = rtol.to(device=a.device, dtype=a.real.dtype)
+        real = rtol.real if rtol.is_complex() else rtol
+        rtol = real.to(device=a.device, dtype=a.real.dtype)
     return linalg.pinv(a, rtol=rtol, hermitian=hermitian)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pycograd.plugins.api import UnsupportedDtypeError
 from pycograd_torch.dtypes import promoted
 
 Lowering = Callable[..., Any]
@@ -91,6 +92,20 @@ def joined(*xs: Any) -> list[Any]:
 def staged() -> bool:
     """True while torch compiles, exports or traces: tensors have no values to look at."""
     return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+
+
+def of_reals(name: str, function: Lowering) -> Lowering:
+    """`function`, which torch has of real numbers alone, with an error that says so."""
+
+    def run(*xs: Any, **params: Any) -> Any:
+        try:
+            return function(*xs, **params)
+        except RuntimeError as error:
+            if any(isinstance(x, torch.Tensor) and x.is_complex() for x in xs):
+                raise UnsupportedDtypeError(f"{name}: torch has none of complex numbers") from error
+            raise
+
+    return run
 
 
 def reversing(function: Lowering) -> Lowering:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from pycograd.plugins.api import ExportError
+from pycograd.plugins.api import ExportError, LoweringNotFoundError
 from pycograd_torch.lowerings.common import Lowering
 
 
@@ -105,9 +105,10 @@ def _replay(*operands: Any, cond: Any, body: Any, parts: Any, spec: Any) -> tupl
     f: Any = run
     for kind, flags, *_ in spec:
         if kind != "vjp":
-            raise NotImplementedError(
-                f"while_loop_replay: torch has no {kind} of a loop whose steps are counted while it"
-                " runs; use scan or fori_loop, whose number of steps is known"
+            raise LoweringNotFoundError(
+                f"primitive 'while_loop_replay' has no lowering of its {kind} for backend 'torch',"
+                " whose autodiff counts the steps of a loop while it runs. Use scan or fori_loop",
+                see="pycograd explain while_loop_replay",
             )
         f = _pulled(f, flags)
     return f(*operands)  # type: ignore[no-any-return]

@@ -18,8 +18,8 @@ _SPECIAL = (
     # Bessel functions and their kin
     "jv", "yv", "hankel1", "hankel2", "iv", "kv", "yn", "kn", "kve", "hankel1e", "hankel2e", "jve",
     "yve", "ive", "spherical_jn", "spherical_jn_d", "spherical_yn", "spherical_yn_d",
-    "spherical_in", "spherical_in_d", "spherical_kn", "spherical_kn_d", "airy_aip", "airy_bi",
-    "airy_bip", "ber", "bei", "ker", "kei", "berp", "beip", "kerp", "keip", "pbdv_value",
+    "spherical_in", "spherical_in_d", "spherical_kn", "spherical_kn_d", "airy_ai", "airy_aip",
+    "airy_bi", "airy_bip", "ber", "bei", "ker", "kei", "berp", "beip", "kerp", "keip", "pbdv_value",
     "pbdv_slope", "pbvv_value", "pbvv_slope", "pbwa_value", "pbwa_slope", "struve", "modstruve",
     "itj0y0_j", "itj0y0_y", "iti0k0_i", "iti0k0_k", "it2j0y0_j", "it2j0y0_y", "it2i0k0_i",
     "it2i0k0_k", "itairy_ai", "itairy_bi", "itairy_ai_left", "itairy_bi_left", "itstruve0",

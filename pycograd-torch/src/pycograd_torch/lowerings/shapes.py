@@ -91,6 +91,8 @@ def take(x: Any, key: Sequence[Any], arrays: Sequence[Any]) -> Any:
     """`x[key]` as NumPy has it, arrays standing in the places of `"array"`."""
     if len(key) == 1 and type(key[0]) is str and arrays[0].dtype is not torch.bool:
         return x[whole(arrays[0])] if arrays[0].ndim else x[whole(arrays[0]).reshape(1)][0]
+    if len(arrays) == len(key) and _is_rows(key, arrays):
+        return x[tuple([whole(a) for a in arrays])]
     more = x.ndim - _used(key, arrays)
     rest = iter(arrays)
     axis = 0
