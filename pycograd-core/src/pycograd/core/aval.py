@@ -156,6 +156,12 @@ def promote(avals: Sequence[ShapeDtypeStruct]) -> np.dtype[Any]:
     return np.result_type(*strong, *weak)
 
 
+def promote_inexact(avals: Sequence[ShapeDtypeStruct]) -> np.dtype[Any]:
+    """As `promote`; float64 where that has no derivatives."""
+    dtype = promote(avals)
+    return dtype if is_inexact(dtype) else FLOAT64
+
+
 @lru_cache(maxsize=4096)
 def _ufunc_dtype(ufunc: np.ufunc, key: tuple[Any, ...]) -> np.dtype[Any]:
     examples = [np.ones((), d) if not weak else _weak_one(d) for d, weak in key]

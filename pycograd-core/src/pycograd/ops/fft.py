@@ -12,7 +12,6 @@ Cropping and padding (`n=`, `s=`) are the slices and pads of other modules.
 from __future__ import annotations
 
 import warnings
-from functools import lru_cache
 from operator import index
 from typing import Any
 
@@ -27,15 +26,11 @@ from pycograd.core.views import lying_as
 from pycograd.ops.astype import duplicate
 from pycograd.ops.axes import axis_of
 from pycograd.ops.cumulative import array
+from pycograd.ops.linalg import dtypes
 from pycograd.ops.out import deliver
 
 # The convention by which the other direction has the factor that this one has now.
 _SWAPPED = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
-
-
-@lru_cache(maxsize=256)
-def _dtype(function: Any, dtype: np.dtype[Any]) -> Any:
-    return function(np.ones(2, dtype)).dtype
 
 
 def _at(axis: int, part: slice) -> tuple[slice, ...]:
@@ -58,7 +53,7 @@ _fft: Linear = Linear(
     _fft_value,
     transposes={"x": lambda ct, **params: _fft(ct, **params)},
     conjugate=True,
-    shape=lambda x, **params: make_aval(x.shape, _dtype(np.fft.fft, x.dtype)),
+    shape=lambda x, **params: make_aval(x.shape, dtypes(np.fft.fft, x.dtype)),
     batch=_fft_batch,
     cost="transcendental",
 )
@@ -82,11 +77,11 @@ def _irfft_value(x: Any, *, axis: int, n: int, norm: Any, folded: bool) -> Any:
 
 def _rfft_shape(x: Any, axis: int, n: Any, **params: Any) -> Any:
     shape = (*x.shape[:axis], n // 2 + 1, *x.shape[axis + 1 :])
-    return make_aval(shape, _dtype(np.fft.rfft, x.dtype))
+    return make_aval(shape, dtypes(np.fft.rfft, x.dtype))
 
 
 def _irfft_shape(x: Any, axis: int, n: Any, **params: Any) -> Any:
-    return make_aval((*x.shape[:axis], n, *x.shape[axis + 1 :]), _dtype(np.fft.irfft, x.dtype))
+    return make_aval((*x.shape[:axis], n, *x.shape[axis + 1 :]), dtypes(np.fft.irfft, x.dtype))
 
 
 def _rfft_batch(size: Any, values: Any, mapped: Any, axis: int, **params: Any) -> Any:

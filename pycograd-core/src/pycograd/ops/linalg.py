@@ -47,7 +47,7 @@ def square(name: str, x: Any) -> Any:
 @lru_cache(maxsize=512)
 def dtypes(function: Callable[..., Any], *given: np.dtype[Any]) -> Any:
     """The dtype (for several results, the dtypes) that NumPy's `function` gives, asked of it."""
-    out = function(*[np.ones((1, 1), d) for d in given])
+    out = function(*[np.eye(2, dtype=d) for d in given])
     return tuple([y.dtype for y in out]) if isinstance(out, tuple) else out.dtype
 
 

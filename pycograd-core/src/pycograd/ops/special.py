@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import FLOAT64, aval_of, is_inexact, promote
+from pycograd.core.aval import aval_of, promote_inexact
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.rules import Refused
 from pycograd.core.spelling import spells
+from pycograd.ops.linalg import dtypes
 
 _TERMS = 30  # of sinc's power series, to the last digit up to |pi x| = 6
 
 
 def _floating(x: Any, *rest: Any) -> Any:
-    dtype = promote([x])
-    return dtype if is_inexact(dtype) else FLOAT64
+    return promote_inexact([x])
 
 
 # -- sinc ------------------------------------------------------------------------------------------
@@ -55,7 +55,7 @@ sinc = Elementwise(
     "sinc",
     lambda x: np.sinc(x),
     [lambda t, x: t * sinc_derivative(x, 1)],
-    dtype=lambda x: np.sinc(np.ones((), x.dtype)).dtype,
+    dtype=lambda x: dtypes(np.sinc, x.dtype),
     spellings=[np.sinc],
     cost="transcendental",
 )
@@ -91,7 +91,7 @@ i0 = Elementwise(
     "i0",
     lambda x: np.i0(x),
     [lambda t, x: t * bessel_i(x, 1)],
-    dtype=lambda x: np.i0(np.ones((), x.dtype)).dtype,
+    dtype=lambda x: dtypes(np.i0, x.dtype),
     spellings=[np.i0],
     cost="transcendental",
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import FLOAT64, aval_of, is_inexact, promote, ufunc_dtype
+from pycograd.core.aval import aval_of, promote_inexact, ufunc_dtype
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.spelling import UFUNCS, claim
 
@@ -39,16 +39,11 @@ def family(name: str, value: Rule, *rules: Any, like: int) -> Elementwise:
 
     def impl(*operands: Any) -> Any:
         result = np.asarray(value(*operands))
-        return result.astype(_common([aval_of(x) for x in operands[:like]]), copy=False)[()]
+        return result.astype(promote_inexact([aval_of(x) for x in operands[:like]]), copy=False)[()]
 
     return Elementwise(
-        name, impl, rules, dtype=lambda *avals: _common(avals[:like]), cost="transcendental"
+        name, impl, rules, dtype=lambda *avals: promote_inexact(avals[:like]), cost="transcendental"
     )
-
-
-def _common(avals: Sequence[Any]) -> Any:
-    dtype = promote(avals)
-    return dtype if is_inexact(dtype) else FLOAT64
 
 
 def parts(function: Any, **outputs: Sequence[Any]) -> list[Elementwise]:
