@@ -13,12 +13,23 @@ from pycograd.testing.conformance import BackendConformance, check_backend
 from pycograd.testing.conformance.loopback import LoopbackArray, LoopbackBackend
 from pycograd.testing.samples import Sample, all_samples
 
+CONTROL = ("cond", "scan", "while_loop", "checkpoint")
 SIN = [Sample("sin", np.sin, [np.ones(2)], name="0")]
 
 
 class TestLoopback(BackendConformance):
     backend = LoopbackBackend()
     every = 12
+
+
+class TestNumpy(BackendConformance):
+    backend = "numpy"
+    every = 60
+
+
+def test_numpy_runs_sub_graphs():
+    report = check_backend("numpy", samples=[s for s in all_samples() if s.primitive in CONTROL])
+    assert not report.failures, str(report)
 
 
 @pytest.mark.slow

@@ -11,17 +11,62 @@ from pycograd.core.backend import Backend, Capabilities, Probe
 from pycograd.core.primitive import REGISTRY
 
 
+# -- sub-graphs, which come as functions of arrays that return lists -------------------------------
+def _cond(choice: Any, *operands: Any, **graphs: Any) -> Any:
+    return tuple(graphs["true" if choice else "false"](*operands))
+
+
+def _checkpoint(*operands: Any, body: Any) -> Any:
+    return tuple(body(*operands))
+
+
+def _scan(
+    *operands: Any, body: Any, parts: Any, length: int, reverse: bool, saved: Sequence[int]
+) -> Any:
+    closed, carried = parts
+    fixed, carry = operands[:closed], list(operands[closed : closed + carried])
+    rows = operands[closed + carried :]
+    made, kept = [], [[carry[i] for i in saved]]
+    for k in reversed(range(length)) if reverse else range(length):
+        outs = body(*fixed, *carry, *[x[k] for x in rows])
+        carry = outs[:carried]
+        made.append(outs[carried:])
+        kept.append([carry[i] for i in saved])
+    order = slice(None, None, -1 if reverse else 1)
+    return (*carry, *[np.stack(column) for part in (made, kept) for column in zip(*part[order])])
+
+
+def _while_loop(*operands: Any, cond: Any, body: Any, parts: Any) -> Any:
+    m, k = parts
+    a, b, value = operands[:m], operands[m : m + k], operands[m + k :]
+    while np.any(cond(*a, *value)[0]):
+        value = tuple(body(*b, *value))
+    return tuple(value)
+
+
+_CONTROL: dict[str, Callable[..., Any]] = {
+    "cond": _cond,
+    "checkpoint": _checkpoint,
+    "scan": _scan,
+    "while_loop": _while_loop,
+}
+
+
 class _Implementations(Mapping[str, Callable[..., Any]]):
     """Primitive name -> its implementation, of all that are defined by now."""
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
+        if name in _CONTROL:
+            return _CONTROL[name]
+        if REGISTRY[name].special and name != "stop_gradient":
+            raise KeyError(name)  # its implementation takes graphs
         return REGISTRY[name].impl
 
     def __iter__(self) -> Any:
-        return iter(REGISTRY)
+        return (name for name in REGISTRY if self.get(name) is not None)
 
     def __len__(self) -> int:
-        return len(REGISTRY)
+        return sum(1 for _ in self)
 
 
 class NumpyBackend(Backend):
@@ -64,7 +109,10 @@ class NumpyBackend(Backend):
         return _Implementations()
 
     def lowering(self, primitive: Any, operands: Sequence[Any] = ()) -> Callable[..., Any]:
-        return primitive.impl  # type: ignore[no-any-return]
+        known: Any = REGISTRY.get(primitive.name)
+        if known is primitive and not known.special:
+            return known.impl  # type: ignore[no-any-return]
+        return super().lowering(primitive, operands)
 
     def with_rule(
         self, forward: Callable[..., Any], backward: Callable[..., Any]
