@@ -16,7 +16,6 @@ from pycograd.scipy.dispatch import stands_for
 from pycograd.scipy.kinds import array, boxed
 
 Form = Callable[..., Any]
-Support = Callable[..., tuple[Any, Any]]
 
 
 class Family:

@@ -33,8 +33,8 @@ from pycograd.transforms.reverse import grad
 _SAID = ("success", "status", "message")
 _COUNTS = ("nit", "nfev", "njev", "nhev")
 SINGULAR = "the Hessian at the minimum is singular"
-# What each method of minimize can use besides the function.
-GRADIENTS = PRODUCTS | MATRICES | {"cg", "bfgs", "l-bfgs-b", "tnc", "slsqp"}
+# The methods of minimize that use a gradient.
+_GRADIENTS = PRODUCTS | MATRICES | {"cg", "bfgs", "l-bfgs-b", "tnc", "slsqp"}
 
 
 class Reports:
@@ -79,6 +79,7 @@ class Bounded:
 
     @property
     def both(self) -> tuple[Any, Any]:
+        """The lower and the upper bounds."""
         return self.low, self.high
 
     def free(self, x: Any) -> Any:
@@ -99,6 +100,7 @@ class Bounded:
 
 
 def bounds_of(bounds: Any, n: int, operation: str) -> Bounded | None:
+    """Bounds as `minimize` takes them: scipy's object, or a pair for each coordinate."""
     if bounds is None:
         return None
     if boxed(*([bounds.lb, bounds.ub] if hasattr(bounds, "lb") else [bounds])):
@@ -205,7 +207,7 @@ def minimize(
         at = lambda y: cost(y, theta)
         name = method.lower() if isinstance(method, str) else method
         given: dict[str, Any] = {"jac": jac, "hess": hess, "hessp": hessp}
-        if jac is None and (name is None or name in GRADIENTS):
+        if jac is None and (name is None or name in _GRADIENTS):
             given["jac"] = lambda x, *a: residual(x, theta)
         if hess is None and hessp is None and name in PRODUCTS | MATRICES:
             if name in MATRICES:
