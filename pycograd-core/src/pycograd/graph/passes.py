@@ -14,7 +14,7 @@ from pycograd.core import extend
 from pycograd.core.ir import Equation, Graph, subgraphs
 from pycograd.graph.chains import ordered_chains
 from pycograd.graph.fusion import FUSION
-from pycograd.graph.rewrite import LICENCES, Rule, rewritten
+from pycograd.graph.rewrite import LICENCES, Rule, rewritten, same_equations
 from pycograd.graph.rules import EXACT, FINITE, REASSOCIATE, STRUCTURE, small_operands
 from pycograd.graph.trim import trimmed
 
@@ -98,7 +98,7 @@ def optimize(
         before = graph
         for run in chosen:
             graph = run(graph)
-        if len(graph.equations) == len(before.equations) and str(graph) == str(before):
+        if same_equations(graph, before):
             return before
     return graph
 

@@ -32,6 +32,7 @@ from pycograd.transforms.capture import CaptureTrace
 LICENCES: Final = ("exact", "finite", "reassociates")
 _FOLDED: Final = 4096  # entries: larger constants are not made
 _UNKNOWN: Final = object()
+_NUMBER: Final = object()
 _COMMUTE: Final = frozenset({"add", "multiply", "maximum", "minimum"})
 
 Pattern = tuple[Any, ...]
@@ -69,9 +70,11 @@ class Rewriter(CaptureTrace):
 
     def __init__(self, graph: Graph, rules: Iterable[Rule], fold: bool) -> None:
         super().__init__(graph.name)
-        self.rules: dict[str, list[Rule]] = {}
+        # With each rule what tells at a glance that it does not fit: the makers of the operands.
+        self.rules: dict[str, list[tuple[Rule, tuple[Any, ...]]]] = {}
         for rule in rules:
-            self.rules.setdefault(rule.pattern[0], []).append(rule)
+            wanted = tuple(map(_maker_wanted, rule.pattern[1:]))
+            self.rules.setdefault(rule.pattern[0], []).append((rule, wanted))
         self.makers: dict[Value, Equation] = {}  # a value -> the equation that makes it
         self.order: dict[Any, int] = {}  # and their places
         self.line = ""
@@ -92,9 +95,13 @@ class Rewriter(CaptureTrace):
         outs: Sequence[ShapeDtypeStruct],
         line: str,
     ) -> Sequence[Any]:
-        for rule in self.rules.get(primitive.name, ()):
-            if (found := self._apply(rule, primitive, atoms, params, outs)) is not None:
-                return [found]
+        if rules := self.rules.get(primitive.name):
+            makers = tuple(map(self._maker, atoms))
+            turned = makers[::-1] if primitive.name in _COMMUTE else makers
+            for rule, wanted in rules:
+                if _may_fit(wanted, makers) or _may_fit(wanted, turned):
+                    if (found := self._apply(rule, primitive, atoms, params, outs)) is not None:
+                        return [found]
         if self.fold and (results := self._folded(primitive, atoms, params, outs)) is not None:
             return results
         key = _equation_key(primitive, atoms, params)
@@ -105,6 +112,13 @@ class Rewriter(CaptureTrace):
             equation = self.equations[-1]
             self.makers.update(dict.fromkeys(known, equation))
         return known
+
+    def _maker(self, x: Atom) -> Any:
+        """The name of the operation that made an operand; `_NUMBER` for what is known."""
+        if type(x) is not Value or x in self.frozen:
+            return _NUMBER
+        maker = self.makers.get(x)
+        return None if maker is None else maker.primitive.name
 
     def _folded(
         self, primitive: Primitive, atoms: Sequence[Atom], params: Any, outs: Any
@@ -213,6 +227,46 @@ class _Match:
         return False
 
 
+def _maker_wanted(pattern: Any) -> Any:
+    """What `Rewriter._maker` says of an operand that fits a pattern; None if it may be anything."""
+    if type(pattern) is Named:
+        return _maker_wanted(pattern.pattern)
+    if type(pattern) is str:
+        return None
+    return pattern[0] if type(pattern) is tuple else _NUMBER
+
+
+def _may_fit(wanted: tuple[Any, ...], makers: tuple[Any, ...]) -> bool:
+    if len(wanted) != len(makers):
+        return False
+    for a, b in zip(wanted, makers):  # noqa: SIM110 (twice as quick as a generator)
+        if a is not None and a != b:
+            return False
+    return True
+
+
+def same_equations(graph: Graph, other: Graph) -> bool:
+    """True if two graphs of the same inputs and constants have the same equations and outputs."""
+    if len(graph.equations) != len(other.equations) or len(graph.outputs) != len(other.outputs):
+        return False
+    if [(v, id(x)) for v, x in graph.constants] != [(v, id(x)) for v, x in other.constants]:
+        return False
+    known: dict[Value, Value] = {}
+
+    def alike(x: Atom, y: Atom) -> bool:
+        if type(x) is Value and type(y) is Value:
+            return known.get(x, x) is y
+        return type(x) is type(y) and bool(_key(x) == _key(y))
+
+    for e, f in zip(graph.equations, other.equations):
+        if e.primitive is not f.primitive or len(e.operands) != len(f.operands):
+            return False
+        if not all(map(alike, e.operands, f.operands)) or _key(e.params) != _key(f.params):
+            return False
+        known.update(zip(e.outs, f.outs))
+    return all(map(alike, graph.outputs, other.outputs))
+
+
 def _equation_key(primitive: Primitive, atoms: Sequence[Atom], params: Any) -> Any:
     return id(primitive), tuple(map(_key, atoms)), _key(params)
 
@@ -225,6 +279,8 @@ def _arguments(function: Callable[..., Any]) -> tuple[str, ...]:
 
 def _is_number(number: Any, wanted: Any) -> bool:
     """True for this number, and for an array of nothing else; -0.0 is not 0."""
+    if type(number) in (int, float):
+        return bool(number == wanted) and (wanted != 0 or math.copysign(1.0, number) > 0.0)
     if isinstance(number, np.ndarray):
         if not 0 < number.size <= _FOLDED:
             return False
@@ -248,7 +304,7 @@ def _key(x: Any) -> Any:
     if type(x) is Value:
         return id(x)
     if type(x) is Literal:
-        return type(x.number), str(x.number), str(dtype_of(x.number))
+        return key_of(x.number)
     if isinstance(x, Mapping):
         return tuple([(name, _key(part)) for name, part in x.items()])
     if isinstance(x, (tuple, list)):
