@@ -82,6 +82,7 @@ if _TYPE_CHECKING:
         vjp_graph as vjp_graph,
     )
     from pycograd.nn import *
+    from pycograd.plugins.exports import export_onnx as export_onnx
     from pycograd.plugins.hub import (
         activate as activate,
         get_backend as get_backend,
@@ -169,6 +170,7 @@ _SINGLE = {
     "capture": "pycograd.transforms.capture",
     **dict.fromkeys(("activate", "get_backend", "register_backend"), "pycograd.plugins.hub"),
     "device": "pycograd.plugins.placing",
+    "export_onnx": "pycograd.plugins.exports",
     **dict.fromkeys(("cond", "fori_loop", "scan", "while_loop"), "pycograd.transforms.control"),
     **dict.fromkeys(_GRAPHS, "pycograd.graph"),
 }

@@ -117,11 +117,11 @@ def _gather(g: Writer, x: Any, *arrays: Any, key: Any, unique: bool = False) -> 
 
 
 # -- writes ----------------------------------------------------------------------------------------
-def _total(shape: Sequence[Any]) -> Tensor:
+def _total(shape: Sequence[Any]) -> Any:
     total: Any = 1
     for n in shape:
         total = total * n
-    return total  # type: ignore[no-any-return]
+    return total
 
 
 def _places(g: Writer, shape: Sequence[Any], key: Any, arrays: Sequence[Any]) -> Tensor:
