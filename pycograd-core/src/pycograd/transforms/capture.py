@@ -36,7 +36,7 @@ from pycograd.core.ir import (
 )
 from pycograd.core.primitive import Primitive, Trace
 from pycograd.core.tree import tree_flatten, tree_unflatten
-from pycograd.transforms.shapes import Dataless
+from pycograd.transforms.shapes import Dataless, is_input as is_input
 from pycograd.transforms.wrap import (
     check_callable,
     check_result,
@@ -205,11 +205,6 @@ def capture(
     )
 
 
-def is_input(x: Any) -> bool:
-    """True for what becomes an input of a graph: float numbers, arrays and avals."""
-    return isinstance(x, (ShapeDtypeStruct, Box, np.ndarray, np.generic, float, complex))
-
-
 def check_kind(x: Any, what: str) -> None:
     """Refuses arrays of which a graph would lose something, such as a mask."""
     if type(x) not in _ARRAYS and isinstance(x, np.ndarray) and not isinstance(x, Box):
@@ -261,6 +256,7 @@ def trace_of(
 
 
 def output_of(trace: CaptureTrace, x: Any) -> Atom:
+    """What stands for a leaf of the result among the outputs of a graph."""
     x = sizes.number(x)
     refuse_escaped(x, trace)
     return trace.atom(x) if isinstance(x, (Box, np.ndarray)) else Literal(x)

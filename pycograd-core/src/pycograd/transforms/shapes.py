@@ -148,7 +148,7 @@ def _evaluate(
     trace = ShapeTrace(name_of(f))
     try:
         with sizes.collecting(constraints, trace):
-            boxed = [trace.box(aval_of(x)) if _is_abstract(x) else x for x in leaves]
+            boxed = [trace.box(aval_of(x)) if is_input(x) else x for x in leaves]
             new_args, new_kwargs = tree_unflatten(treedef, boxed)
             out = prepared(f, transparent, indexed=True)(*new_args, **new_kwargs)
             check_result(out, f, "eval_shape")
@@ -161,7 +161,7 @@ def _evaluate(
         trace.closed = True
 
     def describe(x: Any) -> Any:
-        if not (_is_abstract(x) or isinstance(x, (bool, int))):
+        if not (is_input(x) or isinstance(x, (bool, int))):
             return x
         aval = x.value if isinstance(x, Shaped) else aval_of(x)
         return make_aval(tuple(constraints.resolve(n) for n in aval.shape), aval.dtype)
@@ -169,7 +169,8 @@ def _evaluate(
     return tree_map(describe, out), constraints
 
 
-def _is_abstract(x: Any) -> bool:
+def is_input(x: Any) -> bool:
+    """True for what only the shape and dtype of count: float numbers, arrays and avals."""
     return isinstance(x, (ShapeDtypeStruct, Box, np.ndarray, np.generic, float, complex))
 
 
