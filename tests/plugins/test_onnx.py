@@ -144,7 +144,7 @@ def test_a_symbolic_size_is_a_dynamic_axis(tmp_path: Path) -> None:
     def f(x: Any) -> Any:
         h = np.tanh(x @ w)
         rows = np.reshape(h, (-1,))[::2] + np.cumsum(x[:, 0])
-        return h - np.mean(h, axis=0), rows, np.sort(x[:, 0]), np.broadcast_to(1.0, x.shape)
+        return h - np.mean(h, axis=0), rows, np.sort(x[:, 0]), np.broadcast_to(x[0], x.shape)
 
     path = export_onnx(f, [ShapeDtypeStruct((B, 3), np.float64)], tmp_path / "f.onnx")
     for n in (1, 2, 11):
@@ -153,6 +153,19 @@ def test_a_symbolic_size_is_a_dynamic_axis(tmp_path: Path) -> None:
             np.testing.assert_allclose(a, b, atol=1e-5)
     dim = onnx.load(path).graph.input[0].type.tensor_type.shape.dim
     assert dim[0].dim_param == "B" and dim[1].dim_value == 3
+
+
+def test_a_graph_of_symbolic_sizes_takes_arrays_to_compare_on(tmp_path: Path) -> None:
+    def f(x: Any, y: Any, at: Any) -> Any:
+        return np.interp(at, x, y)
+
+    line, x = ShapeDtypeStruct((B,), np.float64), np.array([0.0, 1.0, 3.0])
+    graph = pg.capture(f, line, line, np.ones(2))
+    at = np.array([0.5, 2.5])
+    path = export_onnx(graph, [x, x**2, at], tmp_path / "f.onnx")
+    x = np.arange(6.0)
+    (found,) = run(path, *[a.astype(np.float32) for a in (x, x**2, at)])
+    np.testing.assert_allclose(found, f(x, x**2, at), atol=1e-5)
 
 
 def attention(p: Any, x: Any) -> Any:

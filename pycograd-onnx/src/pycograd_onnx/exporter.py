@@ -184,8 +184,15 @@ def _exported(
             narrow = array.astype(onnx.helper.tensor_dtype_to_np_dtype(kinds[names[v]]))
             given[names[v]] = narrow
             known[v] = narrow.astype(v.dtype)
-        with np.errstate(all="ignore"):
-            wanted = graph.evaluate([known[v] for v in graph.inputs])
+        try:
+            with np.errstate(all="ignore"):
+                wanted = graph.evaluate([known[v] for v in graph.inputs])
+        except PycogradError as error:
+            raise _error(
+                f"the function itself fails on the inputs that the model is to be compared on"
+                f" ({sizes or 'the example'}); give arrays that suit it, with a graph captured for"
+                f" symbolic sizes if it has any: {error}"
+            ) from error
         _compare(run(given), wanted)
     _write(path, data)
     return os.fspath(path)

@@ -9,6 +9,7 @@ from pycograd_onnx.lowerings import (
     algebra,
     control,
     elementwise,
+    gamma,
     indexing,
     reductions,
     shapes,
@@ -25,6 +26,6 @@ STRUCTURAL = frozenset({*shapes.table(), *indexing.table(), "cond", "scan", "whi
 def table() -> dict[str, Callable[..., Any]]:
     """Primitive name -> lowering."""
     made: dict[str, Callable[..., Any]] = {}
-    for part in (elementwise, shapes, indexing, reductions, algebra, control, wide):
+    for part in (elementwise, shapes, indexing, reductions, algebra, control, wide, gamma):
         made |= part.table()
     return made
