@@ -12,7 +12,8 @@ import pytest
 
 import pycograd as pg
 from pycograd import ExportError, ShapeDtypeStruct
-from pycograd.core.primitive import REGISTRY
+from pycograd.core.primitive import REGISTRY, primitive_named
+from pycograd.examples import mlp, transformer
 from pycograd.testing.samples import Sample, all_samples
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
@@ -87,8 +88,6 @@ def test_every_sample_is_exported_or_refused_with_a_reason(tmp_path: Path, dtype
 
 def test_refused_names_are_primitives() -> None:
     pg.capture(np.sin, np.ones(2))
-    from pycograd.core.primitive import primitive_named
-
     for name in REFUSED:
         assert primitive_named(name) is REGISTRY[name]
 
@@ -185,6 +184,18 @@ def test_parameters_are_initializers_with_dotted_names(tmp_path: Path) -> None:
     np.testing.assert_allclose(run(path, x)[0], attention(params, x), atol=1e-5)
 
 
+def test_any_names_of_parameters(tmp_path: Path) -> None:
+    names = ["input_0", "output_0", "constant_1", "mul_3", "add_5"]
+    params = {name: float(i + 1) for i, name in enumerate(names)} | {"w": np.ones(2)}
+
+    def f(p: Any, x: Any) -> Any:
+        return x * 3.0 * sum([p[name] for name in names]) + p["w"]
+
+    path = export_onnx(f, [np.ones(2)], tmp_path / "f.onnx", params=params)
+    assert {x.name for x in onnx.load(path).graph.initializer} >= {*names, "w"}
+    np.testing.assert_allclose(run(path, np.ones(2, np.float32))[0], f(params, np.ones(2)))
+
+
 def test_gradients_are_exported_too(tmp_path: Path) -> None:
     params = {"q": RNG.normal(size=(4, 4)), "k": RNG.normal(size=(4, 4)), "v": np.eye(4)}
     g = pg.grad(lambda p, x: np.sum(attention(p, x) ** 2))
@@ -192,6 +203,39 @@ def test_gradients_are_exported_too(tmp_path: Path) -> None:
     path = export_onnx(g, [x], tmp_path / "f.onnx", params=params)
     for a, b in zip(run(path, x.astype(np.float32)), pg.tree_leaves(g(params, x))):
         np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+@pytest.mark.parametrize("example", [mlp, transformer], ids=["mlp", "transformer"])
+def test_the_example_models_and_their_gradients(tmp_path: Path, example: Any) -> None:
+    model = getattr(example, example.__name__.rpartition(".")[2])
+    params = example.initial(np.random.default_rng(0))
+    path = export_onnx(
+        model, [ShapeDtypeStruct((B, 64), np.float64)], tmp_path / "f.onnx", params=params
+    )
+    x = RNG.uniform(size=(5, 64))
+    (found,) = run(path, x.astype(np.float32))
+    np.testing.assert_allclose(found, model(params, x), atol=1e-5)
+    labels = ShapeDtypeStruct((B,), np.int64)
+    step = export_onnx(
+        pg.value_and_grad(example.loss),
+        [ShapeDtypeStruct((B, 64), np.float64), labels],
+        tmp_path / "g.onnx",
+        params=params,
+    )
+    y = RNG.integers(0, 10, 5)
+    wanted = pg.tree_leaves(pg.value_and_grad(example.loss)(params, x, y))
+    for a, b in zip(run(step, x.astype(np.float32), y), wanted):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_without_onnxruntime_the_reference_implementation_compares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    x = np.linspace(-1.0, 1.0, 6).reshape(2, 3)
+    path = export_onnx(lambda x: np.tanh(x) @ np.ones(3), [x], tmp_path / "f.onnx")
+    with pytest.raises(ExportError, match="not pycograd's"):
+        OnnxExporter().verify(path, [x], [x @ np.ones(3)])
 
 
 @pytest.mark.parametrize("steps", [1, 5])

@@ -163,7 +163,10 @@ def _exported(
         raise _error(f"opset is a number from 17 to {newest}, not {opset!r}")
     names = dict(names)
     free = [v for v in graph.inputs if v not in fixed]
-    names.update((v, f"input_{i}") for i, v in enumerate(free))
+    stem = "input"
+    while any(name.startswith(f"{stem}_") for name in names.values()):
+        stem += "_"
+    names.update((v, f"{stem}_{i}") for i, v in enumerate(free))
     try:
         model = written(graph, opset, dtype == "keep", names, fixed)
     except Refused as error:

@@ -29,6 +29,10 @@ def written(
     program = Program(Writer(opset, keep))
     g = program.g
     known: Known = {}
+    results = [f"output_{i}" for i in range(len(graph.outputs))]
+    while set(results) & set(names.values()):
+        results = [f"result_{name}" for name in results]
+    g.taken = {*names.values(), *results}
     inputs = []
     for v in graph.inputs:
         if v in fixed:
@@ -48,11 +52,10 @@ def written(
     for i, (x, atom) in enumerate(zip(outs, graph.outputs)):
         aval = atom if isinstance(atom, Value) else atom.aval
         x = g.cast(g.tensor(x, g.inner(aval.dtype)), g.outer(aval.dtype))
-        name = f"output_{i}"
         g.label = "output"
         node_of = g.node("Identity", [x], x.dtype, x.shape)
-        g.nodes[-1].output[0] = name
-        outputs.append(g.info(name, node_of.dtype, aval.shape))
+        g.nodes[-1].output[0] = results[i]
+        outputs.append(g.info(results[i], node_of.dtype, aval.shape))
     return model_of(g, graph.name if graph.name.isidentifier() else "graph", inputs, outputs)
 
 

@@ -128,6 +128,7 @@ class Writer:
         self.symbols: dict[str, tuple[Tensor, int]] = {}  # where a symbol can be read
         self.label = ""
         self.count = 0
+        self.taken: set[str] = set()  # names that are given: of parameters, inputs and outputs
         self.outs: Sequence[Any] = ()  # avals of the results of the equation being written
 
     # -- dtypes ----------------------------------------------------------------------------------
@@ -216,6 +217,8 @@ class Writer:
     def fresh(self, stem: str) -> str:
         """A name that nothing has."""
         self.count += 1
+        while f"{stem}_{self.count}" in self.taken:
+            self.count += 1
         return f"{stem}_{self.count}"
 
     def many(
