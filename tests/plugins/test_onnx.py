@@ -314,6 +314,14 @@ def test_bad_options(tmp_path: Path, options: Any, said: str) -> None:
         export_onnx(np.sin, np.ones(2), tmp_path / "f.onnx", **options)  # type: ignore[arg-type]
 
 
+def test_places_that_cannot_be_written_to(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="cannot be written to"):
+        export_onnx(np.sin, [np.ones(2)], tmp_path / "missing" / "f.onnx")
+    with pytest.raises(ExportError, match="returns no array"):
+        export_onnx(lambda x: None, [np.ones(2)], tmp_path / "f.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_wrong_file_is_found_out(tmp_path: Path) -> None:
     x = np.arange(3.0)
     path = export_onnx(np.sin, [x], tmp_path / "f.onnx")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -161,6 +161,8 @@ def _exported(
     newest = onnx.defs.onnx_opset_version()
     if type(opset) is not int or not 17 <= opset <= newest:
         raise _error(f"opset is a number from 17 to {newest}, not {opset!r}")
+    if not graph.outputs:
+        raise _error(f"{graph.name} returns no array")
     names = dict(names)
     free = [v for v in graph.inputs if v not in fixed]
     stem = "input"
@@ -222,8 +224,10 @@ def _write(path: str | os.PathLike[str], data: bytes) -> None:
     """Through a file beside it, which takes its place."""
     target = os.path.abspath(os.fspath(path))
     folder, base = os.path.split(target)
+    name = os.path.join(folder, f".{base}.{uuid4().hex}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{base}.", dir=folder)
+        handle = os.open(name, flags, 0o666)
     except OSError as error:
         raise _error(f"{folder} cannot be written to: {error.strerror}") from error
     try:
