@@ -187,3 +187,10 @@ def test_pickling():
     assert str(again) == str(graph)
     for a, b in zip(again(X, W), graph(X, W), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_memory_is_not_known():
+    for ask in (np.shares_memory, np.may_share_memory):
+        assert np.all(capture(lambda x, ask=ask: x * ask(x, x), X)(X) == X)
+        with pytest.raises(ControlFlowError, match="memory"):
+            capture(lambda x, ask=ask: x * ask(x, x.copy()), X)

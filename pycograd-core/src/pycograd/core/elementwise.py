@@ -112,7 +112,7 @@ class Elementwise(Primitive):
         if self.ufunc is not None and spellings is not None and function not in spellings:
             raise DefinitionError(f"{name}: nested, {function} would reach another primitive")
         self.arity = len(rules)
-        self.fresh = self.view is None
+        self.fresh = True  # unless it is made a view afterwards
         self.dtype = dtype
         self.rules = [map_of(name, rule, self.arity, i) for i, rule in enumerate(rules)]
         self.both_ways = [

@@ -151,7 +151,9 @@ class Writer:
         primitive, params = equation.primitive, equation.params
         # Of Python numbers the implementation makes Python numbers, which adapt to what they meet.
         ufunc = None if equation.outs[0].weak else ufunc_of(primitive)
-        ending = f", {out})" if out else ")"
+        # Of three arguments without names NumPy warns where users mistake the third for an operand.
+        named_out = "out=" if ufunc in (np.maximum, np.minimum) else ""
+        ending = f", {named_out}{out})" if out else ")"
         if isinstance(primitive, Reduction) and ufunc is not None:
             reduce = self.reduce(ufunc)
             axis, keepdims = params["axis"], params["keepdims"]
@@ -179,7 +181,9 @@ class Writer:
         """A number as an operand: an array of its final dtype, which no call has to make again."""
         dtype, ufunc = equation.outs[0].dtype, ufunc_of(equation.primitive)
         if type(number) in (int, float) and ufunc is not None and equation.outs[0].shape:
-            alike = f"{dtype.char * ufunc.nin}->{dtype.char}" in ufunc.types
+            # Not where there are loops for integers beside floats, as the order of scipy's bdtr.
+            loops = {t for t in ufunc.types if t.endswith(f"->{dtype.char}") and "m" not in t}
+            alike = loops == {f"{dtype.char * ufunc.nin}->{dtype.char}"}
             if alike and {v.dtype for v in equation.values} == {dtype} and dtype.kind == "f":
                 number = np.array(number, dtype)
         elif isinstance(number, np.generic):

@@ -114,7 +114,7 @@ def ufunc_of(primitive: Any) -> np.ufunc | None:
 def is_fresh(equation: Equation) -> bool:
     """True if the result is sure to be new memory."""
     if equation.primitive.fresh:
-        return not equation.params.get("in_place")
+        return equation.primitive.view is None and not equation.params.get("in_place")
     return ufunc_of(equation.primitive) is not None
 
 

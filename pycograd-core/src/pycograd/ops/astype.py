@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import is_inexact, make_aval, shape_of
+from pycograd.core.aval import ShapeDtypeStruct, is_inexact, make_aval, shape_of
 from pycograd.core.box import Box, raw
 from pycograd.core.elementwise import Elementwise
-from pycograd.core.errors import UnsupportedOperationError
+from pycograd.core.errors import ControlFlowError, UnsupportedOperationError
 from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
@@ -258,5 +258,12 @@ def may_share_memory(a: Any, b: Any, /, max_work: Any = 0) -> bool:
 def _share(ask: Callable[..., bool], a: Any, b: Any, max_work: Any) -> bool:
     if isinstance(a, Box) or isinstance(b, Box):  # of a foreign library: known of one array alone
         return isinstance(a, Box) and isinstance(b, Box) and a.value is b.value
+    if isinstance(a, ShapeDtypeStruct) or isinstance(b, ShapeDtypeStruct):
+        if a is b:
+            return True
+        raise ControlFlowError(
+            f"{ask.__name__}: where a value lies in memory is not known while it is captured or"
+            " its shape is found. Write a .copy() where it matters"
+        )
     shared: bool = ask(a, b, max_work)
     return shared

@@ -15,6 +15,7 @@ import numpy as np
 
 from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of, is_inexact, shape_of
 from pycograd.core.tree import tree_leaves, tree_map
+from pycograd.testing.graphs import check_capture, check_jit
 from pycograd.testing.program import (
     Program,
     close,
@@ -461,6 +462,8 @@ def _candidates(sample: Sample) -> Iterator[tuple[str, str, Callable[[Sample], N
             yield "symbolic", "symbolic", check_symbolic
         if sample.mapped:
             yield "vmap", "vmap", check_vmap
+        yield "capture", "capture", check_capture
+        yield "jit", "jit", check_jit
     if smooth:
         yield "jvp", "jvp", check_jvp
         yield "adjoint", "adjoint", check_adjoint

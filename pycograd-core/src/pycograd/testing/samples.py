@@ -47,6 +47,8 @@ GROUPS = frozenset(
         "vmap_grad",
         "dtype",
         "complex",
+        "capture",
+        "jit",
     }
 )
 
