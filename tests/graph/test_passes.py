@@ -137,6 +137,8 @@ def test_unknown_names():
     graph = capture(np.sin, X)
     with pytest.raises(ValueError, match="no pass 'algebr'"):
         optimize(graph, ["algebr"])
+    with pytest.raises(pg.GraphError, match=r"optimize\(capture\(f, \*args\)\)"):
+        optimize(np.sin)
     with pytest.raises(ValueError, match="no licence fast"):
         optimize(graph, licence="fast")
 

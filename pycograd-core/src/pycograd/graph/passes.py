@@ -11,6 +11,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from pycograd.core import extend
+from pycograd.core.errors import GraphError
 from pycograd.core.ir import Equation, Graph, subgraphs
 from pycograd.graph.chains import ordered_chains
 from pycograd.graph.fusion import FUSION
@@ -68,6 +69,7 @@ def optimize(
 
     Raises:
         ValueError: a pass or a licence of another name.
+        GraphError: what was given is no graph.
 
     >>> import numpy as np
     >>> graph = capture(grad(lambda x: np.sum(x * 2.0)), np.ones(3))
@@ -77,6 +79,10 @@ def optimize(
       outputs: %1
     }
     """
+    if not isinstance(graph, Graph):
+        raise GraphError(
+            f"optimize takes a Graph, not {type(graph).__name__}: write optimize(capture(f, *args))"
+        )
     licences = {"exact", *([licence] if isinstance(licence, str) else licence)}
     if unknown := licences - set(LICENCES):
         raise ValueError(f"optimize: no licence {', '.join(sorted(unknown))}; use {LICENCES}")
