@@ -535,3 +535,28 @@ def test_names_of_operations_do_not_meet_those_of_the_program():
     g = jit(f)
     same(g(X), f(X))
     same(g(X), f(X))
+
+
+@pytest.mark.parametrize("x", [0.7, np.float32(0.7), np.array(0.7)], ids=["float", "f32", "0-d"])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.pad(x, 1),
+        lambda x: pg.nn.softmax(x, axis=None) + pg.nn.log_softmax(x, axis=None),
+        lambda x: np.piecewise(x, [x < 0, x >= 0], [lambda v: -v, lambda v: v * v]),
+        lambda x: np.histogram(x, 4)[1],
+        lambda x: np.cumsum(x) + np.sort(np.ravel(x)) + np.diff(np.stack([x, x * 2])),
+    ],
+)
+def test_numbers_where_arrays_are_expected(f, x):
+    expected = f(x)
+    same(jit(f)(x), expected)
+    same(pg.vjp(f, x)[0], expected)
+
+
+def test_a_histogram_of_equal_numbers():
+    equal = np.full(5, 2.0)
+    f = lambda x: np.histogram(x, 4)[1]
+    same(jit(f)(equal), f(equal))
+    same(jit(f)(X), f(X))
+    same(pg.vmap(f)(np.stack([equal, X[:5]])), np.stack([f(equal), f(X[:5])]))

@@ -15,7 +15,7 @@ __all__ = ["log_softmax", "logsumexp", "softmax"]
 
 
 def _shifted(x: Any, axis: tuple[int, ...]) -> Any:
-    return x - np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)
+    return np.asarray(x - np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf))
 
 
 # -- on plain arrays -------------------------------------------------------------------------------

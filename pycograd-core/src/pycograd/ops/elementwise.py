@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import dtype_of, is_inexact, promote
+from pycograd.core.aval import aval_of, dtype_of, is_inexact, promote
+from pycograd.core.box import Box
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.rules import TIMES
 from pycograd.core.spelling import UFUNCS, claim, spells
@@ -194,7 +195,10 @@ def clip(a: Any, a_min: Any = _UNSET, a_max: Any = _UNSET, out: Any = None, **kw
     if kwargs:  # where=, dtype=, casting=: the ufuncs that clip is made of have them
         limited = a if low is None else np.maximum(a, low, **kwargs)
         return np.minimum(limited, a if high is None else high, out=out, **kwargs)
-    if is_inexact(dtype_of(a)):
+    wanted = promote([aval_of(x) for x in (a, low, high) if x is not None])
+    if is_inexact(wanted):  # that of all three together, not of two first
+        if not is_inexact(dtype_of(a)):
+            a = (a if isinstance(a, Box) else np.asarray(a)).astype(wanted)
         low, high = -math.inf if low is None else low, math.inf if high is None else high
         return deliver(_clip(a, low, high), out)
     limited = a if low is None else np.maximum(a, low)

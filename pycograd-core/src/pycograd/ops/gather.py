@@ -144,6 +144,8 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
             y = np.where(condition, converted(function, x.dtype), y)
         elif isinstance(condition, Box):  # not known: every function runs on every entry
             y = np.where(condition, converted(function(x, *args, **kw), x.dtype), y)
+        elif condition.any() and x.shape == ():
+            y = converted(function(x, *args, **kw), x.dtype)
         elif condition.any():
             y[condition] = function(x[condition], *args, **kw)
     return lying_as(y, x)

@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 
 from pycograd.core import sizes
-from pycograd.core.aval import FLOAT64, ShapeDtypeStruct, dtype_of, is_inexact, shape_of
+from pycograd.core.aval import (
+    FLOAT64,
+    ShapeDtypeStruct,
+    aval_of,
+    dtype_of,
+    is_inexact,
+    promote_inexact,
+    shape_of,
+)
 from pycograd.core.box import raw
 from pycograd.core.errors import ControlFlowError, ShapeError
 from pycograd.core.fit import cast
@@ -89,15 +97,22 @@ def _span(a: Any, range_: Any) -> tuple[Any, Any]:
         first, last, where = np.min(a), np.max(a), "autodetected range"
     low, high = raw(first), raw(last)
     if isinstance(low, ShapeDtypeStruct) or isinstance(high, ShapeDtypeStruct):
-        return first, last
+        half = _half(first, last)
+        return first - half, last + half
     if range_ is not None and np.any(low > high):
         raise ValueError("histogram: max must be larger than min in range parameter.")
     if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high))):
         raise ValueError(f"histogram: {where} of [{low}, {high}] is not finite")
     if np.any(low == high):  # a bin of width 1 around the one value
-        half = np.where(first == last, 0.5, 0) if np.ndim(low) or np.ndim(high) else 0.5
+        half = _half(first, last) if np.ndim(low) or np.ndim(high) else 0.5
         first, last = first - half, last + half
     return first, last
+
+
+def _half(first: Any, last: Any) -> Any:
+    """0.5 where the edges are equal, 0 elsewhere, of a dtype that does not change theirs."""
+    half = np.where(np.equal(first, last), 0.5, 0)
+    return cast(half, promote_inexact([aval_of(first), aval_of(last)]))
 
 
 def _edges(a: Any, bins: Any, range_: Any, weights: Any) -> Any:

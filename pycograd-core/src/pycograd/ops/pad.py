@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import make_aval, shape_of
+from pycograd.core.aval import dtype_of, make_aval, shape_of
 from pycograd.core.errors import ShapeError, UnsupportedOperationError, located
 from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind
@@ -27,7 +27,7 @@ def _padded_shape(shape: Any, widths: Widths) -> tuple[Any, ...]:
 
 
 def _pad_impl(x: Any, value: Any, widths: Widths) -> Any:
-    made = np.full(_padded_shape(x.shape, widths), value, x.dtype)
+    made = np.full(_padded_shape(shape_of(x), widths), value, dtype_of(x))
     made[_inside(widths)] = x
     return made
 
