@@ -25,7 +25,7 @@ PYTEST     := $(ONE_THREAD) $(RUN) -m pytest -n auto --dist worksteal
 .PHONY: demo test test-all test-plugins lint format bench docs clean
 
 demo: $(READY)
-	$(RUN) -m pycograd.examples
+	$(ONE_THREAD) $(RUN) -m pycograd.examples
 
 test: $(READY)
 	$(PYTEST) -m "not slow" $(ARGS)
