@@ -560,3 +560,10 @@ def test_a_histogram_of_equal_numbers():
     same(jit(f)(equal), f(equal))
     same(jit(f)(X), f(X))
     same(pg.vmap(f)(np.stack([equal, X[:5]])), np.stack([f(equal), f(X[:5])]))
+
+
+def test_parts_of_a_python_number_stay_weak():
+    x = X.astype(np.float32)
+    f = lambda s, x: (np.real(s) * x, np.imag(s * 1j) * x, np.reshape(np.real(s), (1,)))
+    for a, b in zip(jit(f)(2.0, x), f(2.0, x), strict=True):
+        same(a, b)

@@ -337,3 +337,30 @@ def test_folding_leaves_errors_to_the_program():
     graph = optimize(capture(f, np.ones((2, 2))))
     with pytest.raises(np.linalg.LinAlgError):
         graph(np.ones((2, 2)))
+
+
+def test_quotients_are_not_joined_across_precisions():
+    half, full = X.astype("f4"), X + 1e-9
+    for f in (
+        lambda x, y: x / 3.0 + y / 3.0,
+        lambda x, y: x / 3.0 - y / 3.0,
+        lambda x, y: np.stack([y / np.float32(3.0) + 0.0 * x, x / np.float32(3.0) * y]),
+    ):
+        graph = optimize(capture(f, half, full))
+        np.testing.assert_allclose(graph(half, full), f(half, full), rtol=1e-12)
+
+
+def test_sums_of_numbers():
+    for x in (2.0, np.float64(2.0), np.array(2.0), np.array([2.0])):
+        f = lambda x: np.sum(x * 0.25) + np.sum(np.sum(x * x), keepdims=True)
+        np.testing.assert_array_equal(optimize(capture(f, x))(x), f(x))
+
+
+def test_rules_of_numbers_that_become_known():
+    zero = np.zeros(())
+    zero.flags.writeable = False
+    f = lambda x: (
+        np.where(x > 0, x, x) * 0.0 + (np.asarray(zero, like=x) - np.asarray(zero, like=x))
+    )
+    for licence in LICENCES:
+        np.testing.assert_array_equal(optimize(capture(f, X), licence=licence)(X), f(X))

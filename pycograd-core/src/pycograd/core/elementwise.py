@@ -112,6 +112,7 @@ class Elementwise(Primitive):
         if self.ufunc is not None and spellings is not None and function not in spellings:
             raise DefinitionError(f"{name}: nested, {function} would reach another primitive")
         self.arity = len(rules)
+        self.keeps_weak = self.ufunc in _PYTHON_OPERATORS  # of Python numbers it makes such
         self.fresh = True  # unless it is made a view afterwards
         self.dtype = dtype
         self.rules = [map_of(name, rule, self.arity, i) for i, rule in enumerate(rules)]
@@ -185,9 +186,9 @@ class Elementwise(Primitive):
 
     def shape(self, avals: Sequence[ShapeDtypeStruct], params: Any) -> ShapeDtypeStruct:
         shape = sizes.broadcast(*[a.shape for a in avals], operation=self.name)
+        weak = self.keeps_weak and all(a.weak for a in avals)
         if self.dtype is not None:
-            return make_aval(shape, self.dtype(*avals, **params))
-        weak = self.ufunc in _PYTHON_OPERATORS and all(a.weak for a in avals)
+            return make_aval(shape, self.dtype(*avals, **params), weak)
         ufunc: Any = self.ufunc
         return make_aval(shape, ufunc_dtype(ufunc, avals), weak)
 

@@ -95,7 +95,8 @@ class Rewriter(CaptureTrace):
         outs: Sequence[ShapeDtypeStruct],
         line: str,
     ) -> Sequence[Any]:
-        if rules := self.rules.get(primitive.name):
+        rules = self.rules.get(primitive.name)
+        if rules and any(type(x) is Value for x in atoms):
             makers = tuple(map(self._maker, atoms))
             turned = makers[::-1] if primitive.name in _COMMUTE else makers
             for rule, wanted in rules:

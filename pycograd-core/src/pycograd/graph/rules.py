@@ -171,7 +171,7 @@ def _broadcasts(params: Any) -> bool:
 def _dot(x: Any, y: Any, params: Any) -> Any:
     """The sum of a product without the product, where NumPy has a loop for it."""
     axes, shape = params["axis"], shape_of(x)
-    if shape != shape_of(y) or x.dtype != y.dtype or x.dtype.kind != "f":
+    if not shape or shape != shape_of(y) or x.dtype != y.dtype or x.dtype.kind != "f":
         return None
     if len(axes) == len(shape):
         whole = np.reshape(x, (-1,)) @ np.reshape(y, (-1,))
@@ -180,9 +180,9 @@ def _dot(x: Any, y: Any, params: Any) -> Any:
 
 
 def _are_floats(x: Any, y: Any) -> bool:
-    """True if both have room for their sum: integers and half precision soon overflow."""
-    kinds = [dtype_of(x), dtype_of(y)]
-    return all(d.kind in "fc" and d.itemsize > 2 for d in kinds)
+    """True for two of one precision, with room for their sum: integers and halves overflow."""
+    a = dtype_of(x)
+    return a == dtype_of(y) and a.kind in "fc" and a.itemsize > 2
 
 
 REASSOCIATE: Final = [
@@ -199,7 +199,11 @@ REASSOCIATE: Final = [
     # x / s * e is x times a quotient that the graph has had before: one division less
     Rule(
         ("multiply", ("divide", "x", "s"), "e"),
-        lambda x, s, e, made: x * (e / s) if made("divide", e, s) < made("divide", x, s) else None,
+        lambda x, s, e, made: (
+            x * (e / s)
+            if dtype_of(x) == dtype_of(e) and made("divide", e, s) < made("divide", x, s)
+            else None
+        ),
         "reassociates",
     ),
     # The cotangent of the logits of a softmax sums to zero, so the maximum that was subtracted from

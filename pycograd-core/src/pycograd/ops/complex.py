@@ -45,3 +45,4 @@ def _write_imag(base: Any, new: Any) -> Any:
 
 
 real.view, imag.view = _write_real, _write_imag  # in NumPy both are views
+real.keeps_weak = imag.keeps_weak = True  # as attributes of Python numbers
