@@ -1,6 +1,7 @@
 """`jit`: equal to the function, compiled once a signature, aware of what it closes over."""
 
 import gc
+import itertools
 import pickle
 import threading
 import traceback
@@ -10,8 +11,11 @@ import numpy as np
 import pytest
 
 import pycograd as pg
-from pycograd import ControlFlowError, explain, jit
+from pycograd import ControlFlowError, capture, explain, jit
+from pycograd.core.ir import Equation
 from pycograd.graph.jitted import CACHE_SIZE
+from pycograd.graph.liveness import is_fresh
+from pycograd.testing.samples import all_samples
 
 X = np.random.default_rng(0).standard_normal(6)
 
@@ -248,3 +252,35 @@ def test_results_can_be_written_to():
     (found,) = jit(pg.grad(lambda x: np.sum(x * 2.0)))(X)
     found += X
     np.testing.assert_array_equal(found, X + 2.0)
+
+
+def test_fresh_results_are_memory_of_their_own(monkeypatch):
+    """What primitives say of the memory of their results holds for every sample."""
+    shared, seen = set(), set()
+    plain = Equation.run
+
+    def run(self, operands, sizes):
+        outs = plain(self, operands, sizes)
+        if is_fresh(self):
+            seen.add(self.primitive.name)
+            for x, y in itertools.product(operands, outs):
+                if type(x) is type(y) is np.ndarray and np.may_share_memory(x, y):
+                    shared.add(self.primitive.name)
+        return outs
+
+    monkeypatch.setattr(Equation, "run", run)
+    for sample in all_samples():
+        if not sample.data_dependent_shape and not {"capture", "jit"} & set(sample.skip):
+            with np.errstate(all="ignore"):
+                graph = capture(sample.f, *sample.operands) if _captures(sample) else None
+                if graph is not None:
+                    graph(*sample.operands)
+    assert not shared and len(seen) > 200
+
+
+def _captures(sample):
+    """Whether no operand is a number that a shape depends on."""
+    return all(
+        i in sample.wrt or i in sample.mapped or not isinstance(x, (np.ndarray, np.generic))
+        for i, x in enumerate(sample.operands)
+    )

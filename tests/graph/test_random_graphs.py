@@ -225,7 +225,7 @@ def test_passes_keep_every_bit_and_are_done_when_they_are(steps, chosen, seed):
             assert_same_bits(made(*x), y)
         assert str(optimize(made, passes, licence="exact")) == str(made)
     loose = pg.graph.check(optimize(graph))
-    assert_close(loose(*first), expected[0], 1e-9)
+    assert_close(loose(*first), graph(*first), 2e-6)
 
 
 @settings(max_examples=EXAMPLES)
@@ -239,7 +239,7 @@ def test_a_compiled_program_is_the_program(steps, chosen, seed, layout):
         if (expected := run(f, args)) is None:
             continue
         given, found = fresh(args), compiled(*args)
-        assert_close(found, expected, 1e-9)
+        assert_close(found, expected, 2e-6)  # some of it in float32
         for x, y in zip(args, given, strict=True):
             np.testing.assert_array_equal(x, y)
         kept.append((found, [np.copy(x) for x in leaves(found)]))
@@ -320,7 +320,7 @@ def test_compiled_derivatives_are_the_derivatives(steps, seed):
             expected = transformed(*args)
         except (pg.AmbiguousAliasError, pg.ControlFlowError, pg.UnsupportedOperationError):
             continue  # refused step by step as well
-        assert_close(jit(transformed)(*args), expected, 1e-7)
+        assert_close(jit(transformed)(*args), expected, 1e-5)
 
 
 number = st.integers(0, 7)

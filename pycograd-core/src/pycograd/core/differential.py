@@ -52,6 +52,8 @@ class Differential(Ruled):
             `core` nor `batch`.
     """
 
+    fresh = True
+
     def __init__(
         self,
         name: str,

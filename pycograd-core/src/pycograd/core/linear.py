@@ -244,6 +244,8 @@ class Variadic(Ruled):
 class ZeroDerivative(Ruled):
     """An operation whose derivative is zero wherever it exists (`argmax`, `floor`): a constant."""
 
+    fresh = True
+
     zero = True
 
     def __init__(
@@ -269,6 +271,8 @@ class Reduction(Primitive):
             that share equally (the winners of a maximum).
         dtype: `dtype(aval)` of the result; the operand's if left out.
     """
+
+    fresh = True
 
     def __init__(
         self,
@@ -387,6 +391,8 @@ class General(Ruled):
         jvp: `jvp(t, ...)`: the tangent of the result, by name from `ans`, `x` and the parameters.
         vjp: `vjp(ct, ...)`, likewise; what it names is kept.
     """
+
+    fresh = True
 
     def __init__(
         self,
