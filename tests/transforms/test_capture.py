@@ -194,3 +194,13 @@ def test_memory_is_not_known():
         assert np.all(capture(lambda x, ask=ask: x * ask(x, x), X)(X) == X)
         with pytest.raises(ControlFlowError, match="memory"):
             capture(lambda x, ask=ask: x * ask(x, x.copy()), X)
+
+
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_the_imaginary_part_that_a_conversion_drops(dtype):
+    f = lambda x: np.sum(((x + 2j) * (x + 1j)).astype(dtype) * 0.5)
+    np.testing.assert_allclose(capture(f, X)(X), f(X), rtol=1e-6)
+    slope = np.sum(X * X) * (dtype != "int64")  # of the real part, x x - 2
+    np.testing.assert_allclose(pg.jvp(f, (X,), (X,))[1], slope, rtol=1e-6)
+    np.testing.assert_allclose(np.sum(pg.grad(f)(X)[0] * X), slope, rtol=1e-6)

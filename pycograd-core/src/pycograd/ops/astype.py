@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,12 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
         raise UnsupportedOperationError(
             f"astype: a differentiated value has no {want} form; stop_gradient(x) makes it plain"
         )
+    if x.dtype.kind == "c" and want.kind in "fiu":
+        message = "Casting complex values to real discards the imaginary part"
+        warnings.warn(message, np.exceptions.ComplexWarning, stacklevel=3)
+        x = np.real(x)
+        if x.dtype == want:
+            return copied(x)
     made = bind(_astype if is_inexact(want) else _to_integer, (x,), {"dtype": want})
     return made if x.shape or not is_buffer(x) else as_array(made)
 
