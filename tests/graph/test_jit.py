@@ -284,3 +284,33 @@ def _captures(sample):
         i in sample.wrt or i in sample.mapped or not isinstance(x, (np.ndarray, np.generic))
         for i, x in enumerate(sample.operands)
     )
+
+
+def test_a_repeated_number_is_made_once():
+    places = np.arange(4)
+    f = pg.value_and_grad(lambda x: np.mean(x[places, places] ** 2) + np.mean(np.sin(x)))
+    compiled, x = jit(f), np.random.default_rng(0).standard_normal((4, 4))
+    for _ in range(2):
+        for a, b in zip(pg.tree_leaves(compiled(x)), pg.tree_leaves(f(x)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+    assert "broadcast_to" not in compiled.source
+    out = jit(lambda x: np.broadcast_to(2.0, (3,), subok=False) + 0.0 * x[0, :3])(x)
+    out[0] = 5.0
+
+
+def test_indices_are_written_as_indices():
+    x = np.arange(24.0).reshape(4, 6)
+    f = lambda x: (x[0], x[1:, ::2], x[..., None, -1], x[::-1], x[()], x[1, 2], x[2:3, [0, 2]])
+    for a, b in zip(jit(f)(x), f(x), strict=True):
+        np.testing.assert_array_equal(a, b)
+    compiled = jit(lambda x: x[1:, 2] * 2.0)
+    compiled(x)
+    assert "x0[1:, 2]" in compiled.source
+
+
+def test_clip_is_numpys_to_the_last_bit():
+    x = np.array([-0.0, 0.0, np.nan, 1.0, -np.inf])
+    f = lambda x: np.clip(x, 0.0, 0.5)
+    for found in (jit(f)(x), pg.vjp(f, x)[0]):
+        np.testing.assert_array_equal(found, f(x))
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(f(x)))

@@ -72,6 +72,7 @@ class Writer:
         self.names: dict[Value, str] = {}
         self.numbers: dict[Any, str] = {}
         self.reduces: dict[np.ufunc, str] = {}
+        self.known: set[Value] = set()  # numbers repeated, which are made once for all calls
         self.lines: list[str] = []
 
     def source(self) -> str:
@@ -131,8 +132,18 @@ class Writer:
         """True if the value is written into memory that is there already."""
         return value in self.plan.buffers
 
+    def is_known(self, equation: Equation) -> bool:
+        """True for a number that is repeated, which takes no memory, and is only read."""
+        known = not equation.values and equation.primitive.name == "broadcast_to"
+        return known and equation.outs[0] not in self.plan.returned
+
     # -- equations -------------------------------------------------------------------------------
     def write(self, i: int, equation: Equation) -> None:
+        if self.is_known(equation):
+            (made,) = equation.run([x.number for x in equation.operands], {})  # type: ignore[union-attr]
+            self.names[equation.outs[0]] = self.given("k", made)
+            self.known.add(equation.outs[0])
+            return
         operands = [self.operand(x, equation) for x in equation.operands]
         line = f"  # {equation.line}" if equation.line else ""
         outs = [self.names[v] for v in equation.outs]
@@ -143,7 +154,7 @@ class Writer:
             call = self.call(equation, operands, None)
             target = ", ".join(outs) + ("," if equation.primitive.multi else "")
             self.lines.append(f"{target} = {call}{line}")
-        if dead := [self.names[v] for v in self.plan.dead.get(i, ())]:
+        if dead := [self.names[v] for v in self.plan.dead.get(i, ()) if v not in self.known]:
             self.lines.append(f"del {', '.join(dead)}")
 
     def call(self, equation: Equation, operands: Sequence[str], out: str | None) -> str:
@@ -164,9 +175,13 @@ class Writer:
             if out is None and len(operands) == 2 and ufunc in _OPERATORS:
                 return f"{operands[0]} {_OPERATORS[ufunc]} {operands[1]}"
             return f"{self.function(ufunc.__name__, ufunc)}({', '.join(operands)}{ending}"
-        named = {name: self.parameter(x) for name, x in params.items()}
         if primitive.written is not None and not is_number(equation.operands[0]):
-            return primitive.written.format(*operands, **named)
+            if params.keys() == {"key"}:
+                return primitive.written.format(*operands, key=self.subscript(params["key"]))
+            if "key" not in params:
+                named = {name: self.parameter(x) for name, x in params.items()}
+                return primitive.written.format(*operands, **named)
+        named = {name: self.parameter(x) for name, x in params.items()}
         impl = self.function(primitive.name, primitive.impl)
         rest = [f"{name}={x}" for name, x in named.items()]
         return f"{impl}({', '.join([*operands, *rest])})"
@@ -207,6 +222,20 @@ class Writer:
         if type(x) is slice:
             return f"slice({', '.join(map(self.parameter, (x.start, x.stop, x.step)))})"
         return self.given("p", x)
+
+    def subscript(self, key: tuple[Any, ...]) -> str:
+        """A basic index as it stands between brackets."""
+
+        def text(x: Any) -> str:
+            return "" if x is None else self.parameter(x)
+
+        parts = [
+            f"{text(x.start)}:{text(x.stop)}" + f":{text(x.step)}" * (x.step is not None)
+            if type(x) is slice
+            else self.parameter(x)
+            for x in key
+        ]
+        return ", ".join(parts) + "," * (len(parts) == 1) if parts else "()"
 
     def output(self, i: int, x: Atom) -> str:
         if type(x) is not Value:

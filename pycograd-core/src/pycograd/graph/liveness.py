@@ -32,6 +32,7 @@ class Plan:
         slots: the size of each slot, in bytes.
         dead: index of an equation -> the names that nothing reads after it.
         copied: indices of the outputs that must be handed out as copies.
+        returned: the values whose memory is returned.
     """
 
     buffers: dict[Value, int] = field(default_factory=dict)
@@ -39,6 +40,7 @@ class Plan:
     slots: list[int] = field(default_factory=list)
     dead: dict[int, list[Value]] = field(default_factory=dict)
     copied: set[int] = field(default_factory=set)
+    returned: set[Value] = field(default_factory=set)
 
     def frame(self) -> list[Any]:
         """New memory for the buffers of one call."""
@@ -94,6 +96,7 @@ def planned(graph: Graph, captured: Graph | None = None) -> Plan:
         for v in dying:
             slots.give(where[v])
     plan.dead = _dead_names(graph, plan)
+    plan.returned = returned
     return plan
 
 

@@ -165,9 +165,18 @@ _where = Elementwise(
     dtype=lambda x, y, z: promote([y, z]),
 )
 _CLIP: Any = np._core.umath.clip  # type: ignore[attr-defined]  # what the method of plain arrays calls
+
+
+def _limited(x: Any, low: Any, high: Any) -> Any:
+    """NumPy's own clip; of dtypes from outside, which it does not keep, in two steps."""
+    if dtype_of(x).kind == "V":
+        return np.minimum(np.maximum(x, low), high)
+    return _CLIP(x, low, high)
+
+
 _clip = Elementwise(
     "clip",
-    lambda x, y, z: np.minimum(np.maximum(x, y), z),
+    _limited,
     [
         lambda t, x, y, z: np.where((x >= y) & (x <= z), t, 0),
         lambda t, x, y, z: np.where((x < y) & (y <= z), t, 0),

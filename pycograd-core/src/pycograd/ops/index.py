@@ -350,7 +350,7 @@ def _is_copy(out: Any, params: Any) -> bool:
 
 
 index = Read("index", _index, view=_write_back)
-index.writes_part, index.copies = True, _is_copy
+index.writes_part, index.copies, index.written = True, _is_copy, "{0}[{key}]"
 gather = Read("gather", _gather, cost="memory")
 scatter = Scatter("scatter", _scatter, cost="memory")
 index_add = IndexAdd("index_add", _index_add, cost="memory")
