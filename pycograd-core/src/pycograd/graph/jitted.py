@@ -79,7 +79,7 @@ class Jitted:
         if boxed or found.nested:  # enclosing transforms handle each equation
             out = found.graph.evaluate(leaves)
         else:
-            out = (found.program or self._compiled(found))(*leaves)
+            out = (found.program or self._compiled(found)).run(*leaves)
         return tree_unflatten(found.graph.out_tree, out)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:

@@ -93,7 +93,7 @@ class Reads:
         for array, shape, dtype in self.held:
             if array.shape != shape or array.dtype != dtype:
                 return "an array that the function closes over has another shape or dtype now"
-        if name := self.written():
+        if self.sums and (name := self.written()):
             return f"the array {name}, which the function computes with, has other contents now"
         return ""
 
