@@ -272,9 +272,10 @@ def jit(
     """`f` compiled to straight-line NumPy, once for each signature of its arguments.
 
     What `f` reads from attributes, containers, files, clocks and random state is read once, when it
-    is captured, and not again. Its variables (globals and what it closes over) are compared at each
-    call: an array that it computes with is read each time, and for another object in a variable `f`
-    is captured anew.
+    is captured, and not again. Its variables (globals, those of its modules, what it closes over,
+    defaults) are compared at each call: an array that it computes with is read each time, and for
+    another object in a variable `f` is captured anew. `explain` says what is which. Inside
+    `debug_nans` and `debug_buffers` the function itself runs.
 
     Arguments:
         f: a function of arrays, floats and trees of them, written in NumPy; transforms of functions
