@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+import inplace_views  # noqa: F401 (it adds its programs)
 import pycograd as pg
 from inplace import PROGRAMS
 from pycograd import apply_remat_plan, capture, eval_scheduled, grad, jit, optimize, plan_remat

@@ -204,3 +204,15 @@ def test_the_imaginary_part_that_a_conversion_drops(dtype):
     slope = np.sum(X * X) * (dtype != "int64")  # of the real part, x x - 2
     np.testing.assert_allclose(pg.jvp(f, (X,), (X,))[1], slope, rtol=1e-6)
     np.testing.assert_allclose(np.sum(pg.grad(f)(X)[0] * X), slope, rtol=1e-6)
+
+
+def test_an_array_of_no_axes_is_written_to_and_a_scalar_is_not():
+    def f(x):
+        before = x
+        x += 1.0
+        return before * 1.0, x
+
+    for x in (np.array(2.0), np.float64(2.0), 2.0):
+        expected = f(x.copy() if isinstance(x, np.ndarray) else x)
+        for found in (capture(f, x)(x), pg.jit(f)(x), pg.vjp(f, x)[0]):
+            np.testing.assert_array_equal(found, expected)

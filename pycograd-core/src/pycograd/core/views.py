@@ -77,8 +77,17 @@ def is_buffer(x: Box) -> bool:
     if type(bottom) is np.ndarray and not x.shape and bottom.shape:
         return has_memory(x)  # vmap holds the numbers of all rows in an array
     if isinstance(bottom, ShapeDtypeStruct):
-        return x.shape != ()
+        return x.shape != () or _is_known_array(x)
     return type(bottom) is np.ndarray
+
+
+def _is_known_array(x: Any) -> bool:
+    """True if `x` or a box that it holds is known to stand for an array of no axes."""
+    while isinstance(x, Box):
+        if has_memory(x):
+            return True
+        x = x.value
+    return False
 
 
 def link(

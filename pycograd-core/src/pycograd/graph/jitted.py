@@ -25,7 +25,7 @@ from pycograd.graph.inline import inlined
 from pycograd.graph.keys import key_of
 from pycograd.graph.passes import optimize
 from pycograd.graph.reads import Reads
-from pycograd.transforms.capture import capture, is_input
+from pycograd.transforms.capture import capture, is_input, is_zero_dimensional_array
 from pycograd.transforms.wrap import check_callable, name_of
 from pycograd.transparent import prepared
 
@@ -125,7 +125,8 @@ class Jitted:
             if is_input(x) and not isinstance(x, _Static):
                 inputs.append(x)
                 aval = aval_of(x)
-                key.append((aval.shape, aval.dtype, aval.weak))
+                scalar = aval.weak or (not aval.shape and not is_zero_dimensional_array(x))
+                key.append((aval.shape, aval.dtype, aval.weak, scalar))
             else:
                 key.append(key_of(x.value if type(x) is _Static else x))
         return inputs, tuple(key)

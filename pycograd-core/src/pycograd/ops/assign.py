@@ -15,7 +15,7 @@ import numpy as np
 
 from pycograd.core import elementwise
 from pycograd.core.aval import dtype_of, shape_of
-from pycograd.core.box import Box
+from pycograd.core.box import Box, raw
 from pycograd.core.errors import ShapeError
 from pycograd.core.fillable import gathered, settled
 from pycograd.core.primitive import bind
@@ -35,6 +35,8 @@ def setitem(x: Any, key: Any, value: Any) -> None:
     """`x[key] = value` for a box `x`."""
     if type(x) is Var and type(x._trace) is elementwise.hot and store(x, key, value):
         return None
+    if not x.shape:
+        _refuse_scalar(x)
     value = _fitting(x, value)
     mask = key[0] if type(key) is tuple and len(key) == 1 else key
     if _masks_leading(mask, x) and len(shape_of(value)) <= len(x.shape) - len(mask.shape):
@@ -47,6 +49,13 @@ def setitem(x: Any, key: Any, value: Any) -> None:
         return None  # the second half of `x[key] += 1`: the view has been written through already
     assign(x, value, arrays, key, unique)
     return None
+
+
+def _refuse_scalar(x: Any) -> None:
+    """As NumPy, no assignment to its scalars; `x` is held by nobody else for longer than this."""
+    kind = type(raw(x))
+    if issubclass(kind, (np.generic, int, float, complex)):
+        raise TypeError(f"{kind.__name__!r} object does not support item assignment")
 
 
 def assign(x: Any, value: Any, arrays: Sequence[Any], key: Key, unique: bool = False) -> None:

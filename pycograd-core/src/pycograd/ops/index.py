@@ -87,9 +87,8 @@ def _index_add(
 def _index_update(
     x: Any, y: Any, *arrays: Any, key: Key, unique: bool = False, in_place: bool = False
 ) -> Any:
-    if type(x) is not _ndarray:
-        raise TypeError(f"{type(x).__name__!r} object does not support item assignment")
-    new = x if in_place else x.copy(order="K")
+    # In a graph an array of no axes may come as a scalar; what is none for a user never gets here.
+    new = x if in_place else x.copy(order="K") if type(x) is _ndarray else np.array(x)
     new[filled(key, arrays)] = y
     return new
 

@@ -36,6 +36,7 @@ from pycograd.core.ir import (
 )
 from pycograd.core.primitive import Primitive, Trace
 from pycograd.core.tree import tree_flatten, tree_unflatten
+from pycograd.core.views import as_array, is_buffer
 from pycograd.transforms.shapes import Dataless, is_input as is_input
 from pycograd.transforms.wrap import (
     check_callable,
@@ -73,7 +74,8 @@ class CaptureTrace(Trace):
 
     def constant(self, value: Any) -> Traced:
         """A box for an array, which becomes an implicit input of the graph."""
-        return self.box(self._held(value))
+        made = self.box(self._held(value))
+        return as_array(made) if type(value) is np.ndarray else made
 
     def make(self, make: Callable[[], Any], aval: ShapeDtypeStruct) -> Traced:
         made = make()
@@ -186,6 +188,9 @@ def capture(
         check_dtype(x)
 
     def run(boxed: Sequence[Any]) -> Any:
+        for x, box in zip(leaves, boxed):
+            if is_zero_dimensional_array(x):
+                as_array(box)
         new_args, new_kwargs = tree_unflatten(treedef, boxed)
         out = target(*new_args, **new_kwargs)
         check_result(out, f, "capture")
@@ -203,6 +208,13 @@ def capture(
         out_tree=out_tree,
         given=given,
     )
+
+
+def is_zero_dimensional_array(x: Any) -> bool:
+    """True for an array of no axes, which can be written to, and not for a scalar."""
+    if isinstance(x, Box):
+        return not x.shape and is_buffer(x)
+    return type(x) is np.ndarray and not x.shape
 
 
 def check_kind(x: Any, what: str) -> None:
