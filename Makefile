@@ -4,6 +4,7 @@
 #   make test      the suite, in parallel, without the tests marked slow
 #   make test-all  everything
 #   make test-plugins  the plugins, each with its framework, in an environment of their own
+#   make test-no-frameworks  the plugins where none of their frameworks is installed
 #   make lint      ruff and mypy;  `make format` mends what can be mended
 #   make bench     timings side by side with hand-written NumPy and other libraries
 #   make docs      docs/coverage.md, from the definitions and the samples, and the pictures
@@ -17,12 +18,15 @@ READY  := $(VENV)/.ready
 # The frameworks of the plugins are large: they have an environment of their own.
 PLUGINS_VENV  := .venv-plugins
 PLUGINS_READY := $(PLUGINS_VENV)/.ready
+PLUGINS       := $(filter-out ./pycograd-core,$(patsubst %/pyproject.toml,./%,$(wildcard pycograd-*/pyproject.toml)))
+BARE_VENV     := .venv-bare
+BARE_READY    := $(BARE_VENV)/.ready
 
 # Small arrays gain nothing from BLAS threads, and the workers of a parallel run would fight over cores.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 PYTEST     := $(ONE_THREAD) $(RUN) -m pytest -n auto --dist worksteal
 
-.PHONY: demo test test-all test-plugins lint format bench docs clean
+.PHONY: demo test test-all test-plugins test-no-frameworks lint format bench docs clean
 
 demo: $(READY)
 	$(ONE_THREAD) $(RUN) -m pycograd.examples
@@ -35,6 +39,9 @@ test-all: $(READY)
 
 test-plugins: $(PLUGINS_READY)
 	$(ONE_THREAD) $(PLUGINS_VENV)/bin/python -m pytest -n auto --dist worksteal -m "not slow" tests/plugins $(ARGS)
+
+test-no-frameworks: $(BARE_READY)
+	$(ONE_THREAD) $(BARE_VENV)/bin/python -m pytest -n auto --dist worksteal -m "not slow" tests/plugins $(ARGS)
 
 lint: $(READY)
 	$(RUN) -m ruff check .
@@ -66,4 +73,10 @@ $(READY): requirements-dev.txt pycograd-core/pyproject.toml pycograd-core/src/py
 $(PLUGINS_READY): requirements-plugins.txt $(wildcard pycograd-*/pyproject.toml) pycograd-core/src/pycograd/_version.py
 	$(PYTHON) -m venv --clear $(PLUGINS_VENV)
 	$(PLUGINS_VENV)/bin/python -m pip install --quiet -r requirements-plugins.txt
+	touch $@
+
+$(BARE_READY): $(wildcard pycograd-*/pyproject.toml) pycograd-core/src/pycograd/_version.py
+	$(PYTHON) -m venv --clear $(BARE_VENV)
+	$(BARE_VENV)/bin/python -m pip install --quiet -e "./pycograd-core[testing]" pytest-xdist scipy
+	$(BARE_VENV)/bin/python -m pip install --quiet --no-deps $(addprefix -e ,$(PLUGINS))
 	touch $@

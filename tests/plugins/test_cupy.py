@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("pycograd_cupy", reason="pycograd-cupy is not installed")
-pytest.importorskip("scipy", reason="scipy is not installed")
+pytest.importorskip("scipy.special", reason="scipy is not installed")
 
 import scipy.special
 from pycograd_cupy.backend import CupyBackend

@@ -142,3 +142,21 @@ def test_exporters_fail_like_backends(fresh: Hub, site: Path) -> None:
         get_exporter("onnx")
     with pytest.raises(PluginError, match=r"exporter 'gone' \(acme-onnx 1\) is installed but"):
         get_exporter("gone")
+
+
+def test_an_exporter_without_its_library_says_what_to_install(fresh: Hub, site: Path) -> None:
+    from pycograd.plugins.hub import get_exporter
+
+    points = {
+        "pycograd.exporters": {"onnx": "chaos_good:Good"},
+        "pycograd.frameworks": {"onnx": "a_library_that_nobody_has"},
+    }
+    install(site, "acme-onnx", "1", points, modules=["chaos_good"])
+    with pytest.raises(BackendUnavailableError) as caught:
+        get_exporter("onnx")
+    assert str(caught.value) == (
+        "exporter 'onnx' (acme-onnx 1) is installed but cannot run here.\n"
+        "  why: there is no module 'a_library_that_nobody_has'\n"
+        "  fix: pip install a_library_that_nobody_has"
+    )
+    assert "chaos_good" not in sys.modules

@@ -111,9 +111,13 @@ def _how_to_install(record: Record) -> str:
     extras = []
     for requirement in requirements:
         match = re.match(
-            r"(?P<name>[\w.-]+).*;.*extra == ['\"](?P<extra>[\w.-]+)['\"]", requirement
+            r"(?P<name>[\w.-]+)(?:.*;.*extra == ['\"](?P<extra>[\w.-]+)['\"])?", requirement
         )
-        if match and match["name"].startswith(record.framework):
+        if match is None or not match["name"].startswith(record.framework):
+            continue
+        if match["extra"] is None and match["name"] == record.framework:
+            return f"pip install {record.framework}"
+        if match["extra"] is not None:
             extras.append(f'"{record.distribution}[{match["extra"]}]"')
     return f"pip install {' or '.join(extras) or record.framework}"
 

@@ -194,6 +194,10 @@ class Hub:
 
     def _activate(self, record: Record) -> None:
         with _asking(record):
+            if record.group == EXPORTERS and record.framework:  # it has no probe to ask
+                discovery.examine(record)
+                if record.state == "missing-framework":
+                    raise BackendUnavailableError(messages.unavailable(record, []))
             # Modules are imported outside of our lock, as Python has locks of its own for that.
             thing = self._load(record)
             if record.group == BACKENDS and record.distribution:
