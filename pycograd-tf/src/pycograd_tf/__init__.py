@@ -1,0 +1,1 @@
+"""TensorFlow for pycograd, which finds it by name: `device("tf")`, `backend="tf"`."""
