@@ -17,6 +17,7 @@ from pycograd.nn.activations import (
     tanh,
 )
 from pycograd.nn.attention import scaled_dot_product_attention
+from pycograd.nn.conv import causal_conv1d, conv1d, conv2d, conv3d
 from pycograd.nn.layers import dropout, embedding, linear, one_hot
 from pycograd.nn.losses import bce_with_logits, cross_entropy, mse_loss, nll_loss
 from pycograd.nn.norm import layer_norm
@@ -24,6 +25,10 @@ from pycograd.nn.softmax import log_softmax, logsumexp, softmax
 
 __all__ = [
     "bce_with_logits",
+    "causal_conv1d",
+    "conv1d",
+    "conv2d",
+    "conv3d",
     "cross_entropy",
     "dropout",
     "elu",

@@ -1,0 +1,319 @@
+"""Convolutions over one, two and three spatial axes."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pycograd.core import sizes
+from pycograd.core.aval import dtype_of, is_inexact, shape_of
+from pycograd.core.box import Box
+from pycograd.core.dims import Dim
+from pycograd.core.errors import ArgumentError, ShapeError, SymbolicSizeError
+from pycograd.nn.columns import Ints, Pads, out_size
+from pycograd.nn.convolution import conv
+
+__all__ = ["causal_conv1d", "conv1d", "conv2d", "conv3d"]
+
+_LAYOUT = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}
+
+
+# -- what the convolutions ask of their arguments --------------------------------------------------
+def images(x: Any, rank: int, operation: str) -> Any:
+    """`x` as an array (N, C, *sizes) of floats.
+
+    Raises:
+        TypeError: integers or booleans.
+        ShapeError: another number of axes.
+    """
+    x = inexact(x, operation, "x")
+    have = len(shape_of(x))
+    if have != rank + 2:
+        fix = ": for one image write x[None]" if have == rank + 1 else ""
+        raise ShapeError(f"{operation}: x is {_LAYOUT[rank]}, not of shape {shape_of(x)}{fix}")
+    return x
+
+
+def inexact(x: Any, operation: str, name: str) -> Any:
+    """`x` as an array of floats or complex numbers.
+
+    Raises:
+        TypeError: integers or booleans.
+    """
+    x = x if isinstance(x, (Box, np.ndarray)) else np.asarray(x)
+    if not is_inexact(dtype_of(x)):
+        raise TypeError(
+            f"{operation}: {name} is of {dtype_of(x)}, not of a float: write"
+            f" {name}.astype(np.float32)"
+        )
+    return x
+
+
+def ints(value: Any, rank: int, operation: str, name: str, least: int = 1) -> Ints:
+    """An int for every spatial axis, from one int for all or a sequence of them.
+
+    Raises:
+        ArgumentError: another number of them, or one less than `least`.
+    """
+    found = tuple(value) if np.iterable(value) else (value,) * rank
+    if len(found) != rank:
+        raise ArgumentError(f"{operation}: {name} has {rank} spatial axes, not {value}")
+    found = tuple([operator.index(n) for n in found])
+    if min(found) < least:
+        raise ArgumentError(f"{operation}: {name} is at least {least}, not {value}")
+    return found
+
+
+def pairs(value: Any, rank: int, operation: str) -> Pads:
+    """The zeros in front and behind on every spatial axis.
+
+    From an int for all, an int for each, or a pair for each; of one axis the pair itself as well.
+
+    Raises:
+        ArgumentError: anything else.
+    """
+    found = list(value) if np.iterable(value) and not isinstance(value, str) else [value] * rank
+    if rank == 1 and len(found) == 2:
+        found = [found]
+    try:
+        made = tuple([_pair(p) for p in found])
+    except TypeError:
+        made = ()
+    if len(made) != rank or min([n for pair in made for n in pair]) < 0:
+        raise ArgumentError(
+            f"{operation}: pad is 'same', an int, or for each of the {rank} spatial axes an int or"
+            f" a pair (front, behind), none of them negative, not {value!r}"
+        )
+    return made
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    if not np.iterable(value):
+        return (operator.index(value),) * 2
+    front, behind = map(operator.index, value)
+    return front, behind
+
+
+def same(n: Any, taps: Any, stride: int, dilation: int, operation: str) -> tuple[int, int]:
+    """The pad for ceil(n / stride) places, as even as can be, the odd one behind."""
+    if stride == 1:
+        missing = dilation * (taps - 1)
+    elif isinstance(n, Dim):
+        raise SymbolicSizeError(
+            f"{operation}: pad='same' with a stride depends on what the size {n} is; give the axis"
+            " a number, or say the pad"
+        )
+    else:
+        missing = max(0, (-(-n // stride) - 1) * stride + dilation * (taps - 1) + 1 - n)
+    return missing // 2, missing - missing // 2
+
+
+def check_channels(operation: str, x: Any, w: Any, channels: Any, groups: int) -> None:
+    """Refuses a kernel whose channels are not those of `x`: `channels` is what it is for."""
+    rank = len(shape_of(x)) - 2
+    if len(shape_of(w)) != rank + 2:
+        raise ShapeError(
+            f"{operation}: w has {rank + 2} axes, channels and then taps, not shape {shape_of(w)}"
+        )
+    try:
+        sizes.same_size(shape_of(x)[1], channels, operation)
+    except ShapeError as error:
+        raise ShapeError(
+            f"{operation}: incompatible shapes {shape_of(x)} and {shape_of(w)} with"
+            f" groups={groups}: x has {shape_of(x)[1]} channels, w is for {channels}"
+        ) from error
+
+
+def check_groups(operation: str, channels: Any, groups: int, of: str) -> None:
+    """Refuses channels that are not so many equal groups."""
+    if type(channels) is int and channels % groups:
+        raise ShapeError(
+            f"{operation}: {channels} channels of {of} are not groups={groups} of one size"
+        )
+
+
+def check_places(operation: str, x: Any, w: Any, places: Sequence[Any], pad: Pads) -> None:
+    """Refuses a kernel without taps, or larger than the padded images."""
+    if any([type(n) is int and n == 0 for n in shape_of(w)[2:]]):
+        raise ShapeError(f"{operation}: a kernel of shape {shape_of(w)} has no taps")
+    if any([type(n) is int and n < 1 for n in places]):
+        raise ShapeError(
+            f"{operation}: the kernel is larger than the padded images: shapes {shape_of(x)} and"
+            f" {shape_of(w)}, pad={pad}. Pad more, or write pad='same'"
+        )
+
+
+def add_bias(y: Any, b: Any, operation: str) -> Any:
+    """`y` with a number added to each channel; None adds nothing."""
+    if b is None:
+        return y
+    b = inexact(b, operation, "b")
+    channels = shape_of(y)[1]
+    if len(shape_of(b)) != 1:
+        raise ShapeError(f"{operation}: b has shape {shape_of(b)}, not ({channels},)")
+    try:
+        sizes.same_size(shape_of(b)[0], channels, operation)
+    except ShapeError as error:
+        raise ShapeError(f"{operation}: b has shape {shape_of(b)}, not ({channels},)") from error
+    return y + np.expand_dims(b, tuple(range(1, len(shape_of(y)) - 1)))
+
+
+# -- the functions ---------------------------------------------------------------------------------
+def convolved(
+    operation: str,
+    rank: int,
+    x: Any,
+    w: Any,
+    b: Any,
+    stride: Any,
+    pad: Any,
+    dilation: Any,
+    groups: Any,
+) -> Any:
+    """A convolution with its arguments checked."""
+    x, w = images(x, rank, operation), inexact(w, operation, "w")
+    stride = ints(stride, rank, operation, "stride")
+    dilation = ints(dilation, rank, operation, "dilation")
+    (groups,) = ints(groups, 1, operation, "groups")
+    if len(shape_of(w)) > 1:
+        check_channels(operation, x, w, shape_of(w)[1] * groups, groups)
+        check_groups(operation, shape_of(w)[0], groups, "the result (the first axis of w)")
+    else:
+        check_channels(operation, x, w, 0, groups)
+    inner, taps = shape_of(x)[2:], shape_of(w)[2:]
+    if isinstance(pad, str) and pad == "same":
+        pad = tuple([same(*each, operation) for each in zip(inner, taps, stride, dilation)])
+    else:
+        pad = pairs(pad, rank, operation)
+    places = tuple(map(out_size, inner, taps, stride, pad, dilation))
+    check_places(operation, x, w, places, pad)
+    y = conv(x, w, stride=stride, pad=pad, dilation=dilation, groups=groups)
+    return add_bias(y, b, operation)
+
+
+def conv1d(
+    x: Any,
+    w: Any,
+    b: Any = None,
+    stride: Any = 1,
+    pad: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """A convolution over one axis: `y[n, o, j] = sum x[n, c, j * stride + t] w[o, c, t] + b[o]`.
+
+    As everywhere in neural networks the kernel is not turned around.
+
+    Arguments:
+        x: (N, C, L), of a float or complex dtype.
+        w: (O, C / groups, K).
+        b: (O,), or None.
+        stride: from one place of the kernel to the next.
+        pad: zeros around `x`: an int, a pair (front, behind), or "same" for ceil(L / stride)
+            places, the odd zero behind.
+        dilation: from one tap of the kernel to the next.
+        groups: parts of the channels, each with its part of the kernel.
+
+    Returns:
+        An array (N, O, M).
+
+    Raises:
+        ShapeError: shapes that do not fit, or a kernel larger than the padded `x`.
+        TypeError: integers.
+
+    >>> conv1d(np.array([[[1.0, 2.0, 4.0]]]), np.array([[[1.0, -1.0]]]))
+    array([[[-1., -2.]]])
+    """
+    return convolved("conv1d", 1, x, w, b, stride, pad, dilation, groups)
+
+
+def conv2d(
+    x: Any,
+    w: Any,
+    b: Any = None,
+    stride: Any = 1,
+    pad: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """A convolution over two axes, as `conv1d` is over one.
+
+    Arguments:
+        x: (N, C, H, W), of a float or complex dtype.
+        w: (O, C / groups, KH, KW).
+        b: (O,), or None.
+        stride, dilation: an int, or one for each axis.
+        pad: an int, for each axis an int or a pair (front, behind), or "same".
+        groups: as in `conv1d`.
+
+    Returns:
+        An array (N, O, MH, MW).
+
+    Raises:
+        ShapeError: shapes that do not fit, or a kernel larger than the padded `x`.
+        TypeError: integers.
+
+    >>> conv2d(np.ones((1, 2, 3, 3)), np.ones((1, 2, 3, 3)), pad=1)
+    array([[[[ 8., 12.,  8.],
+             [12., 18., 12.],
+             [ 8., 12.,  8.]]]])
+    """
+    return convolved("conv2d", 2, x, w, b, stride, pad, dilation, groups)
+
+
+def conv3d(
+    x: Any,
+    w: Any,
+    b: Any = None,
+    stride: Any = 1,
+    pad: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """A convolution over three axes, as `conv2d` is over two.
+
+    Arguments:
+        x: (N, C, D, H, W), of a float or complex dtype.
+        w: (O, C / groups, KD, KH, KW).
+        b, stride, pad, dilation, groups: as in `conv2d`.
+
+    Returns:
+        An array (N, O, MD, MH, MW).
+
+    Raises:
+        ShapeError: shapes that do not fit, or a kernel larger than the padded `x`.
+        TypeError: integers.
+
+    >>> conv3d(np.ones((1, 1, 2, 3, 4)), np.ones((5, 1, 2, 2, 2))).shape
+    (1, 5, 1, 2, 3)
+    """
+    return convolved("conv3d", 3, x, w, b, stride, pad, dilation, groups)
+
+
+def causal_conv1d(
+    x: Any, w: Any, b: Any = None, stride: Any = 1, dilation: Any = 1, groups: int = 1
+) -> Any:
+    """A convolution over time whose results depend on nothing later: all the padding is in front.
+
+    Arguments:
+        x: (N, C, L), of a float or complex dtype.
+        w: (O, C / groups, K); its last tap meets the present.
+        b, stride, dilation, groups: as in `conv1d`.
+
+    Returns:
+        An array (N, O, ceil(L / stride)).
+
+    Raises:
+        ShapeError: shapes that do not fit.
+        TypeError: integers.
+
+    >>> causal_conv1d(np.array([[[1.0, 2.0, 4.0]]]), np.array([[[1.0, 1.0]]]))
+    array([[[1., 3., 6.]]])
+    """
+    (step,) = ints(dilation, 1, "causal_conv1d", "dilation")
+    reach = step * (shape_of(w)[-1] - 1) if shape_of(w) else 0
+    pad = ((reach, 0),)
+    return convolved("causal_conv1d", 1, x, w, b, stride, pad, dilation, groups)
