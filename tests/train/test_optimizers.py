@@ -18,8 +18,10 @@ from pycograd.core.errors import (
 )
 from pycograd.train import (
     SGD,
+    Adafactor,
     Adam,
     AdamW,
+    Lion,
     Optimizer,
     clip_grad_norm,
     cosine_decay,
@@ -40,6 +42,8 @@ SETTINGS = [
     (Adam, {"lr": 0.02, "weight_decay": 0.1}),
     (AdamW, {"lr": 0.02}),
     (AdamW, {"lr": 0.02, "weight_decay": 0.1}),
+    (Lion, {"lr": 0.01, "betas": (0.9, 0.99)}),
+    (Lion, {"lr": 0.01, "betas": (0.8, 0.95), "weight_decay": 0.1}),
 ]
 IDS = [f"{cls.__name__}-{'-'.join(settings)}" for cls, settings in SETTINGS]
 
@@ -50,13 +54,16 @@ def by_the_paper(cls, lr, p, gradient, steps, momentum=0.0, weight_decay=0.0, ne
     path, b, m, v = [], None, 0.0, 0.0
     for t in range(1, steps + 1):
         g = gradient(p, t)
-        if cls is AdamW:
+        if cls in (AdamW, Lion):
             p -= lr * weight_decay * p
         else:
             g += weight_decay * p
         if cls is SGD:
             b = g if b is None else momentum * b + g
             p -= lr * ((g + momentum * b) if nesterov else b if momentum else g)
+        elif cls is Lion:
+            p -= lr * np.sign(betas[0] * m + (1 - betas[0]) * g)
+            m = betas[1] * m + (1 - betas[1]) * g
         else:
             m, v = betas[0] * m + (1 - betas[0]) * g, betas[1] * v + (1 - betas[1]) * g**2
             m_hat, v_hat = m / (1 - betas[0] ** t), v / (1 - betas[1] ** t)
@@ -83,10 +90,68 @@ def test_the_formulas_of_the_papers(cls, settings):
         np.testing.assert_allclose([q[0, i] for q in path], expected, rtol=1e-11)
 
 
+def entry_by_entry(p, gradients, lr, weight_decay):
+    """Adafactor of one matrix, in loops: Shazeer and Stern 2018, algorithm 4, with their settings.
+
+    The floor of the squares is the square of the precision, and the size of a parameter is that
+    before it decays, as in torch's documentation.
+    """
+    n, m = len(p), len(p[0])
+    r, c, tiny = [0.0] * n, [0.0] * m, np.finfo(float).eps
+    norm = lambda x: math.sqrt(sum(v * v for row in x for v in row) / (n * m))
+    for t, g in enumerate(gradients, 1):
+        beta = 1 - t**-0.8
+        alpha = max(1e-3, norm(p)) * min(lr, 1 / math.sqrt(t))
+        p = [[v * (1 - lr * weight_decay) for v in row] for row in p]
+        for i in range(n):
+            r[i] = beta * r[i] + (1 - beta) * sum(g[i][j] ** 2 for j in range(m)) / m
+        for j in range(m):
+            c[j] = beta * c[j] + (1 - beta) * sum(g[i][j] ** 2 for i in range(n)) / n
+        mean = max(sum(r) / n, tiny)
+        u = [
+            [g[i][j] / math.sqrt(max(r[i] * c[j] / mean, tiny**2)) for j in range(m)]
+            for i in range(n)
+        ]
+        alpha /= max(1.0, norm(u))
+        p = [[p[i][j] - alpha * u[i][j] for j in range(m)] for i in range(n)]
+    return p
+
+
+def test_adafactor_of_a_matrix_is_the_papers(rng):
+    start, gradients = rng.standard_normal((3, 2)), rng.standard_normal((8, 3, 2))
+    opt, p = Adafactor(lr=0.4, weight_decay=0.1), start
+    for g in gradients:
+        p = opt.step(p, g)
+    np.testing.assert_allclose(p, entry_by_entry(start, gradients, 0.4, 0.1), rtol=1e-12)
+    kept = opt.state_dict()["leaves"][""]
+    assert (kept["rows"].shape, kept["columns"].shape) == ((3, 1), (1, 2))
+    again = Adafactor(lr=0.4, weight_decay=0.1)
+    again.load_state_dict(opt.state_dict())
+    np.testing.assert_array_equal(again.step(p, gradients[0]), opt.step(p, gradients[0]))
+    with pytest.raises(ShapeError, match=r"leaf '?.*needs a 'rows' of shape \(4, 1\)"):
+        opt.step(np.ones((4, 2)), np.ones((4, 2)))
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (4, 3), (2, 4, 3)])
+def test_adafactor_agrees_with_torch(shape, rng):
+    torch = pytest.importorskip("torch")
+    ours, opt = rng.standard_normal(shape), Adafactor(lr=0.03, weight_decay=0.1)
+    theirs = torch.tensor(ours, requires_grad=True)
+    other = torch.optim.Adafactor([theirs], lr=0.03, weight_decay=0.1)
+    for _ in range(STEPS):
+        g = rng.standard_normal(shape)
+        theirs.grad = torch.tensor(g)
+        other.step()
+        ours = opt.step(ours, g)
+    np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-10)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32", "complex128"])
 @pytest.mark.parametrize("cls, settings", SETTINGS, ids=IDS)
 def test_agrees_with_torch(cls, settings, dtype, rng):
     torch = pytest.importorskip("torch")
+    if not hasattr(torch.optim, cls.__name__):
+        pytest.skip(f"torch has no {cls.__name__}")
     start = [rng.standard_normal(s).astype(dtype) for s in ((3, 2), ())]
     if dtype == "complex128":
         start = [s + 1j * rng.standard_normal(s.shape) for s in start]
@@ -111,7 +176,7 @@ def test_agrees_with_torch(cls, settings, dtype, rng):
         )
 
 
-@pytest.mark.parametrize("cls, settings", SETTINGS, ids=IDS)
+@pytest.mark.parametrize("cls, settings", [*SETTINGS, (Adafactor, {})], ids=[*IDS, "Adafactor"])
 @pytest.mark.parametrize(
     "dtype", ["f2", ml_dtypes.bfloat16, "f4", "f8", np.longdouble, "c8", "c16"]
 )
@@ -217,7 +282,7 @@ PARAMS = {"layers": [{"w": np.ones((2, 3))}], "b": np.ones(3)}
         ([np.ones(3)], TreeMismatchError, "differ at the root"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("cls", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("cls", [SGD, Adam, AdamW, Lion, Adafactor])
 def test_gradients_that_do_not_fit(cls, grads, error, text):
     opt = cls()
     with pytest.raises(error, match=rf"{cls.__name__}\.step: .*{text}") as caught:
@@ -260,6 +325,11 @@ def test_a_step_of_what_is_not_a_float_is_refused(p):
         lambda: Adam(betas=(0.9, 1.0)),
         lambda: Adam(eps=-1),
         lambda: AdamW(weight_decay=-0.1),
+        lambda: Lion(betas=(1.0, 0.9)),
+        lambda: Lion(weight_decay=-0.1),
+        lambda: Adafactor(beta2_decay=0.1),
+        lambda: Adafactor(clip=0.0),
+        lambda: Adafactor(eps=(None, -1.0)),
     ],
 )
 def test_settings_out_of_range(make):

@@ -3,7 +3,16 @@
 from pycograd.train.data import DataLoader, batches
 from pycograd.train.loop import gradient_descent
 from pycograd.train.metrics import accuracy
-from pycograd.train.optimizers import SGD, Adam, AdamW, Optimizer, clip_grad_norm, sgd_update
+from pycograd.train.optimizers import (
+    SGD,
+    Adafactor,
+    Adam,
+    AdamW,
+    Lion,
+    Optimizer,
+    clip_grad_norm,
+    sgd_update,
+)
 from pycograd.train.progress import progress
 from pycograd.train.schedules import constant_lr, cosine_decay, linear_warmup, step_decay
 
@@ -12,6 +21,8 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Lion",
+    "Adafactor",
     "sgd_update",
     "clip_grad_norm",
     "constant_lr",

@@ -62,6 +62,15 @@ class Optimizer:
         """
         raise NotImplementedError
 
+    def slot_shape(self, slot: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of what is kept in a slot for a real leaf, where it is not a number.
+
+        Arguments:
+            slot: one of `slots`.
+            shape: of the leaf.
+        """
+        return shape
+
     def step(self, params: Tree, grads: Tree) -> Tree:
         """One step downhill.
 
@@ -95,7 +104,7 @@ class Optimizer:
             )
         live = [entry for entry in zip(names, leaves, slopes) if entry[2] is not None]
         for name, param, grad in live:
-            _check_leaf(asked, name, param, grad, state[name])
+            self._check_leaf(name, param, grad, state[name])
 
         lr: Any = self.lr(self.steps + 1) if callable(self.lr) else self.lr
         lr = lr if isinstance(lr, Box) else float(lr)  # a NumPy scalar would promote float32
@@ -142,6 +151,27 @@ class Optimizer:
         self.steps = int(saved["steps"])
         self._state = {name: dict(state) for name, state in saved["leaves"].items()}
 
+    def _check_leaf(self, name: str, param: Any, grad: Any, state: State) -> None:
+        asked = f"{type(self).__name__}.step"
+        if not is_inexact(dtype_of(param)):
+            raise NotDifferentiableError(
+                f"{asked}: {_leaf(name)} is of type {dtype_of(param)}, which a step would round;"
+                " make it a float, or leave None in its place among the gradients"
+            )
+        shape = np.shape(param)
+        if np.shape(grad) != shape:
+            raise ShapeError(
+                f"{asked}: {_leaf(name)} has shape {shape}, its gradient {np.shape(grad)}"
+            )
+        shape = (2, *shape) if _is_complex(param) else shape
+        for slot, kept in state.items():
+            if np.ndim(kept) and np.shape(kept) != (wanted := self.slot_shape(slot, shape)):
+                raise ShapeError(
+                    f"{asked}: {_leaf(name)} needs a {slot!r} of shape {wanted}, but the state of"
+                    f" this optimiser has {np.shape(kept)}; use one optimiser for one set of"
+                    " parameters"
+                )
+
 
 def _check(condition: Any, message: str) -> None:
     if not condition:
@@ -150,24 +180,6 @@ def _check(condition: Any, message: str) -> None:
 
 def _leaf(name: str) -> str:
     return f"leaf {name!r}" if name else "the only leaf"
-
-
-def _check_leaf(asked: str, name: str, param: Any, grad: Any, state: State) -> None:
-    if not is_inexact(dtype_of(param)):
-        raise NotDifferentiableError(
-            f"{asked}: {_leaf(name)} is of type {dtype_of(param)}, which a step would round; make"
-            " it a float, or leave None in its place among the gradients"
-        )
-    shape = np.shape(param)
-    if np.shape(grad) != shape:
-        raise ShapeError(f"{asked}: {_leaf(name)} has shape {shape}, its gradient {np.shape(grad)}")
-    shape = (2, *shape) if _is_complex(param) else shape
-    for slot, kept in state.items():
-        if np.ndim(kept) and np.shape(kept) != shape:
-            raise ShapeError(
-                f"{asked}: {_leaf(name)} needs a {slot!r} of shape {shape}, but the state of this"
-                f" optimiser has {np.shape(kept)}; use one optimiser for one set of parameters"
-            )
 
 
 def _is_complex(x: Any) -> bool:
@@ -312,6 +324,121 @@ class AdamW(Adam):
         if self.weight_decay:
             param = param * (1 - lr * self.weight_decay)
         return self._adapt(param, grad, lr, state)
+
+
+class Lion(Optimizer):
+    """Lion (Chen et al. 2023): steps of one size, by the sign of a mean of the gradients.
+
+    Arguments:
+        lr: the learning rate, a number or a schedule; some tenth of Adam's.
+        betas: decay rates of the mean that is followed, and of the one that is kept.
+        weight_decay: the parameter is multiplied by `1 - lr * weight_decay` before each step.
+
+    Raises:
+        ValueError: a setting out of range.
+
+    >>> Lion(lr=0.125).step((1.0, 1.0), (0.01, -20.0))
+    (0.875, 1.125)
+    """
+
+    slots = ("mean",)
+
+    def __init__(
+        self,
+        lr: float | Schedule = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(lr)
+        _check(all(0 <= b < 1 for b in betas), f"betas={betas} must be from 0 to below 1")
+        _check(weight_decay >= 0, f"weight_decay={weight_decay} must not be negative")
+        self.betas, self.weight_decay = betas, weight_decay
+
+    def update(self, param: Any, grad: Any, lr: Any, state: State) -> tuple[Any, State]:
+        """One step of Lion on one leaf."""
+        followed, kept = self.betas
+        mean = state.get("mean", 0.0)
+        if self.weight_decay:
+            param = param * (1 - lr * self.weight_decay)
+        new = param - lr * np.sign(followed * mean + (1 - followed) * grad)
+        return new, {"mean": kept * mean + (1 - kept) * grad}
+
+
+class Adafactor(Optimizer):
+    """Adafactor (Shazeer and Stern 2018): of a matrix it keeps the means of rows and columns only.
+
+    The step is relative to the size of the parameter; its memory is that of one row and one column
+    of a matrix (of the last two axes, where there are more), and of the leaf where it has one axis.
+
+    Arguments:
+        lr: the learning rate, a number or a schedule; at step t no more than `1 / sqrt(t)`.
+        beta2_decay: at step t the weight of the new square is `t ** beta2_decay`.
+        eps: of the squares, None for that of the dtype; and the least size of a parameter.
+        clip: the most that the root mean square of an update may be.
+        weight_decay: the parameter is multiplied by `1 - lr * weight_decay` before each step.
+
+    Raises:
+        ValueError: a setting out of range.
+
+    >>> Adafactor(lr=0.125).step(np.ones((2, 3)), np.ones((2, 3)))
+    array([[0.875, 0.875, 0.875],
+           [0.875, 0.875, 0.875]])
+    """
+
+    slots = ("count", "rows", "columns", "square")
+
+    def __init__(
+        self,
+        lr: float | Schedule = 1e-2,
+        beta2_decay: float = -0.8,
+        eps: tuple[float | None, float] = (None, 1e-3),
+        clip: float = 1.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(lr)
+        _check(beta2_decay <= 0, f"beta2_decay={beta2_decay} must not be positive")
+        _check(eps[0] is None or eps[0] >= 0, f"eps={eps} must not be negative")
+        _check(eps[1] >= 0, f"eps={eps} must not be negative")
+        _check(clip > 0, f"clip={clip} must be positive")
+        _check(weight_decay >= 0, f"weight_decay={weight_decay} must not be negative")
+        self.beta2_decay, self.eps, self.clip = beta2_decay, eps, clip
+        self.weight_decay = weight_decay
+
+    def slot_shape(self, slot: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Of rows one column, of columns one row."""
+        if slot == "rows":
+            return (*shape[:-1], 1)
+        return (*shape[:-2], 1, shape[-1]) if slot == "columns" else shape
+
+    def update(self, param: Any, grad: Any, lr: Any, state: State) -> tuple[Any, State]:
+        """One step of Adafactor on one leaf."""
+        count = int(state.get("count", 0)) + 1
+        share = count**self.beta2_decay
+        tiny = float(np.finfo(grad.dtype).eps) if self.eps[0] is None else self.eps[0]
+        size = np.maximum(self.eps[1], _rms(param)) * np.minimum(lr, 1 / math.sqrt(count))
+        if self.weight_decay:
+            param = param * (1 - lr * self.weight_decay)
+        square = grad * grad
+        new: State = {"count": count, "rows": 0.0, "columns": 0.0, "square": 0.0}
+        if np.ndim(grad) < 2:
+            mean = new["square"] = _moved(state.get("square", 0.0), square, share)
+        else:
+            # The matrix of rank one with these means of rows and columns.
+            rows, columns = (np.mean(square, axis=axis, keepdims=True) for axis in (-1, -2))
+            rows = new["rows"] = _moved(state.get("rows", 0.0), rows, share)
+            columns = new["columns"] = _moved(state.get("columns", 0.0), columns, share)
+            mean = rows * columns / np.maximum(np.mean(rows, axis=-2, keepdims=True), tiny)
+        step = grad / np.sqrt(np.maximum(mean, tiny * tiny))
+        length = np.maximum(1.0, _rms(step) / self.clip)
+        return param - size / length * step, new
+
+
+def _moved(kept: Any, new: Any, share: float) -> Any:
+    return kept + share * (new - kept)
+
+
+def _rms(x: Any) -> Any:
+    return _root(np.mean(x * x))
 
 
 def sgd_update(params: Tree, grads: Tree, lr: float) -> Tree:
