@@ -18,17 +18,22 @@ from pycograd.nn.activations import (
 )
 from pycograd.nn.attention import scaled_dot_product_attention
 from pycograd.nn.conv import causal_conv1d, conv1d, conv2d, conv3d
+from pycograd.nn.conv_transpose import conv_transpose1d, conv_transpose2d
 from pycograd.nn.layers import dropout, embedding, linear, one_hot
 from pycograd.nn.losses import bce_with_logits, cross_entropy, mse_loss, nll_loss
 from pycograd.nn.norm import layer_norm
+from pycograd.nn.pool import avg_pool2d, max_pool2d, upsample_nearest2d
 from pycograd.nn.softmax import log_softmax, logsumexp, softmax
 
 __all__ = [
+    "avg_pool2d",
     "bce_with_logits",
     "causal_conv1d",
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cross_entropy",
     "dropout",
     "elu",
@@ -41,6 +46,7 @@ __all__ = [
     "linear",
     "log_softmax",
     "logsumexp",
+    "max_pool2d",
     "mish",
     "mse_loss",
     "nll_loss",
@@ -55,4 +61,5 @@ __all__ = [
     "softsign",
     "swish",
     "tanh",
+    "upsample_nearest2d",
 ]

@@ -31,27 +31,23 @@ def out_size(n: Any, taps: Any, stride: int, pad: tuple[Any, Any], dilation: int
     return (n + pad[0] + pad[1] - dilation * (taps - 1) - 1) // stride + 1
 
 
-def _span(count: int, stride: int, offset: int, n: int) -> tuple[slice, slice]:
-    """Of the places j < count, those for which j * stride + offset is in an axis of n entries.
+def meeting(tap: int, axis: Any) -> tuple[slice, slice]:
+    """The places where a tap meets entries of an axis, and those entries.
 
-    They, and the entries that they meet.
+    `axis` is (places, stride, pad, dilation, size).
     """
+    places, stride, pad, dilation, n = axis
+    offset = tap * dilation - pad[0]
     first = max(0, -(offset // stride))
-    last = max(first, min(count, (n - 1 - offset) // stride + 1))
+    last = max(first, min(places, (n - 1 - offset) // stride + 1))
     start = first * stride + offset
     return slice(first, last), slice(start, start + (last - first) * stride, stride)
 
 
-def _meetings(taps: Ints, axes: Any) -> Iterator[tuple[Ints, list[slice], list[slice]]]:
-    """For each tap, the places where it meets entries of the image, and those entries.
-
-    `axes` are (places, stride, pad, dilation, size) of each axis.
-    """
+def meetings(taps: Ints, axes: Any) -> Iterator[tuple[Ints, list[slice], list[slice]]]:
+    """Every tap of a kernel, with the places where it meets entries of an image, and those."""
     for tap in np.ndindex(taps):
-        pairs = [
-            _span(places, stride, t * dilation - pad[0], n)
-            for t, (places, stride, pad, dilation, n) in zip(tap, axes)
-        ]
+        pairs = [meeting(t, axis) for t, axis in zip(tap, axes)]
         yield tap, [at for at, _ in pairs], [met for _, met in pairs]
 
 
@@ -108,7 +104,7 @@ class Columns:
         buffer = np.zeros((length, channels, *self.unfolded, *places), self.dtype)
         for block in blocks:
             part = buffer[: block.stop - block.start]
-            for tap, at, met in _meetings(self.unfolded, self.axes):
+            for tap, at, met in meetings(self.unfolded, self.axes):
                 part[(_ALL, _ALL, *tap, *at)] = x[(block, _ALL, *met)]
             yield block, self._shifted(part.reshape(len(part), groups, rows, width))
 
@@ -131,7 +127,7 @@ class Columns:
 def convolve(x: Any, w: Any, *, stride: Ints, pad: Pads, dilation: Ints, groups: int) -> Any:
     """`z[n, g o, j] = sum x[n, g c, j * stride + t * dilation - pad] w[g o, c, t]`."""
     dtype = np.result_type(x, w)
-    columns = Columns(x, w.shape[2:], stride, pad, dilation, groups, _accurate(dtype))
+    columns = Columns(x, w.shape[2:], stride, pad, dilation, groups, accurate(dtype))
     kernels = columns.kernels(w)
     count, outputs, width = len(x), w.shape[0], math.prod(columns.out)
     made = np.empty((count, groups, outputs // groups, width), columns.dtype)
@@ -151,7 +147,7 @@ def convolve_kernel(
 ) -> Any:
     """The transpose of `convolve` in w: every column times the entry of z in its place."""
     dtype = np.result_type(x, z)
-    columns = Columns(x, taps, stride, pad, dilation, groups, _accurate(dtype))
+    columns = Columns(x, taps, stride, pad, dilation, groups, accurate(dtype))
     count, outputs, inputs = len(x), z.shape[1] // groups, x.shape[1] // groups
     z = z.astype(columns.dtype, copy=False).reshape(count, groups, outputs, math.prod(columns.out))
     made = np.zeros((columns.shifts, groups, outputs, inputs * columns.rows), columns.dtype)
@@ -178,7 +174,7 @@ def convolve_input(
         turned = turned.reshape(groups * inputs, outputs // groups, *taps)
         return convolve(z, turned, stride=stride, pad=tuple(pads), dilation=dilation, groups=groups)
     dtype = np.result_type(z, w)
-    wide = _accurate(dtype)
+    wide = accurate(dtype)
     count, rows, width = len(z), inputs * math.prod(taps), math.prod(places)
     z = z.astype(wide, copy=False).reshape(count, groups, outputs // groups, width)
     kernel = w.astype(wide, copy=False).reshape(groups, outputs // groups, rows).swapaxes(1, 2)
@@ -186,11 +182,11 @@ def convolve_input(
     axes = tuple(zip(places, stride, pad, dilation, sizes))
     for block in _blocks(count, groups * rows * width * wide.itemsize):
         columns = np.matmul(kernel, z[block]).reshape(-1, groups * inputs, *taps, *places)
-        for tap, at, met in _meetings(taps, axes):
+        for tap, at, met in meetings(taps, axes):
             made[(block, _ALL, *met)] += columns[(_ALL, _ALL, *tap, *at)]
     return made.astype(dtype, copy=False)
 
 
-def _accurate(dtype: Any) -> np.dtype[Any]:
+def accurate(dtype: Any) -> np.dtype[Any]:
     """The dtype in which products are summed: half precision has neither the digits nor BLAS."""
     return np.result_type(dtype, np.float32)

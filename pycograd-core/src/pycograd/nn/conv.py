@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -111,13 +110,29 @@ def same(n: Any, taps: Any, stride: int, dilation: int, operation: str) -> tuple
     return missing // 2, missing - missing // 2
 
 
-def check_channels(operation: str, x: Any, w: Any, channels: Any, groups: int) -> None:
-    """Refuses a kernel whose channels are not those of `x`: `channels` is what it is for."""
-    rank = len(shape_of(x)) - 2
+def check_taps(operation: str, w: Any) -> Any:
+    """The shape of the kernel behind its channels; a kernel has at least one tap.
+
+    Raises:
+        ShapeError: it has none.
+    """
+    taps = shape_of(w)[2:]
+    if any([type(n) is int and n == 0 for n in taps]):
+        raise ShapeError(f"{operation}: a kernel of shape {shape_of(w)} has no taps")
+    return taps
+
+
+def check_rank(operation: str, w: Any, rank: int) -> None:
+    """Refuses a kernel with another number of axes."""
     if len(shape_of(w)) != rank + 2:
         raise ShapeError(
-            f"{operation}: w has {rank + 2} axes, channels and then taps, not shape {shape_of(w)}"
+            f"{operation}: w has {rank + 2} axes, two of channels and then taps, not shape"
+            f" {shape_of(w)}"
         )
+
+
+def check_channels(operation: str, x: Any, w: Any, channels: Any, groups: int) -> None:
+    """Refuses a kernel whose `channels` are not those of `x`."""
     try:
         sizes.same_size(shape_of(x)[1], channels, operation)
     except ShapeError as error:
@@ -131,18 +146,7 @@ def check_groups(operation: str, channels: Any, groups: int, of: str) -> None:
     """Refuses channels that are not so many equal groups."""
     if type(channels) is int and channels % groups:
         raise ShapeError(
-            f"{operation}: {channels} channels of {of} are not groups={groups} of one size"
-        )
-
-
-def check_places(operation: str, x: Any, w: Any, places: Sequence[Any], pad: Pads) -> None:
-    """Refuses a kernel without taps, or larger than the padded images."""
-    if any([type(n) is int and n == 0 for n in shape_of(w)[2:]]):
-        raise ShapeError(f"{operation}: a kernel of shape {shape_of(w)} has no taps")
-    if any([type(n) is int and n < 1 for n in places]):
-        raise ShapeError(
-            f"{operation}: the kernel is larger than the padded images: shapes {shape_of(x)} and"
-            f" {shape_of(w)}, pad={pad}. Pad more, or write pad='same'"
+            f"{operation}: groups={groups} does not divide the {channels} channels of {of}"
         )
 
 
@@ -178,18 +182,20 @@ def convolved(
     stride = ints(stride, rank, operation, "stride")
     dilation = ints(dilation, rank, operation, "dilation")
     (groups,) = ints(groups, 1, operation, "groups")
-    if len(shape_of(w)) > 1:
-        check_channels(operation, x, w, shape_of(w)[1] * groups, groups)
-        check_groups(operation, shape_of(w)[0], groups, "the result (the first axis of w)")
-    else:
-        check_channels(operation, x, w, 0, groups)
-    inner, taps = shape_of(x)[2:], shape_of(w)[2:]
+    check_rank(operation, w, rank)
+    check_channels(operation, x, w, shape_of(w)[1] * groups, groups)
+    check_groups(operation, shape_of(w)[0], groups, "the result, the first axis of w")
+    inner, taps = shape_of(x)[2:], check_taps(operation, w)
     if isinstance(pad, str) and pad == "same":
         pad = tuple([same(*each, operation) for each in zip(inner, taps, stride, dilation)])
     else:
         pad = pairs(pad, rank, operation)
     places = tuple(map(out_size, inner, taps, stride, pad, dilation))
-    check_places(operation, x, w, places, pad)
+    if any([type(n) is int and n < 1 for n in places]):
+        raise ShapeError(
+            f"{operation}: the kernel is larger than the padded images: shapes {shape_of(x)} and"
+            f" {shape_of(w)}, pad={pad}. Pad more, or write pad='same'"
+        )
     y = conv(x, w, stride=stride, pad=pad, dilation=dilation, groups=groups)
     return add_bias(y, b, operation)
 
