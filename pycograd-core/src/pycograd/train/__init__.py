@@ -1,16 +1,16 @@
 """Training: optimisers, learning-rate schedules, mini-batches, a loop, a progress bar, accuracy."""
 
+from pycograd.train.clip import clip_grad_norm
 from pycograd.train.data import DataLoader, batches
 from pycograd.train.loop import gradient_descent
 from pycograd.train.metrics import accuracy
+from pycograd.train.optimizer import Optimizer
 from pycograd.train.optimizers import (
     SGD,
     Adafactor,
     Adam,
     AdamW,
     Lion,
-    Optimizer,
-    clip_grad_norm,
     sgd_update,
 )
 from pycograd.train.progress import progress
