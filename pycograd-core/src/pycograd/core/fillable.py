@@ -26,7 +26,7 @@ from pycograd.core.aval import is_inexact
 from pycograd.core.box import Box
 from pycograd.core.errors import AmbiguousAliasError, OuterWriteError
 from pycograd.core.primitive import Primitive, Trace, bind
-from pycograd.core.tree import register_front
+from pycograd.core.tree import FRONTS, register_front
 from pycograd.core.views import alias, live_views, origin_of, written_outwards
 
 _box: Any = Box
@@ -37,7 +37,7 @@ _WRITERS = frozenset(
 
 
 class Front(Trace):
-    """The trace of all `Fillable`s: innermost of all, it runs everything one level further out."""
+    """The trace of all fronts: innermost of all, it runs everything one level further out."""
 
     __slots__ = ()
     passes = True
@@ -265,21 +265,24 @@ def _front(value: Any, born: int) -> Fillable:
 
 
 def settled(x: Any) -> Any:
-    """What a `Fillable` stands in front of; anything else as it is."""
-    if type(x) is not Fillable:
-        return x
+    """What `x` stands in front of, if it is a `Fillable` or another front; else `x` itself."""
+    front = FRONTS.get(type(x))
+    return x if front is None else front(x)
+
+
+def _settle(x: Fillable) -> Any:
     _root(x).lent = True
     return x.value
 
 
-register_front(Fillable, settled)
+register_front(Fillable, _settle)
 
 
 def settled_tree(x: Any) -> Any:
     """As `settled`, inside lists, tuples and dicts too."""
     kind = type(x)
-    if kind is Fillable:
-        return settled(x)
+    if kind in FRONTS:
+        return FRONTS[kind](x)
     if kind is list:
         return [settled_tree(v) for v in x]
     if kind is tuple:
@@ -304,7 +307,7 @@ def _innermost(given: Sequence[Any]) -> Trace | None:
         if type(x) is list or type(x) is tuple:
             trace = _innermost(x)
         elif isinstance(x, Box):
-            trace = _innermost((x.value,)) if type(x) is Fillable else x._trace
+            trace = _innermost((x.value,)) if type(x) in FRONTS else x._trace
         else:
             continue
         if trace is not None and (top is None or trace.level > top.level):

@@ -94,6 +94,14 @@ class TreeDef:
         """The dotted name of each leaf; see `tree_paths`."""
         return list(_paths(self, ""))
 
+    def live(self) -> list[bool]:
+        """For each leaf whether it may be differentiated; see `register_tree`."""
+        if self.node is None:
+            return [True]
+        live = _kind_of(self.node).live
+        flags = [True] * len(self.children) if live is None else live(self.aux)
+        return [flag and each for child, flag in zip(self.children, flags) for each in child.live()]
+
 
 LEAF = TreeDef(None, None, (), 1)
 _NONE = TreeDef(type(None), None, (), 0)
@@ -107,6 +115,7 @@ class _Kind(NamedTuple):
     unflatten: Callable[[Any, Any, Sequence[Any]], Any]  # class, aux, children -> node
     names: Callable[[Any, Any, int], Sequence[str]]  # class, aux, count -> a name for each child
     static: bool = False  # aux holds data that must agree between trees, not just names or state
+    live: Callable[[Any], Sequence[bool]] | None = None  # aux -> which children have derivatives
 
 
 def _positions(cls: Any, aux: Any, count: int) -> list[str]:
@@ -206,7 +215,7 @@ _KINDS: dict[type, _Kind] = {
     type(None): _Kind(lambda node: ((), None), lambda cls, aux, xs: None, _positions),
 }
 _LEAVES: set[type] = {np.ndarray, bool, int, float, complex, str, np.float64, np.float32}
-_FRONTS: dict[type, Callable[[Any], Any]] = {}  # leaves that stand in front of others
+FRONTS: dict[type, Callable[[Any], Any]] = {}  # leaves that stand in front of others
 # Classes met on the way; weak, so that a class made inside a function can go.
 _FOUND: WeakKeyDictionary[type, _Kind | None] = WeakKeyDictionary()
 
@@ -252,7 +261,7 @@ def register_leaf(cls: type) -> None:
 def register_front(cls: type, settle: Callable[[Any], Any]) -> None:
     """Declares instances of a class to be leaves in whose place stands what `settle` gives."""
     _LEAVES.discard(cls)
-    _FRONTS[cls] = settle
+    FRONTS[cls] = settle
 
 
 def register_tree(
@@ -260,6 +269,7 @@ def register_tree(
     flatten: Callable[[Any], tuple[Iterable[Any], Any]],
     unflatten: Callable[[Any, Sequence[Any]], Any],
     names: Callable[[Any], Sequence[str]] | None = None,
+    live: Callable[[Any], Sequence[bool]] | None = None,
 ) -> None:
     """Teaches every transform to look inside instances of a class.
 
@@ -270,6 +280,8 @@ def register_tree(
         unflatten: `unflatten(aux, children) -> node`; must accept any objects as children.
         names: `names(aux) -> list of str`, for messages and for the names of parameters. Default:
             the positions.
+        live: `live(aux) -> list of bool`: which children are differentiated, where they are
+            floats; the gradients of the others are None. Default: all.
 
     Raises:
         ValueError: the class has a meaning already.
@@ -286,7 +298,8 @@ def register_tree(
     def named(cls: Any, aux: Any, count: int) -> Sequence[str]:
         return _positions(cls, aux, count) if names is None else names(aux)
 
-    _KINDS[cls] = _Kind(flatten, lambda cls, aux, xs: unflatten(aux, xs), named, static=True)
+    made = _Kind(flatten, lambda cls, aux, xs: unflatten(aux, xs), named, static=True, live=live)
+    _KINDS[cls] = made
     _FOUND.pop(cls, None)
 
 
@@ -320,7 +333,7 @@ def _flatten(tree: Tree, leaves: list[Any]) -> TreeDef:
     elif tree is None:
         return _NONE
     elif (kind := _find(cls)) is None:
-        leaves.append(_FRONTS[cls](tree) if cls in _FRONTS else tree)
+        leaves.append(FRONTS[cls](tree) if cls in FRONTS else tree)
         return LEAF
     else:
         children, aux = kind.flatten(tree)

@@ -47,7 +47,8 @@ from pycograd.transforms.wrap import (
 )
 from pycograd.transparent import prepared
 
-capturing: ContextVar[bool] = ContextVar("capturing", default=False)  # a capture is running here
+# The innermost capture that is running here.
+capturing: ContextVar[CaptureTrace | None] = ContextVar("capturing", default=None)
 _NUMBERS = frozenset({float, int, complex, bool})
 _ARRAYS = frozenset({np.ndarray, np.memmap})
 
@@ -250,7 +251,7 @@ def trace_of(
     trace = CaptureTrace(name)
     trace.known = {s for x in given if type(x) is Value for s in symbols_of(x.shape)}
     constraints = Constraints(trace.known)
-    token = capturing.set(True)
+    token = capturing.set(trace)
     try:
         with sizes.collecting(constraints, trace):
             out = run([trace.box(x) if type(x) is Value else x for x in given])

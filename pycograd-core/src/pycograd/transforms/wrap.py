@@ -308,7 +308,7 @@ class Selection:
                 self.live.append(True)
                 continue
             leaves, treedef = tree_flatten(tree)
-            live = [is_differentiable(leaf) for leaf in leaves]
+            live = [flag and is_differentiable(leaf) for leaf, flag in zip(leaves, treedef.live())]
             if not any(live) and (argnums is not None or argnames) and leaves:
                 raise not_differentiable(transform, f, place, tree)
             self.trees.append((treedef, len(leaves)))

@@ -204,7 +204,7 @@ def _glance(function: Any, reached: list[Any], indexed: bool) -> bool:
             return True
     if (numpy and _has(code, _LISTS)) or _has(code, _IMPORTS):
         return True
-    if unsure and not _global_names(code).isdisjoint(unsure):
+    if unsure and not global_names(code).isdisjoint(unsure):
         return True
     reached += found
     return False
@@ -220,7 +220,7 @@ def _names(code: Any) -> Any:
 
 
 @per_code
-def _global_names(code: Any) -> Any:
+def global_names(code: Any) -> Any:
     """The names that a code object, or one nested in it, loads as globals."""
     found: set[str] = set()
     high = 0
@@ -231,7 +231,7 @@ def _global_names(code: Any) -> Any:
             found.add(code.co_names[arg >> _GLOBAL_SHIFT])
     for constant in code.co_consts:
         if type(constant) is types.CodeType:
-            found |= _global_names(constant)
+            found |= global_names(constant)
     return found
 
 
