@@ -36,6 +36,7 @@ LAYERS = {
     "nn": MACHINE | {"random"},
     "scipy": MACHINE | {"nn"},
     "train": MACHINE | {"random", "nn"},
+    "parameters": MACHINE | {"plugins", "graph", "random", "nn", "train"},
     "testing": ANY,
     "examples": ANY,
     "cli": ANY,

@@ -82,6 +82,7 @@ if _TYPE_CHECKING:
         vjp_graph as vjp_graph,
     )
     from pycograd.nn import *
+    from pycograd.parameters import *
     from pycograd.plugins.exports import export_onnx as export_onnx
     from pycograd.plugins.hub import (
         activate as activate,
@@ -145,7 +146,7 @@ _GRAPHS = (
     "plan_remat",
     "vjp_graph",
 )
-_LENDERS = ("pycograd.nn", "pycograd.train")
+_LENDERS = ("pycograd.nn", "pycograd.parameters", "pycograd.train")
 _DERIVATIVES = (
     "egrad",
     "elementwise_grad",

@@ -34,6 +34,7 @@ __all__ = [
     "NotDifferentiableError",
     "OutOfBoundsError",
     "OuterWriteError",
+    "ParameterError",
     "PlainBufferError",
     "PluginError",
     "PycogradError",
@@ -42,6 +43,7 @@ __all__ = [
     "SymbolicSizeError",
     "TransparentModeError",
     "TreeMismatchError",
+    "UnboundWeightError",
     "UnknownBackendError",
     "UnsupportedDtypeError",
     "UnsupportedOperationError",
@@ -193,6 +195,17 @@ class TransparentModeError(PycogradError, TypeError):
 
 class TreeMismatchError(PycogradError, ValueError):
     """Two trees that should have the same structure differ."""
+
+
+class ParameterError(PycogradError, ValueError):
+    """Parameters that cannot be: a taken name, ties that differ, a file of another model."""
+
+
+class UnboundWeightError(PycogradError, RuntimeError):
+    """A weight was read in a thread to which the running gradient has not been handed on.
+
+    Start the work with `contextvars.copy_context().run(f, ...)` in the place of `f(...)`.
+    """
 
 
 class AsyncFunctionError(PycogradError, TypeError):

@@ -1,0 +1,397 @@
+"""`ParamDict`: a model's parameters, nested and named.
+
+One made by `params` holds weights, which `step` changes. Transforms, optimisers and `tree_map` see
+their values as leaves, each tie once, and make from them a `ParamDict` of the results.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.errors import ParameterError
+from pycograd.core.fillable import settled
+from pycograd.core.tree import flatten_like, is_node, register_tree, tree_structure
+from pycograd.parameters import gradient, names
+from pycograd.parameters.param import Param
+from pycograd.parameters.structure import Structure
+from pycograd.parameters.values import owned, write
+from pycograd.parameters.weight import Info, Store, Weight, in_pass
+
+
+class ParamDict(Mapping[Any, Any]):
+    """Named parameters; `params` makes one.
+
+    An entry is a parameter, a `ParamDict` inside, or a list of them; it is there as an attribute,
+    `weights.enc.w`, and as a key, `weights["enc"]["w"]`. In a block `with weights:` the entries are
+    global variables of the code that has the block.
+
+    >>> weights = params(enc={"w": np.ones((3, 2))}, b=np.zeros(2))
+    >>> with weights:
+    ...     np.ones(3) @ enc.w + b
+    array([3., 3.])
+    """
+
+    __slots__ = ("_structure", "_leaves", "_store", "_known", "_blocks", "_made", "__weakref__")
+
+    _structure: Structure
+    _leaves: Sequence[Any]
+    _store: Store | None
+    _known: dict[Any, Any] | None
+    _blocks: list[tuple[names.Scope, list[str]]]
+    _made: dict[Any, Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise TypeError("write params(...), which makes a ParamDict")
+
+    # -- entries -----------------------------------------------------------------------------------
+    @property
+    def _entries(self) -> dict[Any, Any]:
+        if self._known is None:
+            nested = lambda structure, leaves: param_dict(structure, leaves, self._store)
+            self._known = self._structure.assemble(self._leaves, nested)
+        return self._known
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return self._entries[key]
+        except KeyError:
+            raise KeyError(self._without(key)) from None
+
+    def __getattr__(self, name: str) -> Any:
+        if name[:1] == "_":
+            raise AttributeError(f"'ParamDict' object has no attribute {name!r}")
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise AttributeError(self._without(name)) from None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._structure.tree.aux)
+
+    def __len__(self) -> int:
+        return len(self._structure.tree.aux)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *[key for key in self if isinstance(key, str)]]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        entry = self[key]
+        if self._store is None:
+            raise TypeError(
+                "a ParamDict of results is not written to: tree_map makes another, and params(...)"
+                " parameters"
+            )
+        if type(entry) is not Weight and not is_node(type(entry)):
+            raise TypeError(f"{key!r} is a setting of the model, which is not written to")
+        write(_placed(entry, value, str(key)))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name[:1] == "_":
+            super().__setattr__(name, value)
+        elif name in RESERVED:
+            raise AttributeError(f"{name!r} is a method of ParamDict")
+        else:
+            try:
+                self[name] = value
+            except KeyError as error:
+                raise AttributeError(error.args[0]) from None
+
+    def _without(self, key: Any) -> str:
+        near = difflib.get_close_matches(str(key), [str(k) for k in self], 1)
+        fix = f"; did you mean {near[0]!r}?" if near else f"; there are {list(self)}"
+        return f"no parameter is named {key!r}{fix}"
+
+    def __repr__(self) -> str:
+        parts = [
+            f"{key}={_shown(value)}" if isinstance(key, str) else f"[{key!r}]={_shown(value)}"
+            for key, value in self._entries.items()
+        ]
+        return f"ParamDict({', '.join(parts)})"
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    # -- copies ------------------------------------------------------------------------------------
+    def __reduce__(self) -> Any:
+        return _again, (self._structure, _plain(self._leaves), self._infos())
+
+    def __copy__(self) -> ParamDict:
+        return _again(self._structure, _plain(self._leaves), self._infos())
+
+    def __deepcopy__(self, memo: Any) -> ParamDict:
+        return _again(self._structure, copy.deepcopy(_plain(self._leaves), memo), self._infos())
+
+    def _infos(self) -> list[Info] | None:
+        if self._store is None:
+            return None
+        return [w.info._replace(name=n) for w, n in zip(self._leaves, self._structure.names)]
+
+    # -- the block ---------------------------------------------------------------------------------
+    def __enter__(self) -> ParamDict:
+        frame = names.caller()
+        entries = self._bindable()
+        names.refuse_hidden(entries, frame)
+        scope = frame.f_globals
+        self._blocks.append((scope, names.bind(entries, scope, lambda name: False)))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        scope = names.caller().f_globals
+        mine = [i for i, (known, _) in enumerate(self._blocks) if known is scope]
+        scope, bound = self._blocks.pop(mine[-1] if mine else -1)
+        names.release(self._entries, scope, bound)
+
+    def _bindable(self) -> dict[str, Any]:
+        if self._store is None:
+            raise TypeError("with: a ParamDict of results has no weights to bind; params(...) has")
+        return {k: v for k, v in self._entries.items() if isinstance(k, str) and k.isidentifier()}
+
+    # -- training ----------------------------------------------------------------------------------
+    def grad(
+        self,
+        objective: Callable[..., Any],
+        *args: Any,
+        backend: Any = None,
+        jit: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, ParamDict]:
+        """The value of a real scalar function of the weights, and its gradients.
+
+        Arguments:
+            objective: a function that reads the weights, by their bare names or from this
+                `ParamDict`; the names are bound for the call.
+            args, kwargs: what it is called with; constants.
+            backend: the name of a backend, `"torch"`, whose own autodiff is to be used.
+            jit: whether the function is compiled, once for each objective and signature of its
+                arguments. Weights and arguments are inputs of the program. Other arrays that the
+                objective uses are read at each call; `explain` says what is part of the program.
+
+        Returns:
+            `(value, gradients)`: a 0-d array, and a `ParamDict` like this one with None in the
+            place of what is not trained.
+
+        Raises:
+            NonScalarOutputError: the objective did not return a real scalar.
+            ParameterError: the name of a weight is taken by a variable that the objective uses.
+
+        >>> weights = params(w=np.array([1.0, 2.0]), b=frozen(0.5))
+        >>> value, grads = weights.grad(lambda x: np.sum(w * x + b), np.array([3.0, 4.0]))
+        >>> float(value), grads
+        (12.0, ParamDict(w=array([3., 4.]), b=None))
+        """
+        self._live("grad")
+        value, grads = gradient.value_and_gradients(self, objective, args, kwargs, backend, jit)
+        return value, param_dict(self._structure, grads, None)
+
+    def bind(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """`f` with the names of the weights bound whenever it is called.
+
+        Arguments:
+            f: a function that reads the weights by their bare names.
+
+        Returns:
+            A function like `f`, for transforms and exports: outside of passes over this model the
+            weights are constants to it.
+
+        >>> weights = params(w=np.array([1.0, 2.0]))
+        >>> weights.bind(lambda x: w * x)(3.0)
+        array([3., 6.])
+        """
+        return gradient.Binding(self, f)
+
+    def step(self, grads: Any, lr_or_optimizer: Any) -> None:
+        """Changes the parameters in place, all of them or, if something does not fit, none.
+
+        Arguments:
+            grads: gradients as `grad` returns them; where there is None nothing changes.
+            lr_or_optimizer: a learning rate, for plain gradient descent, or an `Optimizer`.
+
+        Raises:
+            TreeMismatchError: gradients of another model.
+            ShapeError: a gradient of another shape than its parameter.
+
+        >>> weights = params(w=np.array([1.0, 2.0]))
+        >>> value, grads = weights.grad(lambda: np.sum(weights.w))
+        >>> weights.step(grads, 0.5)
+        >>> weights.w
+        Weight(array([0.5, 1.5]))
+        """
+        store = self._live("step")
+        if in_pass(store):
+            raise ParameterError("step: the objective cannot change the weights that it reads")
+        optimizer = lr_or_optimizer
+        if not hasattr(optimizer, "step"):
+            from pycograd.train import SGD
+
+            optimizer = SGD(optimizer)
+        treedef = tree_structure(self)
+        slopes = flatten_like(treedef, grads, "step")
+        # What is not trained stays, whatever a gradient from elsewhere says.
+        slopes = [g if t else None for g, t in zip(slopes, self._structure.trainable)]
+        trained = self._structure.trainable
+        new = optimizer.step(self, param_dict(self._structure, slopes, None))
+        changed = zip(self._leaves, flatten_like(treedef, new, "step"), trained)
+        write([(weight, value) for weight, value, live in changed if live])
+
+    def update_buffers(self, values: Mapping[str, Any] | None = None, **named: Any) -> None:
+        """Writes buffers, all of those given or, if something does not fit, none.
+
+        Arguments:
+            values: their new values by dotted name, `{"norm.mean": mean}`.
+            named: the same, for names without dots.
+
+        Raises:
+            ParameterError: no such parameter, or one that is no `buffer`.
+            ShapeError: another shape.
+
+        >>> weights = params(mean=buffer(np.zeros(2)))
+        >>> weights.update_buffers(mean=np.ones(2))
+        >>> weights.mean
+        Weight(array([1., 1.]))
+        """
+        self._live("update_buffers")
+        known = dict(self._structure.paths())
+        given = {**(values or {}), **named}
+        for name in given:
+            if name not in known:
+                near = difflib.get_close_matches(name, list(known), 1)
+                fix = f"; did you mean {near[0]!r}?" if near else ""
+                raise ParameterError(f"update_buffers: no parameter is named {name!r}{fix}")
+            if not self._structure.mutable[known[name]]:
+                raise ParameterError(
+                    f"update_buffers: {name!r} is no buffer: declare it with buffer(...), or assign"
+                    f" to it, weights.{name} = ..."
+                )
+        write([(self._leaves[known[name]], value) for name, value in given.items()])
+
+    # -- counting ----------------------------------------------------------------------------------
+    def num_params(self, trainable: bool | None = None) -> int:
+        """The number of entries of all parameters, ties counted once.
+
+        Arguments:
+            trainable: True for those that are trained, False for the others, None for all.
+
+        >>> weights = params(w=np.ones((3, 2)), b=frozen(np.zeros(2)))
+        >>> weights.num_params(), weights.num_params(trainable=True)
+        (8, 6)
+        """
+        return sum(
+            int(np.prod(np.shape(leaf)))
+            for leaf, live in zip(self._leaves, self._structure.trainable)
+            if trainable is None or live is trainable
+        )
+
+    def param_values(self) -> dict[Any, Any]:
+        """Copies of the values as plain nested dicts and lists.
+
+        >>> params(enc={"w": np.ones(2)}).param_values()
+        {'enc': {'w': array([1., 1.])}}
+        """
+        found: dict[Any, Any] = param_values(self)
+        return found
+
+    def _live(self, asked: str) -> Store:
+        if self._store is None:
+            raise TypeError(
+                f"{asked}: this ParamDict holds results, no parameters; params(...) does"
+            )
+        return self._store
+
+
+RESERVED = frozenset([name for name in dir(ParamDict) if name[:1] != "_"])
+_new = object.__new__
+
+
+def param_dict(structure: Structure, leaves: Sequence[Any], store: Store | None) -> ParamDict:
+    """A `ParamDict` of weights, or of results where there is no store."""
+    made: ParamDict = _new(ParamDict)
+    made._structure, made._leaves, made._store = structure, leaves, store
+    made._known, made._blocks, made._made = None, [], {}
+    return made
+
+
+def _flatten(node: ParamDict) -> tuple[Sequence[Any], Structure]:
+    if node._store is None:
+        return node._leaves, node._structure
+    return [settled(weight) for weight in node._leaves], node._structure
+
+
+register_tree(
+    ParamDict,
+    _flatten,
+    lambda structure, leaves: param_dict(structure, list(leaves), None),
+    lambda structure: structure.names,
+    lambda structure: structure.trainable,
+)
+
+
+def _plain(leaves: Sequence[Any]) -> list[Any]:
+    return [leaf.array if type(leaf) is Weight else leaf for leaf in leaves]
+
+
+def _again(structure: Structure, leaves: list[Any], infos: list[Info] | None) -> ParamDict:
+    if infos is None:
+        return param_dict(structure, leaves, None)
+    store = Store()
+    store.weights = [Weight(owned(leaf, info), info, store) for leaf, info in zip(leaves, infos)]
+    return param_dict(structure, store.weights, store)
+
+
+def _placed(entry: Any, value: Any, name: str) -> Iterator[tuple[Weight, Any]]:
+    """Each weight of an entry with its part of a value that is nested in the same way."""
+    if type(entry) is Weight:
+        yield entry, value
+        return
+    if isinstance(entry, (list, tuple)):
+        fits = isinstance(value, (list, tuple)) and len(value) == len(entry)
+        parts: Any = zip(range(len(entry)), entry, value) if fits else ()
+    else:
+        fits = isinstance(value, Mapping) and value.keys() == entry.keys()
+        parts = [(key, entry[key], value[key]) for key in entry] if fits else ()
+    if not fits:
+        raise ParameterError(f"{name!r} is {_nesting(entry)}; its new value is {_nesting(value)}")
+    for key, inside, part in parts:
+        if type(inside) is Weight or is_node(type(inside)):
+            yield from _placed(inside, part, f"{name}.{key}")
+
+
+def _nesting(x: Any) -> str:
+    if isinstance(x, Mapping):
+        return f"a dict with the keys {list(x)}"
+    return f"a list of {len(x)}" if isinstance(x, (list, tuple)) else f"a {type(x).__name__}"
+
+
+def _shown(value: Any) -> str:
+    return repr(settled(value)) if type(value) is Weight else repr(value)
+
+
+def param_values(tree: Any) -> Any:
+    """A tree with plain copies of the values in the place of parameters.
+
+    Arguments:
+        tree: a `ParamDict`, a `Param`, a weight, or any tree of these.
+
+    Returns:
+        Dicts and lists of arrays.
+
+    >>> param_values([params(w=np.ones(2)), frozen(1.0)])
+    [{'w': array([1., 1.])}, 1.0]
+    """
+    if type(tree) is ParamDict:
+        return {key: param_values(entry) for key, entry in tree._entries.items()}
+    if isinstance(tree, Param):
+        return param_values(tree.value)
+    if type(tree) is Weight:
+        return tree.copy()
+    if type(tree) is dict:
+        return {key: param_values(entry) for key, entry in tree.items()}
+    if type(tree) is list or type(tree) is tuple:
+        return type(tree)([param_values(entry) for entry in tree])
+    return tree

@@ -1,0 +1,97 @@
+"""The values of parameters: memory of their own, and what may be written into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+import numpy as np
+
+from pycograd.core.aval import aval_of, is_inexact
+from pycograd.core.box import Box, refuse_masks
+from pycograd.core.dtypes import current_dtype
+from pycograd.core.errors import NotDifferentiableError, ParameterError, ShapeError
+from pycograd.core.fillable import settled
+from pycograd.parameters.weight import Info, Weight
+
+
+def is_numeric(x: Any) -> bool:
+    """True for what can be a parameter: arrays and numbers."""
+    if isinstance(x, (Box, np.ndarray, np.generic)):
+        return x.dtype.kind in "biufcV" and not x.dtype.names
+    return isinstance(x, (float, complex, int))
+
+
+def write(changes: Iterable[tuple[Weight, Any]]) -> None:
+    """Writes values into weights; all are looked at before the first is written."""
+    ready = []
+    for weight, value in changes:
+        value = settled(value)
+        value = value if hasattr(value, "dtype") else np.asarray(value)
+        _check(weight, value)
+        ready.append((weight, value))
+    for weight, value in ready:
+        if type(weight.array) is np.ndarray:
+            weight.array[...] = np.asarray(value)
+        else:
+            weight.array = _placed(value, weight.array)
+
+
+def _check(weight: Weight, value: Any) -> None:
+    name = weight.info.name
+    if isinstance(value, Box) and not value.bottom:
+        raise ParameterError(
+            f"{name!r}: a value of a running transform cannot be stored in a parameter; return it,"
+            " and write it outside"
+        )
+    have, got = aval_of(weight.array), aval_of(value)
+    if have.shape != got.shape:
+        raise ShapeError(f"{name!r} has shape {have.shape}, its new value {got.shape}")
+    if not np.can_cast(got.dtype, have.dtype, "same_kind"):
+        raise ParameterError(
+            f"{name!r} is of dtype {have.dtype}, its new value of {got.dtype}, which would lose"
+            " something"
+        )
+
+
+def _placed(value: Any, like: Any) -> Any:
+    """A value as one of the same dtype on the device of another."""
+    if isinstance(value, Box) and value.dtype == like.dtype:
+        return value if value._trace is like._trace else like._trace.constant(value)
+    return like._trace.constant(np.asarray(value).astype(like.dtype))
+
+
+def equal(x: Any, y: Any) -> bool:
+    """True if two values are the same, down to the last bit."""
+    x, y = np.asarray(settled(x)), np.asarray(settled(y))
+    return bool(x.shape == y.shape and x.dtype == y.dtype and x.tobytes() == y.tobytes())
+
+
+def owned(value: Any, info: Info) -> Any:
+    """A value in memory that belongs to the parameter, on its device."""
+    name, value = info.name, settled(value)
+    refuse_masks(value)
+    if not is_numeric(value):
+        raise TypeError(f"params: {name!r} is a {type(value).__name__}, not an array or a number")
+    if isinstance(value, (float, complex)) and not isinstance(value, np.generic):
+        dtype = np.result_type(current_dtype(), np.complex64) if type(value) is complex else None
+        value = np.array(value, dtype or current_dtype())
+    elif not isinstance(value, Box):
+        value = np.array(value)
+    if info.trainable and not is_inexact(value.dtype):
+        _refuse_integers(name, value)
+    if info.device is None:
+        return value
+    from pycograd.core.device import trace_of
+    from pycograd.plugins.hub import resolve
+
+    backend, place = resolve(info.device)
+    return value if backend.name == "numpy" else trace_of(backend, place).constant(value)
+
+
+def _refuse_integers(name: str, value: Any) -> NoReturn:
+    fix = f"{float(value)!r} in the place of {value!r}" if not value.shape else "x.astype(float)"
+    raise NotDifferentiableError(
+        f"params: {name!r} is of dtype {value.dtype}, which is not trained: write {fix}, or"
+        " frozen(...) if it is meant to stay"
+    )

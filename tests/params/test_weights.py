@@ -1,0 +1,296 @@
+"""Weights by their bare names: blocks, passes, threads, and what they are to NumPy."""
+
+import contextvars
+import threading
+import types
+
+import numpy as np
+import pytest
+
+import pycograd as pg
+from pycograd import frozen, params
+
+rng = np.random.default_rng(0)
+X = rng.standard_normal((5, 3))
+
+
+def net():
+    return params(
+        W1=rng.standard_normal((3, 4)), b1=np.zeros(4), W2=frozen(rng.standard_normal((4, 2)))
+    )
+
+
+def loss(x):
+    return np.sum(np.tanh(x @ W1 + b1) @ W2)  # noqa: F821
+
+
+def functional(p, x):
+    return np.sum(np.tanh(x @ p.W1 + p.b1) @ p.W2)
+
+
+def agree(found, expected):
+    for g, e in zip(pg.tree_leaves(found), pg.tree_leaves(expected), strict=True):
+        np.testing.assert_allclose(g, e, rtol=1e-12)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_grad_binds_the_names_for_its_call(jit):
+    m = net()
+    value, grads = m.grad(loss, X, jit=jit)
+    expected, (g,) = pg.value_and_grad(functional, argnums=(0,))(m, X)
+    assert value.shape == () and float(value) == pytest.approx(float(expected), rel=1e-12)
+    agree(grads, g)
+    assert grads.W2 is None
+    assert "W1" not in globals()
+
+
+def test_a_block_binds_names_and_takes_them_back():
+    m = net()
+    with m as entered:
+        assert entered is m and W1 is m.W1  # noqa: F821
+        assert loss(X) == pytest.approx(float(m.grad(loss, X)[0]))
+        with m:
+            assert b1.shape == (4,)  # noqa: F821
+        assert b1.shape == (4,)  # noqa: F821
+    assert "W1" not in globals() and "b1" not in globals()
+    with pytest.raises(ZeroDivisionError), m:
+        1 / 0
+    assert "W1" not in globals()
+
+
+def test_a_name_that_is_taken_is_an_error_and_nothing_is_bound():
+    m = params(A1=1.0, X=2.0)
+    with pytest.raises(pg.ParameterError, match="the name 'X' exists already"), m:
+        pass
+    assert "A1" not in globals() and X.shape == (5, 3)
+    with pytest.raises(pg.ParameterError, match="the name 'X' exists already"):
+        m.grad(lambda: np.sum(X))
+    _, grads = m.grad(lambda: m.X * m.A1)  # which does not read the variable X
+    assert grads.X == 1.0 and grads.A1 == 2.0
+    with pytest.raises(pg.ParameterError, match="hide Python's own sum"), params(sum=1.0):
+        pass
+
+
+def test_a_local_variable_of_the_name_is_an_error():
+    m = params(q=1.0)
+
+    def f():
+        q = 3.0
+        with m:
+            return q
+
+    with pytest.raises(pg.ParameterError, match="'q' is a local variable of f"):
+        f()
+
+
+def test_a_name_assigned_in_the_block_keeps_its_value():
+    scope = {"m": params(q=1.0, r=2.0), "__name__": "user"}
+    exec(compile("with m:\n    q = 5", "user.py", "exec"), scope)
+    assert scope["q"] == 5 and "r" not in scope
+
+
+def test_blocks_of_several_models():
+    with params(q1=1.0), params(q2=2.0):
+        assert q1 + q2 == 3.0  # noqa: F821
+    assert "q1" not in globals() and "q2" not in globals()
+
+
+def test_sub_dicts_and_lists_are_bound_under_their_own_names():
+    m = params(enc={"w": np.ones(3)}, layers=[{"w": 2.0}, {"w": 3.0}])
+    with m:
+        value, grads = m.grad(lambda: np.sum(enc.w) * layers[0].w * layers[1]["w"])  # noqa: F821
+    assert value == 18 and grads.layers[1].w == 6
+    np.testing.assert_array_equal(grads.enc.w, [6.0, 6.0, 6.0])
+    part, g = m.enc.grad(lambda: np.sum(m.enc.w * m.layers[0].w))
+    assert list(g) == ["w"] and part == 6
+
+
+def test_weights_read_through_the_model_are_differentiated():
+    m = net()
+    _, grads = m.grad(lambda: functional(m, X))
+    agree(grads, pg.grad(functional, argnums=0)(m, X))
+    _, grads = m.grad(lambda: sum(np.sum(w * w) for w in pg.tree_leaves(m)))
+    np.testing.assert_allclose(grads.W1, 2 * np.asarray(m.W1))
+
+
+def test_passes_nest():
+    m = params(w=np.array([1.0, 2.0]))
+
+    def penalty():
+        _, g = m.grad(lambda: np.sum(m.w**3))
+        return np.sum(g.w**2)
+
+    _, grads = m.grad(penalty)
+    np.testing.assert_allclose(grads.w, 36 * np.array([1.0, 2.0]) ** 3)  # (3 w^2)^2 = 9 w^4
+
+
+def test_an_exception_in_the_objective_leaves_nothing_behind():
+    m = net()
+    with pytest.raises(ZeroDivisionError):
+        m.grad(lambda: 1 / 0)
+    assert m._store.passes == 0 and "W1" not in globals()
+    assert m.grad(loss, X)[0].shape == ()
+
+
+def test_objectives_that_are_no_losses():
+    m = net()
+    with pytest.raises(pg.NonScalarOutputError, match="shape \\(3, 4\\)"):
+        m.grad(lambda: m.W1)
+    with pytest.raises(TypeError, match="takes a function, not float"):
+        m.grad(3.0)
+    with pytest.raises(pg.NotDifferentiableError, match="no parameter of this model is trained"):
+        params(w=frozen(1.0)).grad(lambda: 1.0)
+    s = params(s=2.0)
+    assert s.grad(lambda: s.s)[1].s == 1.0
+
+
+def test_a_shape_mismatch_names_the_line():
+    m = net()
+
+    def wrong():
+        return np.sum(X @ m.W1 @ X)
+
+    with pytest.raises(pg.ShapeError, match=r"\(5, 4\) and \(5, 3\).*test_weights.py:\d+"):
+        m.grad(wrong)
+
+
+def test_a_step_inside_of_an_objective_is_an_error():
+    m = params(w=1.0)
+    _, g = m.grad(lambda: m.w * 2)
+
+    def objective():
+        m.step(g, 0.1)
+        return m.w * 2
+
+    with pytest.raises(pg.ParameterError, match="cannot change the weights"):
+        m.grad(objective)
+    assert m.w == 1.0
+
+
+# -- threads ---------------------------------------------------------------------------------------
+def in_thread(f):
+    found = []
+
+    def run():
+        try:
+            found.append(f())
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_a_thread_without_the_binding_is_refused_and_one_with_it_is_not():
+    m = params(w=2.0)
+    read = lambda: m.w * 3.0
+    with pytest.raises(pg.UnboundWeightError, match=r"copy_context\(\).run"):
+
+        def objective():
+            raise in_thread(read)
+
+        m.grad(objective)
+    assert in_thread(read) == 6.0
+
+    def handed_on():
+        context = contextvars.copy_context()
+        return in_thread(lambda: context.run(read))
+
+    value, grads = m.grad(handed_on)
+    assert value == 6.0 and grads.w == 3.0
+
+
+def test_many_threads_take_gradients_of_models_of_their_own():
+    def work(i):
+        m = params(W1=np.full((3, 4), float(i)), b1=np.zeros(4), W2=np.ones((4, 2)))
+        for _ in range(20):
+            _, g = m.grad(lambda: functional(m, X))
+        return m, g
+
+    found = [None] * 8
+    threads = [threading.Thread(target=lambda i=i: found.__setitem__(i, work(i))) for i in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for m, g in found:
+        agree(g, pg.grad(functional, argnums=0)(m, X))
+
+
+def test_threads_bind_one_name_together():
+    m, failed = net(), []
+    barrier = threading.Barrier(4)
+
+    def work():
+        barrier.wait()
+        for _ in range(50):
+            try:
+                with m:
+                    W1.shape  # noqa: F821
+            except Exception as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failed and "W1" not in globals()
+
+
+# -- other modules, methods, callables -------------------------------------------------------------
+def test_an_objective_of_another_module_sees_the_names_in_its_own():
+    module = types.ModuleType("another")
+    exec("import numpy as np\ndef loss(x):\n    return np.sum(x @ W1)", vars(module))
+    m = params(W1=np.ones((3, 2)))
+    _, grads = m.grad(module.loss, X)
+    np.testing.assert_allclose(grads.W1, X.sum(0)[:, None].repeat(2, 1))
+    assert not hasattr(module, "W1")
+
+
+def test_bind_makes_a_function_for_any_transform():
+    m = net()
+    f = m.bind(lambda x: np.tanh(x @ W1 + b1) @ W2)  # noqa: F821
+    direct = lambda x: np.tanh(x @ m.W1 + m.b1) @ m.W2
+    np.testing.assert_array_equal(f(X), direct(X))
+    np.testing.assert_allclose(pg.vmap(f)(X), direct(X))
+    np.testing.assert_allclose(pg.jit(f)(X), direct(X))
+    assert pg.eval_shape(f, X).shape == (5, 2)
+    graph = pg.capture(f, X)
+    compiled = pg.jit(f)
+    compiled(X)
+    m.step(m.grad(loss, X)[1], 0.1)
+    np.testing.assert_allclose(graph(X), direct(X))
+    np.testing.assert_allclose(compiled(X), direct(X))
+
+
+def test_nothing_of_a_weight_becomes_part_of_a_program():
+    m = params(w=np.array([1.0, 2.0]), s=3.0)
+    f = pg.jit(lambda x: x * (m.w * m.s) + np.sum(m.w))
+    for _ in range(3):
+        np.testing.assert_allclose(f(np.ones(2)), m.w * m.s + np.sum(m.w))
+        m.step(m.grad(lambda: np.sum(m.w * m.s))[1], 0.5)
+    with pytest.raises(pg.ControlFlowError):
+        pg.jit(lambda x: x if m.s > 0 else -x)(1.0)
+
+
+def test_jit_reads_arguments_and_arrays_at_each_call():
+    m = net()
+    for _ in range(2):
+        x = rng.standard_normal((5, 3))
+        value, grads = m.grad(loss, x, jit=True)
+        assert float(value) == pytest.approx(float(functional(m, x)), rel=1e-12)
+        agree(grads, pg.grad(functional, argnums=0)(m, x))
+        m.step(grads, 0.1)
+    for data in (rng.standard_normal((5, 3)), rng.standard_normal((5, 3))):
+        value, _ = m.grad(lambda: loss(data), jit=True)
+        assert float(value) == pytest.approx(float(functional(m, data)), rel=1e-12)
+    data = X.copy()
+    thunk = lambda: loss(data)
+    for _ in range(3):
+        value, _ = m.grad(thunk, jit=True)
+        assert float(value) == pytest.approx(float(functional(m, data)), rel=1e-12)
+        data += 1.0
+        data = data.copy()
