@@ -24,6 +24,16 @@ from pycograd.nn.losses import bce_with_logits, cross_entropy, mse_loss, nll_los
 from pycograd.nn.norm import layer_norm
 from pycograd.nn.pool import avg_pool2d, max_pool2d, upsample_nearest2d
 from pycograd.nn.softmax import log_softmax, logsumexp, softmax
+from pycograd.nn.streaming import (
+    streaming_conv1d,
+    streaming_conv1d_init,
+    streaming_conv2d,
+    streaming_conv2d_init,
+    streaming_conv_transpose1d,
+    streaming_conv_transpose1d_init,
+    streaming_conv_transpose2d,
+    streaming_conv_transpose2d_init,
+)
 
 __all__ = [
     "avg_pool2d",
@@ -59,6 +69,14 @@ __all__ = [
     "softmax",
     "softplus",
     "softsign",
+    "streaming_conv1d",
+    "streaming_conv1d_init",
+    "streaming_conv2d",
+    "streaming_conv2d_init",
+    "streaming_conv_transpose1d",
+    "streaming_conv_transpose1d_init",
+    "streaming_conv_transpose2d",
+    "streaming_conv_transpose2d_init",
     "swish",
     "tanh",
     "upsample_nearest2d",

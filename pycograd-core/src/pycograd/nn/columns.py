@@ -181,7 +181,8 @@ def convolve_input(
     made = np.zeros((count, groups * inputs, *sizes), wide)
     axes = tuple(zip(places, stride, pad, dilation, sizes))
     for block in _blocks(count, groups * rows * width * wide.itemsize):
-        columns = np.matmul(kernel, z[block]).reshape(-1, groups * inputs, *taps, *places)
+        shape = block.stop - block.start, groups * inputs, *taps, *places
+        columns = np.matmul(kernel, z[block]).reshape(shape)
         for tap, at, met in meetings(taps, axes):
             made[(block, _ALL, *met)] += columns[(_ALL, _ALL, *tap, *at)]
     return made.astype(dtype, copy=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -60,16 +61,25 @@ def ints(value: Any, rank: int, operation: str, name: str, least: int = 1) -> In
     found = tuple(value) if np.iterable(value) else (value,) * rank
     if len(found) != rank:
         raise ArgumentError(f"{operation}: {name} has {rank} spatial axes, not {value}")
-    found = tuple([operator.index(n) for n in found])
+    try:
+        found = tuple(map(operator.index, found))
+    except TypeError:
+        raise TypeError(f"{operation}: {name} is a whole number, not {value!r}") from None
     if min(found) < least:
         raise ArgumentError(f"{operation}: {name} is at least {least}, not {value}")
     return found
 
 
-def pairs(value: Any, rank: int, operation: str) -> Pads:
+def pairs(
+    value: Any,
+    rank: int,
+    operation: str,
+    even: Callable[[int], tuple[int, int]] | None = None,
+) -> Pads:
     """The zeros in front and behind on every spatial axis.
 
-    From an int for all, an int for each, or a pair for each; of one axis the pair itself as well.
+    From an int for all or an int or a pair for each; of one axis the pair itself as well. `even`,
+    if given, is the pair of an axis that "same" stands for.
 
     Raises:
         ArgumentError: anything else.
@@ -77,14 +87,18 @@ def pairs(value: Any, rank: int, operation: str) -> Pads:
     found = list(value) if np.iterable(value) and not isinstance(value, str) else [value] * rank
     if rank == 1 and len(found) == 2:
         found = [found]
+    if even is not None:
+        found = [even(i) if isinstance(p, str) and p == "same" else p for i, p in enumerate(found)]
     try:
-        made = tuple([_pair(p) for p in found])
-    except TypeError:
+        made = tuple(map(_pair, found))
+    except (TypeError, ValueError):
         made = ()
     if len(made) != rank or min([n for pair in made for n in pair]) < 0:
+        kinds = "an int" if even is None else "'same', an int"
         raise ArgumentError(
-            f"{operation}: pad is 'same', an int, or for each of the {rank} spatial axes an int or"
-            f" a pair (front, behind), none of them negative, not {value!r}"
+            f"{operation}: pad is {kinds}, or that or a"
+            f" pair (front, behind) for each of the {rank} spatial axes, none of them negative, not"
+            f" {value!r}"
         )
     return made
 
@@ -186,10 +200,8 @@ def convolved(
     check_channels(operation, x, w, shape_of(w)[1] * groups, groups)
     check_groups(operation, shape_of(w)[0], groups, "the result, the first axis of w")
     inner, taps = shape_of(x)[2:], check_taps(operation, w)
-    if isinstance(pad, str) and pad == "same":
-        pad = tuple([same(*each, operation) for each in zip(inner, taps, stride, dilation)])
-    else:
-        pad = pairs(pad, rank, operation)
+    even = lambda axis: same(inner[axis], taps[axis], stride[axis], dilation[axis], operation)
+    pad = pairs(pad, rank, operation, even)
     places = tuple(map(out_size, inner, taps, stride, pad, dilation))
     if any([type(n) is int and n < 1 for n in places]):
         raise ShapeError(
@@ -252,7 +264,7 @@ def conv2d(
         w: (O, C / groups, KH, KW).
         b: (O,), or None.
         stride, dilation: an int, or one for each axis.
-        pad: an int, for each axis an int or a pair (front, behind), or "same".
+        pad: an int or "same", or for each axis one of these or a pair (front, behind).
         groups: as in `conv1d`.
 
     Returns:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pycograd.core.aval import shape_of
 from pycograd.core.errors import ArgumentError, ShapeError
+from pycograd.nn.columns import Ints, Pads
 from pycograd.nn.conv import (
     add_bias,
     check_channels,
@@ -30,7 +31,7 @@ from pycograd.nn.convolution import conv_input
 __all__ = ["conv_transpose1d", "conv_transpose2d"]
 
 
-def _transposed(
+def transposed(
     operation: str,
     rank: int,
     x: Any,
@@ -42,6 +43,7 @@ def _transposed(
     groups: Any,
     dilation: Any,
 ) -> Any:
+    """A transposed convolution with its arguments checked."""
     x, w = images(x, rank, operation), inexact(w, operation, "w")
     stride = ints(stride, rank, operation, "stride")
     dilation = ints(dilation, rank, operation, "dilation")
@@ -59,12 +61,7 @@ def _transposed(
     taps = check_taps(operation, w)
     # More entries behind are fewer that are cut off there: then j * stride meets all of them.
     pad = tuple([(front, behind - m) for (front, behind), m in zip(pad, more)])
-    sizes = tuple(
-        [
-            (n - 1) * s + d * (k - 1) + 1 - front - behind
-            for n, k, s, d, (front, behind) in zip(shape_of(x)[2:], taps, stride, dilation, pad)
-        ]
-    )
+    sizes = transposed_sizes(shape_of(x)[2:], taps, stride, pad, dilation)
     if any([type(n) is int and n < 1 for n in sizes]):
         raise ShapeError(
             f"{operation}: nothing is left of shapes {shape_of(x)} and {shape_of(w)}: the result"
@@ -72,6 +69,18 @@ def _transposed(
         )
     options = {"stride": stride, "pad": pad, "dilation": dilation, "groups": groups}
     return add_bias(conv_input(x, w, sizes=sizes, **options), b, operation)
+
+
+def transposed_sizes(
+    inner: Any, taps: Any, stride: Ints, pad: Pads, dilation: Ints
+) -> tuple[Any, ...]:
+    """The sizes that copies of a kernel cover, less what is cut off."""
+    return tuple(
+        [
+            (n - 1) * s + d * (k - 1) + 1 - front - behind
+            for n, k, s, (front, behind), d in zip(inner, taps, stride, pad, dilation)
+        ]
+    )
 
 
 def conv_transpose1d(
@@ -107,7 +116,7 @@ def conv_transpose1d(
     array([[[  1.,  10., 102.,  20., 200.]]])
     """
     options = (b, stride, pad, output_padding, groups, dilation)
-    return _transposed("conv_transpose1d", 1, x, w, *options)
+    return transposed("conv_transpose1d", 1, x, w, *options)
 
 
 def conv_transpose2d(
@@ -140,4 +149,4 @@ def conv_transpose2d(
     (1, 2, 8, 8)
     """
     options = (b, stride, pad, output_padding, groups, dilation)
-    return _transposed("conv_transpose2d", 2, x, w, *options)
+    return transposed("conv_transpose2d", 2, x, w, *options)
