@@ -66,6 +66,46 @@ def test_arrays_closed_over_are_read_at_each_call_of_sub_graphs_too():
     assert compiled._count == 1
 
 
+def test_arguments_are_read_at_each_call_whoever_holds_them():
+    x = np.ones(3)
+    window = np.lib.stride_tricks.sliding_window_view(x, 2)  # read-only, of memory that is not
+    for arg in (x, window):
+        doubled = jit(lambda x: x * 2.0, backend="loopback")
+        own = value_and_grad(lambda x: np.sum(x * x), backend=Differentiating())
+        for number in (1.0, 5.0):
+            x[:] = number
+            np.testing.assert_array_equal(doubled(arg), 2.0 * arg)
+            value, (g,) = own(arg)
+            assert value == np.sum(arg * arg)
+            np.testing.assert_allclose(g, 2.0 * arg, rtol=1e-9)
+
+
+def test_constants_move_again_when_their_contents_are_others_and_only_then(loopback, monkeypatch):
+    moved = []
+    move = LoopbackBackend.from_numpy
+    monkeypatch.setattr(
+        LoopbackBackend, "from_numpy", lambda *args: moved.append(args[1]) or move(*args)
+    )
+    held, fixed = np.array([1.0, np.nan]), np.array([2.0, 3.0])
+    fixed.flags.writeable = False
+    view = np.broadcast_to(held, (2, 2))  # read-only, of memory that is not
+    f = compile_to(lambda x: x * held + x * view * fixed, "loopback")
+    x = loopback.from_numpy(np.ones(2))
+    for _ in range(2):
+        f(x)
+    before = len(moved)
+    np.testing.assert_array_equal(f(x).data, held + view * fixed)
+    assert len(moved) == before
+    held[:] = -0.0, 4.0
+    np.testing.assert_array_equal(f(x).data, held + view * fixed)
+    assert len(moved) == before + 2
+    assert all(np.shares_memory(array, held) for array in moved[before:])
+    before = len(moved)
+    held[0] = 0.0  # equal, with another sign
+    np.testing.assert_array_equal(np.signbit(f(x).data), np.signbit(held + view * fixed))
+    assert len(moved) == before + 2
+
+
 def test_numbers_among_the_arguments_adapt():
     f = jit(lambda x, s: (x * s, s), backend="loopback")
     out, s = f(np.ones(2, np.float32), 3.0)
@@ -252,3 +292,33 @@ def test_installed_frameworks(name):
         np.testing.assert_allclose(value, expected, rtol=1e-10)
         np.testing.assert_allclose(grads[0]["w"], wanted[0]["w"], rtol=1e-10)
         np.testing.assert_allclose(grads[1], wanted[1], rtol=1e-10)
+
+
+def in_torch():
+    torch = pytest.importorskip("torch", reason="no torch here")
+    return lambda f: f, torch.tensor  # which traces nothing
+
+
+def in_jax():
+    jax = pytest.importorskip("jax", reason="no jax here")
+    return jax.jit, jax.numpy.asarray
+
+
+def in_tf():
+    tf = pytest.importorskip("tensorflow", reason="no tensorflow here")
+    return lambda f: tf.function(lambda x: f(x)), tf.constant  # it traces plain functions
+
+
+@pytest.mark.parametrize(("name", "inside"), [("torch", in_torch), ("jax", in_jax), ("tf", in_tf)])
+def test_a_program_made_inside_a_trace_of_the_framework_holds_nothing_of_it(name, inside):
+    held, fixed = np.arange(3.0, dtype=np.float32), np.arange(3.0, dtype=np.float32)
+    fixed.flags.writeable = False
+
+    def f(x):
+        return np.where(x > 5.0, -np.inf, x / np.sqrt(3.0)) * held + fixed * x
+
+    trace, array = inside()
+    compiled = compile_to(f, name)
+    x = np.ones(3, np.float32)
+    for run in (trace(compiled), compiled, trace(compiled)):
+        np.testing.assert_allclose(np.asarray(run(array(x))), f(x), rtol=1e-6)

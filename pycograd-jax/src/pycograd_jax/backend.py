@@ -78,7 +78,8 @@ class JaxBackend(Backend):
             self.refuse_dtype(array.dtype, "convert it with .astype first")
         if not array.dtype.isnative:
             array = array.astype(array.dtype.newbyteorder("="))
-        with wide():
+        # An array even inside jax.jit, where it would be a tracer, which a program must not keep.
+        with wide(), jax.ensure_compile_time_eval():
             # A copy: XLA may read the memory of an array, which NumPy may write to, later on.
             made = jnp.array(array, copy=True)
             return made if device is None else jax.device_put(made, self._device(device))
@@ -172,6 +173,11 @@ class JaxBackend(Backend):
                 return compiled(*arrays)
 
         return call
+
+    def compile_grad(
+        self, run: Callable[..., Any], live: Sequence[int]
+    ) -> Callable[..., tuple[Any, list[Any]]]:
+        return self.compile(lambda *leaves: self.grad_and_value(run, leaves, live))
 
     def grad_and_value(
         self, run: Callable[..., Any], leaves: Sequence[Any], live: Sequence[int]

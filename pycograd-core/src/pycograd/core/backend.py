@@ -167,6 +167,16 @@ class Backend:
         """
         raise NotImplementedError
 
+    def compile_grad(
+        self, run: Callable[..., Any], live: Sequence[int]
+    ) -> Callable[..., tuple[Any, list[Any]]]:
+        """`grad_and_value` of `run` for leaves to come, under the library's own compiler.
+
+        Without an override `run` alone is compiled; a compiler that takes the whole is told here.
+        """
+        compiled = self.compile(run)
+        return lambda *leaves: self.grad_and_value(compiled, leaves, live)
+
     def with_rule(
         self, forward: Callable[..., Any], backward: Callable[..., Any]
     ) -> Callable[..., Any]:

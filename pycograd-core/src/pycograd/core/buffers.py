@@ -37,6 +37,17 @@ def owned(array: Any, holders: int = 0) -> bool:
     return array.base is None and flags.writeable and flags.owndata and _COUNTS
 
 
+def is_frozen(array: Any) -> bool:
+    """True for an array that nobody can write to, as far as NumPy knows."""
+    while isinstance(array, _ndarray):
+        if array.flags.writeable:
+            return False
+        if array.base is None:
+            return True
+        array = array.base
+    return False
+
+
 def apart(x: Any) -> Any:
     """`x`; of an array that somebody may write to, a copy that lies in memory as it does."""
     if not issubclass(type(x), _ndarray):

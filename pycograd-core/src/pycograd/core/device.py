@@ -22,6 +22,7 @@ from pycograd.core import modes
 from pycograd.core.aval import aval_of, is_inexact
 from pycograd.core.backend import Backend
 from pycograd.core.box import Box
+from pycograd.core.buffers import is_frozen
 from pycograd.core.errors import SymbolicSizeError
 from pycograd.core.ir import Graph
 from pycograd.core.primitive import Primitive, Trace
@@ -105,14 +106,20 @@ class DeviceTrace(Trace):
                 return self.backend.move(x.value, self.device)
             x = np.asarray(x)
         if type(x) is not np.ndarray:
-            return self.backend.from_numpy(np.asarray(x), self.device)
+            return self.argument(x)
         known = self.moved.get(id(x))
-        if known is not None and known[0]() is x and (known[1] == epoch or not x.flags.writeable):
+        if known is not None and known[0]() is x and (known[1] == epoch or is_frozen(x)):
             return known[2]
         array = self.backend.from_numpy(x, self.device)
         key = id(x)
         self.moved[key] = weakref.ref(x, lambda _: self.moved.pop(key, None)), epoch, array
         return array
+
+    def argument(self, x: Any) -> Any:
+        """`x` here, with the contents of this moment: arrays change between calls of a program."""
+        if type(x) is DeviceArray:
+            return self.here(x)
+        return self.backend.from_numpy(np.asarray(x), self.device)
 
 
 _NUMBERS = frozenset({float, int, complex, bool})
@@ -277,12 +284,6 @@ def placed(leaves: Sequence[Any]) -> list[Any]:
         else x
         for x in leaves
     ]
-
-
-def renew() -> None:
-    """Lets the contents of constants that can be written to be moved again, as they are now."""
-    global epoch
-    epoch = next(_epochs)
 
 
 def at_home(ct: Any, leaf: Any) -> Any:

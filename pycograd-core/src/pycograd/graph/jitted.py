@@ -66,13 +66,8 @@ class Jitted:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if modes.active and (modes.checking_nans() or modes.checking_buffers()):
             return self._f(*args, **kwargs)  # which is what there is to look at, step by step
-        boxed = False
-        if not kwargs and not self._static and _ARRAYS.issuperset(map(type, args)):
-            leaves: Sequence[Any] = args
-            key: Any = (current_dtype(), *[(x.shape, x.dtype) for x in args])
-        else:
-            leaves, key = self._signature(args, kwargs)
-            boxed = any(isinstance(x, Box) for x in leaves)
+        leaves, key = self._signature(args, kwargs)
+        boxed = leaves is not args and any(isinstance(x, Box) for x in leaves)
         found = self._cache.get(key)
         if found is None or found.reads.change():
             found = self._captured(key, args, kwargs)
@@ -116,19 +111,21 @@ class Jitted:
             return next(reversed(self._cache.values()))
 
     # -- signatures ------------------------------------------------------------------------------
-    def _signature(self, args: Any, kwargs: Any) -> tuple[list[Any], Any]:
-        """The arrays among the arguments, and what tells signatures apart."""
+    def _signature(self, args: Any, kwargs: Any) -> tuple[Sequence[Any], Any]:
+        """The arrays among the arguments, and what tells signatures apart.
+
+        Where the arguments are plain arrays and nothing else, they are returned themselves.
+        """
+        if not kwargs and not self._static and _ARRAYS.issuperset(map(type, args)):
+            return args, (current_dtype(), *[(x.shape, x.dtype) for x in args])
         leaves, treedef = tree_flatten(self._split(args, kwargs))
         inputs: list[Any] = []
         key: list[Any] = [current_dtype(), treedef]
         for x in leaves:
-            if is_input(x) and not isinstance(x, _Static):
+            is_given, part = signature_of(x)
+            key.append(part)
+            if is_given:
                 inputs.append(x)
-                aval = aval_of(x)
-                scalar = aval.weak or (not aval.shape and not is_zero_dimensional_array(x))
-                key.append((aval.shape, aval.dtype, aval.weak, scalar))
-            else:
-                key.append(key_of(x.value if type(x) is _Static else x))
         return inputs, tuple(key)
 
     def _split(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
@@ -241,6 +238,17 @@ def _text(leaf: Any) -> str:
         return f"a Python {type(leaf).__name__}" if aval.weak else f"{aval.dtype}{list(aval.shape)}"
     text = repr(leaf)
     return f"{text if len(text) <= 60 else text[:57] + '...'}, part of the program"
+
+
+def signature_of(x: Any) -> tuple[bool, Any]:
+    """Whether a leaf of the arguments is an input of the program, and what tells it apart."""
+    if isinstance(x, _Static):
+        return False, key_of(x.value)
+    if not is_input(x):
+        return False, key_of(x)
+    aval = aval_of(x)
+    scalar = aval.weak or (not aval.shape and not is_zero_dimensional_array(x))
+    return True, (aval.shape, aval.dtype, aval.weak, scalar)
 
 
 class _Static:

@@ -7,16 +7,17 @@ and its own parallel runtimes take it from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pycograd.core.aval import is_inexact, make_aval
 from pycograd.core.backend import Backend
-from pycograd.core.device import loop_dtypes, trace_of
-from pycograd.core.errors import LoweringNotFoundError
-from pycograd.core.ir import Atom, Equation, Graph, Literal, Value
+from pycograd.core.buffers import is_frozen
+from pycograd.core.device import DeviceArray, DeviceTrace, loop_dtypes, trace_of
+from pycograd.core.errors import LoweringNotFoundError, UnsupportedOperationError
+from pycograd.core.ir import Atom, Equation, Graph, Literal, Value, symbols_of, with_sizes
 from pycograd.graph.inline import inlined
 
 _NUMBERS = frozenset({bool, int, float, complex})
@@ -43,7 +44,7 @@ class Lowered:
 
     __slots__ = (
         "graph", "backend", "device", "rules", "constants", "source", "final", "odd",
-        "parts",
+        "parts", "_held",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +56,7 @@ class Lowered:
         self.odd: set[int] = set()  # numbers of the results that need a conversion
         self.source = ""
         self.constants: list[Any] = []
+        self._held: list[_Held] = []
         self.parts: dict[Any, Any] = {}  # what stands for its sub-graphs and its rules
         self._write(True)
 
@@ -79,8 +81,10 @@ class Lowered:
 
     def moved(self) -> list[Any]:
         """The constants, as they are now, on the device."""
-        trace = trace_of(self.backend, self.device)
-        return [trace.here(array) for array in self.constants]
+        if len(self._held) != len(self.constants):
+            trace = trace_of(self.backend, self.device)
+            self._held = [_Held(array, trace) for array in self.constants]
+        return [held.now() for held in self._held]
 
     def _noting(self, number: int, x: Any, dtype: np.dtype[Any]) -> Any:
         """A result, in NumPy's dtype; its number is noted if it was not."""
@@ -103,6 +107,36 @@ class Lowered:
         return writer
 
 
+class _Held:
+    """A constant of a program: it is moved to the device anew where its contents are others."""
+
+    __slots__ = ("array", "trace", "known")
+
+    def __init__(self, array: Any, trace: DeviceTrace) -> None:
+        self.array, self.trace = array, trace
+        self.known: tuple[Any, Any] | None = None  # its contents, None where they stay; its copy
+
+    def now(self) -> Any:
+        """The array of the library."""
+        array = self.array
+        if isinstance(array, DeviceArray):
+            return self.trace.here(array)
+        if self.known is not None:
+            before, native = self.known
+            if before is None or np.array_equal(_bits(array), before):
+                return native
+        before = None if is_frozen(array) else _bits(array).copy()  # first: a thread may write
+        native = self.trace.argument(array)
+        self.known = before, native
+        return native
+
+
+def _bits(array: Any) -> Any:
+    """The memory of an array as numbers, for which every nan equals itself."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return flat.view(np.int64 if flat.nbytes % 8 == 0 else np.uint8)
+
+
 class _Writer:
     """The text of a lowered graph, and the names that it uses."""
 
@@ -115,6 +149,8 @@ class _Writer:
             "fixed": owner._fixed,
             "noting": owner._noting,
             "bound": _bound,
+            "shape_of": self.backend.shape_of,
+            "sized": _sized,
         }
         self.names: dict[Value, str] = {}
         self.functions: dict[Any, str] = {}
@@ -131,6 +167,7 @@ class _Writer:
             for v in graph.inputs
             if v.weak and not v.shape  # a Python number may come for it
         ]
+        lines += self.sizes()
         ends = self.last_uses()
         for i, equation in enumerate(graph.equations):
             lines += self.line(equation)
@@ -140,6 +177,25 @@ class _Writer:
         body = [*lines, f"return [{outputs}]"]
         heading = f"def run({', '.join(self.given_arrays)}):\n"
         return heading + "".join(f"    {line}\n" for line in body)
+
+    def sizes(self) -> list[str]:
+        """The line that reads symbolic sizes off the inputs, if some parameter needs any."""
+        params = [(e, x) for e in self.graph.equations for x in e.params.values()]
+        needed = {s: e for e, x in params if not isinstance(x, Graph) for s in symbols_of(x)}
+        places = {
+            repr(n): f"shape_of({self.names[v]})[{axis}]"
+            for v in reversed(self.graph.inputs)
+            for axis, n in enumerate(v.shape)
+        }
+        for symbol, equation in needed.items():
+            if symbol not in places:
+                raise UnsupportedOperationError(
+                    f"{equation.primitive.name}: the code for {self.backend.name} needs the size"
+                    f" {symbol}, which no input of the graph of {self.graph.name} has as that of an"
+                    " axis; give it an input of that size, or capture it for sizes that are known"
+                )
+        pairs = ", ".join(f"{s!r}: {places[s]}" for s in sorted(needed))
+        return [f"sizes = {{{pairs}}}"] if needed else []
 
     def last_uses(self) -> list[list[Value]]:
         """For each equation the results, its own or earlier ones, that nothing reads after it."""
@@ -233,7 +289,8 @@ class _Writer:
     def param(self, x: Any) -> str:
         """A parameter; a graph in it becomes a function of the library's arrays."""
         if not isinstance(x, Graph):
-            return self.given("p", x)
+            found = self.given("p", x)
+            return f"sized({found}, sizes)" if symbols_of(x) else found
         if x not in self.owner.parts:
             self.owner.parts[x] = Lowered(x, self.backend, self.device, self.owner.rules)
         inner = self.owner.parts[x]
@@ -324,6 +381,11 @@ class Backward:
 
 def _values(outputs: Sequence[Atom]) -> list[Value]:
     return [x for x in outputs if isinstance(x, Value)]
+
+
+def _sized(x: Any, sizes: Mapping[str, Any]) -> Any:
+    """A parameter, with what the symbolic sizes in it are in this call."""
+    return with_sizes(x, lambda n: n.subs(sizes))
 
 
 def _bound(run: Callable[..., Any], *arrays: Any) -> Callable[..., Any]:

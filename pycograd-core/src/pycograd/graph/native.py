@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import ShapeDtypeStruct, make_aval
+from pycograd.core.aval import make_aval
 from pycograd.core.backend import Backend
 from pycograd.core.box import Box
-from pycograd.core.device import DeviceArray, on, renew, trace_of
+from pycograd.core.device import DeviceArray, on, trace_of
+from pycograd.core.dtypes import current_dtype
 from pycograd.core.errors import UnsupportedOperationError
 from pycograd.core.ir import Graph, Literal
 from pycograd.core.tree import tree_flatten, tree_unflatten
 from pycograd.graph.inline import inlined
-from pycograd.graph.jitted import Compiled, Jitted
+from pycograd.graph.jitted import Compiled, Jitted, signature_of
 from pycograd.graph.lowered import Lowered
 from pycograd.graph.passes import optimize
 from pycograd.plugins.hub import resolve
@@ -44,7 +45,7 @@ class NativeProgram:
         rules: whether the library's autodiff will go through it (see `Lowered`).
     """
 
-    __slots__ = ("lowered", "compiled", "numbers", "_final")
+    __slots__ = ("lowered", "trace", "compiled", "numbers", "_final", "_gradients")
 
     def __init__(
         self, graph: Graph, backend: Backend, device: str | None, compiled: bool, rules: bool
@@ -52,9 +53,11 @@ class NativeProgram:
         self.compiled = compiled
         graph = optimize(graph if rules else inlined(graph), backend=backend.name)
         self.lowered = Lowered(graph, backend, device, rules)
+        self.trace = trace_of(backend, device)
         # What is returned without being computed, as it is.
         self.numbers = {i: x.number for i, x in enumerate(graph.outputs) if isinstance(x, Literal)}
         self._final: Callable[..., Any] | None = None
+        self._gradients: dict[tuple[int, ...], Callable[..., Any]] = {}
 
     @property
     def source(self) -> str:
@@ -63,31 +66,43 @@ class NativeProgram:
 
     def run(self, arrays: Sequence[Any]) -> list[Any]:
         """The outputs for arrays of the library."""
-        return self.function(arrays)(*arrays, *self.held())  # type: ignore[no-any-return]
+        given = [*arrays, *self.held()]
+        return (self._final or self.function(given))(*given)  # type: ignore[no-any-return]
 
     def held(self) -> list[Any]:
         """The constants, as they are now; they come behind the inputs."""
-        if not self.lowered.constants:
-            return []
-        renew()
-        return self.lowered.moved()
+        return self.lowered.moved() if self.lowered.constants else []
 
-    def function(self, arrays: Sequence[Any]) -> Callable[..., Any]:
+    def function(self, given: Sequence[Any]) -> Callable[..., Any]:
         """The code itself, a function of the inputs and constants."""
         if self._final is None:
-            settled = self.lowered.settled(*arrays, *self.held())
+            settled = self.lowered.settled(*given)
             self._final = self.lowered.backend.compile(settled) if self.compiled else settled
         return self._final
 
+    def grad_and_value(self, arrays: Sequence[Any], live: tuple[int, ...]) -> tuple[Any, list[Any]]:
+        """`Backend.grad_and_value` of the first output, in those of the inputs that are live."""
+        given = [*arrays, *self.held()]
+        found = self._gradients.get(live)
+        if found is None:
+            settled, backend = self.lowered.settled(*given), self.lowered.backend
+
+            def loss(*xs: Any) -> Any:
+                return settled(*xs)[0]
+
+            found = (
+                backend.compile_grad(loss, live)
+                if self.compiled
+                else lambda *xs: backend.grad_and_value(loss, xs, live)
+            )
+            self._gradients[live] = found
+        return found(*given)  # type: ignore[no-any-return]
+
     def __call__(self, *leaves: Any) -> list[Any]:
         """The outputs for NumPy's arrays, as such."""
-        lowered = self.lowered
-        here = trace_of(lowered.backend, lowered.device).here
-        outs = self.run([here(x) for x in leaves])
-        return [
-            self.numbers[i] if i in self.numbers else home(lowered.backend, x)
-            for i, x in enumerate(outs)
-        ]
+        outs = self.run(list(map(self.trace.argument, leaves)))
+        backend, numbers = self.lowered.backend, self.numbers
+        return [numbers[i] if i in numbers else home(backend, x) for i, x in enumerate(outs)]
 
 
 def home(backend: Backend, array: Any) -> Any:
@@ -144,8 +159,8 @@ class Native(Jitted):
     def _on_device(self, program: NativeProgram, leaves: Sequence[Any]) -> list[Any]:
         """The outputs on the device, where some input already is there."""
         at = next(x._trace for x in leaves if type(x) is DeviceArray)
-        trace = trace_of(self.backend, self.device) if self.device else at
-        outs = program.run([trace.here(x) for x in leaves])
+        trace = program.trace if self.device else at
+        outs = program.run(list(map(trace.argument, leaves)))
         return [
             program.numbers[i] if i in program.numbers else trace.box(x) for i, x in enumerate(outs)
         ]
@@ -177,29 +192,39 @@ class Compiler(Native):
     rules = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        found, given = self._found(args, kwargs)
+        return tree_unflatten(found.graph.out_tree, self._compiled(found).run(given))
+
+    def _signature(self, args: Any, kwargs: Any) -> tuple[Sequence[Any], Any]:
+        is_array, key_of = self.backend.is_array, self._key_of
+        if not kwargs and all(map(is_array, args)):
+            return args, (current_dtype(), *map(key_of, args))
         leaves, treedef = tree_flatten((args, kwargs))
-        is_array = self.backend.is_array
-        arrays = [x for x in leaves if is_array(x)]
-        if not arrays and any(isinstance(x, np.ndarray) for x in leaves):
+        given: list[Any] = []
+        key: list[Any] = [current_dtype(), treedef]
+        for x in leaves:
+            if is_array(x):
+                given.append(x)
+                key.append(key_of(x))
+            else:
+                is_given, part = signature_of(x)
+                key.append(part)
+                if is_given:
+                    given.append(self.backend.from_numpy(np.asarray(x), self.device))
+        if not any(map(is_array, leaves)) and any(isinstance(x, np.ndarray) for x in leaves):
             raise TypeError(
                 f"compile_to: {name_of(self._f)} was compiled for arrays of {self.backend.name} and"
                 f" called with NumPy's. Use jit(f, backend={self.backend.name!r}), which takes them"
             )
-        avals = [self._aval(x) if is_array(x) else x for x in leaves]
-        args, kwargs = tree_unflatten(treedef, avals)
-        found, _ = self._found(args, kwargs)
-        given = []
-        for x in leaves:
-            if is_array(x):
-                given.append(x)
-            elif is_input(x):
-                given.append(self.backend.from_numpy(np.asarray(x), self.device))
-        program = self._compiled(found)
-        outs = program.run(given)
-        return tree_unflatten(found.graph.out_tree, outs)
+        return given, tuple(key)
 
-    def _aval(self, x: Any) -> ShapeDtypeStruct:
-        return make_aval(self.backend.shape_of(x), self.backend.dtype_of(x))
+    def _key_of(self, array: Any) -> Any:
+        return self.backend.shape_of(array), self.backend.dtype_of(array)
+
+    def _captured(self, key: Any, args: Any, kwargs: Any) -> Compiled:
+        leaves, treedef = tree_flatten((args, kwargs))
+        avals = [make_aval(*self._key_of(x)) if self.backend.is_array(x) else x for x in leaves]
+        return super()._captured(key, *tree_unflatten(treedef, avals))
 
 
 def compile_to(f: Callable[..., Any], backend: str | Backend, jit: bool = False) -> Compiler:
@@ -258,7 +283,6 @@ def native_value_and_grad(
             f" arrays, with device({name!r}): grad(f)(x), or in its code:"
             f" jit(grad(f), backend={name!r})"
         )
-    checked: set[int] = set()  # programs whose result has been looked at
 
     def run(*args: Any, **kwargs: Any) -> Any:
         with on(None):  # the arguments stay where they are
@@ -269,16 +293,12 @@ def native_value_and_grad(
                 f"grad(backend={loss.backend.name!r}) of {name_of(f)} was called with values that"
                 " an enclosing transform follows; leave backend= out, and give it to the outermost"
             )
-        if id(found) not in checked:
+        if found.program is None:
             eval_shape(own, *args, **kwargs)  # raises what is wrong with f or its arguments
-            checked.add(id(found))
         program = loss._compiled(found)
-        here = trace_of(loss.backend, loss.device).here
-        arrays = [here(x) for x in leaves]
         places = _places(args, kwargs, selection)
-        live = sorted({at for at in places if at is not None})
-        code, held = program.function(arrays), program.held()
-        value, cts = loss.backend.grad_and_value(lambda *xs: code(*xs)[0], [*arrays, *held], live)
+        live = tuple(sorted({at for at in places if at is not None}))
+        value, cts = program.grad_and_value(list(map(program.trace.argument, leaves)), live)
         by_place = dict(zip(live, [loss.backend.to_numpy(ct) for ct in cts]))
         grads = [
             None if at is None else _like(by_place[at], leaf)

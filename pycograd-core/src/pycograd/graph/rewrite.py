@@ -23,6 +23,7 @@ import numpy as np
 
 from pycograd.core.aval import ShapeDtypeStruct, aval_of, dtype_of, make_aval, shape_of
 from pycograd.core.box import Box
+from pycograd.core.buffers import is_frozen
 from pycograd.core.dims import Dim
 from pycograd.core.ir import Atom, Equation, Graph, Literal, Value
 from pycograd.core.primitive import REGISTRY, Primitive, bind
@@ -315,17 +316,6 @@ def _key(x: Any) -> Any:
     if isinstance(x, (Graph, np.ndarray, Box)):
         return id(x)
     return key_of(x, contents=False)
-
-
-def is_frozen(array: Any) -> bool:
-    """True for an array that nobody can write to, as far as NumPy knows."""
-    while isinstance(array, np.ndarray):
-        if array.flags.writeable:
-            return False
-        if array.base is None:
-            return True
-        array = array.base
-    return False
 
 
 def rewritten(graph: Graph, rules: Iterable[Rule], fold: bool = True) -> Graph:
