@@ -9,7 +9,7 @@ jax = pytest.importorskip("jax", reason="jax is not installed")
 optax = pytest.importorskip("optax", reason="optax is not installed")
 
 import pycograd as pg  # noqa: E402
-from pycograd.train.optax import Optax, as_optimizer  # noqa: E402
+from pycograd.optim.optax import Optax, as_optimizer  # noqa: E402
 
 TARGET = np.array([1.0, -2.0, 0.5])
 

@@ -57,9 +57,10 @@ if _TYPE_CHECKING:
     from pycograd import (
         graph as graph,
         nn as nn,
+        optim as optim,
         random as random,
         testing as testing,
-        train as train,
+        training as training,
     )
     from pycograd.graph import (
         CostModel as CostModel,
@@ -82,6 +83,7 @@ if _TYPE_CHECKING:
         vjp_graph as vjp_graph,
     )
     from pycograd.nn import *
+    from pycograd.optim import *
     from pycograd.parameters import *
     from pycograd.plugins.exports import export_onnx as export_onnx
     from pycograd.plugins.hub import (
@@ -92,7 +94,7 @@ if _TYPE_CHECKING:
     from pycograd.plugins.placing import device as device
     from pycograd.scipy.objective import scipy_optimize_args as scipy_optimize_args
     from pycograd.testing import check_grads as check_grads
-    from pycograd.train import *
+    from pycograd.training import *
     from pycograd.transforms.capture import capture as capture
     from pycograd.transforms.checkpoint import checkpoint as checkpoint
     from pycograd.transforms.control import (
@@ -125,7 +127,7 @@ if _TYPE_CHECKING:
     )
 
 # What `import pycograd` does not load: modules, and the modules whose public names are ours too.
-_MODULES = ("graph", "nn", "random", "testing", "train")
+_MODULES = ("graph", "nn", "optim", "random", "testing", "training")
 _GRAPHS = (
     "CostModel",
     "Decision",
@@ -146,7 +148,7 @@ _GRAPHS = (
     "plan_remat",
     "vjp_graph",
 )
-_LENDERS = ("pycograd.nn", "pycograd.parameters", "pycograd.train")
+_LENDERS = ("pycograd.nn", "pycograd.optim", "pycograd.parameters", "pycograd.training")
 _DERIVATIVES = (
     "egrad",
     "elementwise_grad",

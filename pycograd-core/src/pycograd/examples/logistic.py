@@ -8,7 +8,7 @@ import numpy as np
 
 from pycograd.examples.data import breast_cancer
 from pycograd.examples.training import Outcome, Params, run
-from pycograd.train import Adam
+from pycograd.optim import Adam
 
 
 def logistic_regression(params: Params, x: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from pycograd.examples.data import digits
 from pycograd.examples.training import Outcome, Params, run
 from pycograd.nn import cross_entropy, relu
-from pycograd.train import AdamW, cosine_decay
+from pycograd.optim import AdamW, cosine_decay
 
 
 def mlp(params: Params, x: Any) -> Any:

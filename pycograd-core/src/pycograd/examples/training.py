@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pycograd.examples.data import Split
+from pycograd.optim import Optimizer
 from pycograd.testing.gradients import check_grads
-from pycograd.train import Optimizer, accuracy, batches, progress
+from pycograd.training import accuracy, batches, progress
 from pycograd.transforms.reverse import value_and_grad
 
 Params = dict[str, Any]

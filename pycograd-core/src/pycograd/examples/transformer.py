@@ -9,7 +9,7 @@ import numpy as np
 from pycograd.examples.data import digits
 from pycograd.examples.training import Outcome, Params, run
 from pycograd.nn import cross_entropy, gelu, layer_norm, scaled_dot_product_attention
-from pycograd.train import AdamW, cosine_decay
+from pycograd.optim import AdamW, cosine_decay
 
 ROWS, WIDTH = 8, 32
 

@@ -226,11 +226,9 @@ class ParamDict(Mapping[Any, Any]):
         store = self._live("step")
         if in_pass(store):
             raise ParameterError("step: the objective cannot change the weights that it reads")
-        optimizer = lr_or_optimizer
-        if not hasattr(optimizer, "step"):
-            from pycograd.train import SGD
+        from pycograd.optim.optax import as_optimizer
 
-            optimizer = SGD(optimizer)
+        optimizer = as_optimizer(lr_or_optimizer)
         treedef = tree_structure(self)
         slopes = flatten_like(treedef, grads, "step")
         # What is not trained stays, whatever a gradient from elsewhere says.

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pycograd.core.errors import NonScalarOutputError
-from pycograd.train import SGD, Adam, AdamW, clip_grad_norm, gradient_descent, step_decay
+from pycograd.optim import SGD, Adam, AdamW, clip_grad_norm, step_decay
+from pycograd.training import gradient_descent
 from pycograd.transforms.reverse import grad
 
 RNG = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pycograd.train import progress
+from pycograd.training import progress
 
 
 class Terminal(io.StringIO):
@@ -91,7 +91,7 @@ def test_without_rich_it_is_silent(show, monkeypatch):
 
 def test_rich_is_imported_only_to_draw():
     code = (
-        "import sys; from pycograd.train import progress; list(progress(range(3)));"
+        "import sys; from pycograd.training import progress; list(progress(range(3)));"
         "assert 'rich' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.PIPE)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from pycograd.core.tree import Tree
-from pycograd.train.leaves import check, root
-from pycograd.train.optimizer import Optimizer, State
-from pycograd.train.schedules import Schedule
+from pycograd.optim.leaves import check, root
+from pycograd.optim.optimizer import Optimizer, State
+from pycograd.optim.schedules import Schedule
 
 
 class SGD(Optimizer):

@@ -9,7 +9,7 @@ import numpy as np
 from pycograd.core.aval import dtype_of, is_inexact
 from pycograd.core.errors import NotDifferentiableError
 from pycograd.core.tree import Tree, tree_flatten, tree_paths, tree_unflatten
-from pycograd.train.leaves import as_real, check, leaf_named, like, root
+from pycograd.optim.leaves import as_real, check, leaf_named, like, root
 from pycograd.transforms.custom import stop_gradient
 
 

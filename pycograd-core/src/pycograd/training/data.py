@@ -45,12 +45,12 @@ class DataLoader:
         window: int | None = None,
     ) -> None:
         self._arrays = tuple(a if hasattr(a, "shape") else np.asarray(a) for a in arrays)
-        self._size = _positive("batch_size", batch_size)
+        self.batch_size = _positive("batch_size", batch_size)
         self._window = None if window is None else _positive("window", window)
         self._count = _count(self._arrays, self._window)
-        if drop_last and self._size > self._count:
+        if drop_last and self.batch_size > self._count:
             raise ValueError(
-                f"batches: batch_size={self._size} with drop_last=True leaves no batch of"
+                f"batches: batch_size={self.batch_size} with drop_last=True leaves no batch of"
                 f" {self._count} examples"
             )
         self._shuffle, self._drop_last = shuffle, drop_last
@@ -63,7 +63,8 @@ class DataLoader:
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
-        return (self._count if self._drop_last else self._count + self._size - 1) // self._size
+        spare = 0 if self._drop_last else self.batch_size - 1
+        return (self._count + spare) // self.batch_size
 
     def __iter__(self) -> Iterator[Any]:
         epoch, self._epoch = self._epoch, self._epoch + 1
@@ -73,8 +74,8 @@ class DataLoader:
         order = None
         if self._shuffle:
             order = np.random.default_rng([self._seed, epoch]).permutation(self._count)
-        for start in range(0, len(self) * self._size, self._size):
-            stop = min(start + self._size, self._count)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            stop = min(start + self.batch_size, self._count)
             if self._window is not None:
                 first = np.arange(start, stop) if order is None else order[start:stop]
                 index = first[:, None] + np.arange(self._window)

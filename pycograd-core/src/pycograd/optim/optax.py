@@ -9,9 +9,9 @@ import numpy as np
 
 from pycograd.core.errors import TreeMismatchError
 from pycograd.core.tree import Tree, flatten_like, tree_flatten, tree_unflatten
-from pycograd.train.leaves import leaf_named, like
-from pycograd.train.optimizer import Optimizer, State
-from pycograd.train.optimizers import SGD
+from pycograd.optim.leaves import leaf_named, like
+from pycograd.optim.optimizer import Optimizer, State
+from pycograd.optim.optimizers import SGD
 
 
 def as_optimizer(given: Any) -> Any:
@@ -84,8 +84,8 @@ class Optax(Optimizer):
         if self._inner is not None and set(live) != set(self._live):
             odd = min(set(live) ^ set(self._live))
             raise TreeMismatchError(
-                f"Optax.step: {leaf_named(odd)} had a gradient at some steps only; use one optimiser"
-                " for one set of parameters"
+                f"Optax.step: {leaf_named(odd)} had a gradient at some steps only; use one"
+                " optimiser for one set of parameters"
             )
         with jax.enable_x64(True):
             values = {name: np.asarray(param) for name, (param, _) in live.items()}

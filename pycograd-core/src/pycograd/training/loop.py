@@ -7,8 +7,8 @@ from typing import Any
 
 from pycograd.core.box import Box
 from pycograd.core.tree import Tree
-from pycograd.train.optimizers import SGD
-from pycograd.train.schedules import Schedule
+from pycograd.optim.optimizers import SGD
+from pycograd.optim.schedules import Schedule
 
 
 def gradient_descent(

@@ -16,8 +16,8 @@ from pycograd.core.aval import dtype_of, is_inexact
 from pycograd.core.box import Box
 from pycograd.core.errors import NotDifferentiableError, ShapeError, TreeMismatchError
 from pycograd.core.tree import Tree, flatten_like, tree_flatten, tree_unflatten
-from pycograd.train.leaves import as_real, check, is_complex, leaf_named, like
-from pycograd.train.schedules import Schedule
+from pycograd.optim.leaves import as_real, check, is_complex, leaf_named, like
+from pycograd.optim.schedules import Schedule
 
 State = dict[str, Any]
 

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from pycograd.train import constant_lr, cosine_decay, linear_warmup, step_decay
+from pycograd.optim import constant_lr, cosine_decay, linear_warmup, step_decay
 
 STEPS = range(1, 41)
 

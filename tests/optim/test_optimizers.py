@@ -16,7 +16,7 @@ from pycograd.core.errors import (
     ShapeError,
     TreeMismatchError,
 )
-from pycograd.train import (
+from pycograd.optim import (
     SGD,
     Adafactor,
     Adam,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pycograd.core.errors import ShapeError
-from pycograd.train import DataLoader, accuracy, batches
+from pycograd.training import DataLoader, accuracy, batches
 
 
 @given(

@@ -1,0 +1,21 @@
+"""Training: mini-batches, loops, what is done between epochs, a progress bar, accuracy."""
+
+from pycograd.training.callbacks import EarlyStopping
+from pycograd.training.data import DataLoader, batches
+from pycograd.training.fitting import fit, train
+from pycograd.training.history import History
+from pycograd.training.loop import gradient_descent
+from pycograd.training.metrics import accuracy
+from pycograd.training.progress import progress
+
+__all__ = [
+    "DataLoader",
+    "batches",
+    "gradient_descent",
+    "train",
+    "fit",
+    "History",
+    "EarlyStopping",
+    "accuracy",
+    "progress",
+]

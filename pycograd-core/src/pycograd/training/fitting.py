@@ -1,0 +1,267 @@
+"""`train` and `fit`: loops over the steps of a model's weights."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pycograd.core.errors import NanError
+from pycograd.core.modes import debug_nans
+from pycograd.core.tree import tree_map
+from pycograd.optim.clip import clip_grad_norm
+from pycograd.optim.optax import as_optimizer
+from pycograd.parameters import ParamDict
+from pycograd.training.callbacks import Callback, Epoch
+from pycograd.training.data import DataLoader
+from pycograd.training.history import History
+from pycograd.training.interrupts import Interrupts
+from pycograd.training.progress import progress
+
+
+def train(
+    weights: ParamDict,
+    objective: Callable[..., Any],
+    steps: int,
+    opt: Any,
+    *,
+    backend: Any = None,
+    jit: bool = False,
+) -> tuple[float, float]:
+    """Takes steps of an optimiser on one objective without arguments.
+
+    Arguments:
+        weights: the model, which is changed in place.
+        objective: a real scalar function of its weights.
+        steps: how many, one or more.
+        opt: an optimiser, an optax transformation, or a learning rate.
+        backend, jit: as in `weights.grad`.
+
+    Returns:
+        `(first, last)`: the loss before the first step and before the last.
+
+    Raises:
+        ValueError: no steps.
+        NanError: the loss became nan or infinite; it names the first operation that made a nan, and
+            the weights are those before that step.
+
+    >>> import numpy as np
+    >>> weights = params(w=np.zeros(2))
+    >>> first, last = train(weights, lambda: np.sum((w - 3.0) ** 2), 50, 0.1)
+    >>> first, round(last, 6)
+    (18.0, 0.0)
+    """
+    if steps < 1:
+        raise ValueError(f"train: steps must be positive, not {steps}")
+    step = _Step(weights, objective, opt, {"backend": backend, "jit": jit}, None, "train")
+    first = last = math.nan
+    bar = progress(range(steps), description="train")
+    with Interrupts() as interrupts:
+        for i in bar:
+            last = step([()], f"step {i + 1}")
+            first = last if i == 0 else first
+            bar.update(loss=last)
+            if interrupts.asked:
+                raise KeyboardInterrupt
+    return first, last
+
+
+class _Step:
+    """One change of the weights, by the gradients of one or more batches.
+
+    Arguments:
+        weights, objective: as for `fit`.
+        opt: what can be given as an optimiser.
+        options: of `weights.grad`.
+        clip: the most that the norm of the gradients may be.
+        asked: the function that errors name.
+    """
+
+    def __init__(
+        self,
+        weights: ParamDict,
+        objective: Callable[..., Any],
+        opt: Any,
+        options: dict[str, Any],
+        clip: float | None,
+        asked: str,
+    ) -> None:
+        self.weights, self.objective, self.asked = weights, objective, asked
+        self.optimizer, self.options, self.clip = as_optimizer(opt), options, clip
+
+    def __call__(self, parts: Sequence[tuple[Any, ...]], where: str) -> float:
+        """The mean loss of batches, each a tuple of arguments, before the step."""
+        value, grads = 0.0, None
+        for args in parts:
+            one, slopes = self.weights.grad(self.objective, *args, **self.options)
+            one = float(one)
+            if not math.isfinite(one):
+                self._explain(one, args, where)
+            value += one / len(parts)
+            grads = slopes if grads is None else tree_map(np.add, grads, slopes)
+        if len(parts) > 1:
+            grads = tree_map(lambda g: g / len(parts), grads)
+        if self.clip is not None:
+            grads = clip_grad_norm(grads, self.clip)
+        self.weights.step(grads, self.optimizer)
+        return value
+
+    def _explain(self, value: float, args: tuple[Any, ...], where: str) -> None:
+        """Raises for a loss that is no number, with the operation that first made a nan."""
+        said = f"{self.asked}: the loss is {value} at {where}, whose step was not taken"
+        try:
+            with debug_nans():
+                self.weights.grad(self.objective, *args)
+        except NanError as error:
+            raise NanError(f"{said}. {error}") from None
+        raise NanError(
+            f"{said}; no operation made a nan, so that a value has become too large: lower the"
+            " learning rate, or clip the gradients"
+        )
+
+
+def fit(
+    weights: ParamDict,
+    objective: Callable[..., Any],
+    *arrays: Any,
+    epochs: int,
+    opt: Any,
+    batch_size: int | None = None,
+    validation: Any = None,
+    callbacks: Sequence[Callback] = (),
+    shuffle: bool = True,
+    rng: Any = None,
+    drop_last: bool = False,
+    clip: float | None = None,
+    accumulate: int = 1,
+    backend: Any = None,
+    jit: bool = False,
+) -> History:
+    """Trains a model on arrays of examples.
+
+    Arguments:
+        weights: the model, which is changed in place.
+        objective: a real scalar function of a batch, the mean over its examples: of an array if
+            one was given, of a tuple if several were.
+        arrays: of one length, the examples along axis 0; or one `DataLoader`.
+        epochs: how often to go through the examples.
+        opt: an optimiser, an optax transformation, or a learning rate.
+        batch_size: examples in a batch; all of them if left out.
+        validation: arrays like `arrays` (a tuple of them, or one), on which the objective is
+            measured after each epoch; or a function without arguments that returns a number.
+        callbacks: called with an `Epoch` after each; `epoch.stop()` ends the run.
+        shuffle, rng, drop_last: as for `DataLoader`.
+        clip: the most that the joint norm of the gradients may be.
+        accumulate: how many batches make one step, by the mean of their gradients.
+        backend, jit: as in `weights.grad`.
+
+    Returns:
+        A `History`: losses, validation and times by epoch; it plots itself.
+
+    Raises:
+        ValueError: settings that do not fit, or fewer examples than `batch_size`.
+        NanError: the loss became nan or infinite; it names the first operation that made a nan, and
+            the weights are those before that step.
+        KeyboardInterrupt: after Ctrl-C, at the end of the step that was being taken.
+
+    >>> import numpy as np
+    >>> x = np.linspace(-1.0, 1.0, 8)
+    >>> weights = params(a=0.0, b=0.0)
+    >>> objective = lambda batch: np.mean((a * batch[0] + b - batch[1]) ** 2)
+    >>> history = fit(weights, objective, x, 2 * x + 1, epochs=60, opt=0.3, batch_size=4, rng=0)
+    >>> np.round(weights.a, 3), np.round(weights.b, 3)
+    (np.float64(2.0), np.float64(1.0))
+    """
+    loader = _loader(arrays, batch_size, shuffle, rng, drop_last)
+    for name, count in (("epochs", epochs), ("accumulate", accumulate)):
+        if count < 1:
+            raise ValueError(f"fit: {name} must be positive, not {count}")
+    options = {"backend": backend, "jit": jit}
+    step = _Step(weights, objective, opt, options, clip, "fit")
+    measure = _measure(weights, objective, validation, loader)
+    history = History()
+    bar = progress(_numbered(loader, epochs), epochs * len(loader), "fit")
+    with Interrupts() as interrupts:
+        losses: list[float] = []
+        sizes: list[int] = []
+        group: list[tuple[Any, ...]] = []
+        begun = time.monotonic()
+        for number, i, batch in bar:
+            group.append((batch,))
+            sizes.append(_size(batch))
+            last = i + 1 == len(loader)
+            if len(group) == accumulate or last:
+                loss = step(group, f"epoch {number}, batch {i + 1}")
+                losses += [loss] * len(group)
+                group = []
+                bar.update(loss=loss)
+            if last:
+                mean = float(np.average(losses, weights=sizes))
+                history.loss.append(mean)
+                checked = None if measure is None else measure()
+                if checked is not None:
+                    history.validation.append(checked)
+                history.seconds.append(time.monotonic() - begun)
+                epoch = Epoch(number, mean, checked, weights, step.optimizer, history)
+                for callback in callbacks:
+                    callback(epoch)
+                losses, sizes, begun = [], [], time.monotonic()
+                if history.stopped:
+                    break
+            if interrupts.asked:
+                raise KeyboardInterrupt
+    return history
+
+
+def _loader(
+    arrays: tuple[Any, ...], batch_size: int | None, shuffle: bool, rng: Any, drop_last: bool
+) -> DataLoader:
+    if len(arrays) == 1 and isinstance(arrays[0], DataLoader):
+        if batch_size is not None:
+            raise ValueError("fit: a DataLoader has its own batch_size")
+        return arrays[0]
+    if not arrays:
+        raise ValueError("fit: give arrays of examples, or a DataLoader; train takes none")
+    count = np.shape(arrays[0])[0] if np.ndim(arrays[0]) else 0
+    if batch_size is not None and batch_size > count > 0:
+        raise ValueError(
+            f"fit: batch_size={batch_size} is more than the {count} examples there are; leave it"
+            " out to take all of them at each step"
+        )
+    size = max(count, 1) if batch_size is None else batch_size
+    return DataLoader(*arrays, batch_size=size, shuffle=shuffle, rng=rng, drop_last=drop_last)
+
+
+def _numbered(loader: DataLoader, epochs: int) -> Iterator[tuple[int, int, Any]]:
+    for number in range(1, epochs + 1):
+        for i, batch in enumerate(loader):
+            yield number, i, batch
+
+
+def _size(batch: Any) -> int:
+    return int(np.shape(batch[0] if type(batch) is tuple else batch)[0])
+
+
+def _measure(
+    weights: ParamDict, objective: Callable[..., Any], validation: Any, loader: DataLoader
+) -> Callable[[], float] | None:
+    """What is measured after each epoch."""
+    if validation is None:
+        return None
+    if callable(validation):
+        run = weights.bind(validation)
+        return lambda: float(run())
+    arrays = validation if type(validation) is tuple else (validation,)
+    size = min(loader.batch_size, min(map(len, arrays)))
+    checked = DataLoader(*arrays, batch_size=size)
+    bound = weights.bind(objective)
+
+    def mean() -> float:
+        found = [(float(bound(batch)), _size(batch)) for batch in checked]
+        values, sizes = zip(*found)
+        return float(np.average(values, weights=sizes))
+
+    return mean
