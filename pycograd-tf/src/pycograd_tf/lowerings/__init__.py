@@ -11,15 +11,16 @@ from pycograd_tf.lowerings import (
     reductions,
     shapes,
     special,
+    windows,
 )
 from pycograd_tf.lowerings.common import Lowering
 from pycograd_tf.lowerings.refused import REFUSED
 from pycograd_tf.lowerings.rules import OWN_RULES
 
-TABLE: dict[str, Lowering] = {
-    name: f
-    for part in (elementwise, shapes, indices, reductions, order, algebra, special, control)
-    for name, f in part.TABLE.items()
-}
+_PARTS = (
+    *(elementwise, shapes, indices, reductions, order),
+    *(algebra, windows, special, control),
+)
+TABLE: dict[str, Lowering] = {name: f for part in _PARTS for name, f in part.TABLE.items()}
 
 __all__ = ["OWN_RULES", "REFUSED", "TABLE"]

@@ -74,6 +74,7 @@ def _float_floor_divide(x: Any, y: Any) -> Any:
     quotient = tf.where(other_side, quotient - 1, quotient)
     whole = tf.floor(quotient)
     whole = tf.where(quotient - whole > 0.5, whole + 1, whole)
+    whole = tf.where(tf.equal(whole, 0), _copysign(tf.zeros_like(whole), x / y), whole)
     return tf.where(tf.equal(y, 0), x / y, whole)
 
 
@@ -85,7 +86,10 @@ _float_fmod = widened(tf.truncatemod)
 
 
 def _remainder(x: Any, y: Any) -> Any:
-    return (_whole(tf.math.floormod) if x.dtype.is_integer else tf.math.floormod)(x, y)
+    if x.dtype.is_integer:
+        return _whole(tf.math.floormod)(x, y)
+    rest = tf.math.floormod(x, y)
+    return tf.where(tf.equal(rest, 0), _copysign(tf.zeros_like(rest), y), rest)
 
 
 def _fmod(x: Any, y: Any) -> Any:

@@ -14,6 +14,6 @@ _KINDS = """
     fmin_reduce logaddexp_reduce logaddexp2_reduce hypot_reduce logsumexp cumprod
     logaddexp_accumulate logaddexp2_accumulate standardize det slogdet inv solve pinv cholesky qr lu
     svd svdvals eigh eigvalsh eig eigvals expm sinc sinc_derivative i0 bessel_i leaky_relu elu gelu
-    normal_cdf bce_with_logits index_update
+    normal_cdf bce_with_logits index_update conv conv_input conv_kernel max_pool
 """
 OWN_RULES = frozenset(_KINDS.split()) | frozenset(special.TABLE)
