@@ -40,7 +40,7 @@ OWN_RULES = frozenset(
         *("fmax_reduce", "fmin_reduce", "hypot_reduce", "logaddexp_reduce", "logaddexp2_reduce"),
         *("logaddexp_accumulate", "logaddexp2_accumulate", "det", "slogdet", "cholesky", "lu"),
         *("eigh", "eigvalsh", "eig", "eigvals", "qr", "svd", "svdvals", "pinv"),
-        *("sinc", "sinc_derivative", "bessel_i", "i0"),
+        *("sinc", "sinc_derivative", "bessel_i", "i0", "max_pool"),
         # of scipy.special
         *("gammainc", "gammaincc", "chdtr", "chdtrc", "gdtr", "gdtrc", "pdtr", "pdtrc"),
         *("j0", "j1", "y0", "y1", "k0", "k1", "k0e", "k1e", "psi", "polygamma", "zeta"),

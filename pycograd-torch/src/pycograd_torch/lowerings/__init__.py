@@ -8,6 +8,7 @@ from typing import Any
 from pycograd_torch.lowerings import (
     algebra,
     control,
+    conv,
     elementwise,
     reductions,
     shapes,
@@ -29,7 +30,7 @@ _OF_REALS = (
 def table() -> Mapping[str, Callable[..., Any]]:
     """Primitive name -> lowering."""
     made: dict[str, Callable[..., Any]] = {}
-    for part in (elementwise, shapes, reductions, algebra, control, special):
+    for part in (elementwise, shapes, reductions, algebra, control, conv, special):
         made |= part.table()
     for name in {*_OF_REALS, *special.table()}:
         made[name] = of_reals(name, made[name])
