@@ -6,6 +6,7 @@ from pycograd.training.fitting import fit, train
 from pycograd.training.history import History
 from pycograd.training.loop import gradient_descent
 from pycograd.training.metrics import accuracy
+from pycograd.training.precision import MixedPrecision
 from pycograd.training.progress import progress
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "fit",
     "History",
     "EarlyStopping",
+    "MixedPrecision",
     "accuracy",
     "progress",
 ]

@@ -19,6 +19,7 @@ from pycograd.training.callbacks import Callback, Epoch
 from pycograd.training.data import DataLoader
 from pycograd.training.history import History
 from pycograd.training.interrupts import Interrupts
+from pycograd.training.precision import MixedPrecision
 from pycograd.training.progress import progress
 
 
@@ -56,7 +57,7 @@ def train(
     """
     if steps < 1:
         raise ValueError(f"train: steps must be positive, not {steps}")
-    step = _Step(weights, objective, opt, {"backend": backend, "jit": jit}, None, "train")
+    step = _Step(weights, objective, opt, {"backend": backend, "jit": jit}, "train")
     first = last = math.nan
     bar = progress(range(steps), description="train")
     with Interrupts() as interrupts:
@@ -76,8 +77,9 @@ class _Step:
         weights, objective: as for `fit`.
         opt: what can be given as an optimiser.
         options: of `weights.grad`.
-        clip: the most that the norm of the gradients may be.
         asked: the function that errors name.
+        clip: the most that the norm of the gradients may be.
+        precision: of the passes, if it is not that of the weights.
     """
 
     def __init__(
@@ -86,28 +88,40 @@ class _Step:
         objective: Callable[..., Any],
         opt: Any,
         options: dict[str, Any],
-        clip: float | None,
         asked: str,
+        clip: float | None = None,
+        precision: MixedPrecision | None = None,
     ) -> None:
         self.weights, self.objective, self.asked = weights, objective, asked
-        self.optimizer, self.options, self.clip = as_optimizer(opt), options, clip
+        self.optimizer, self.options = as_optimizer(opt), options
+        self.clip, self.precision = clip, precision
 
     def __call__(self, parts: Sequence[tuple[Any, ...]], where: str) -> float:
         """The mean loss of batches, each a tuple of arguments, before the step."""
-        value, grads = 0.0, None
+        value, grads, overflow = 0.0, None, False
         for args in parts:
-            one, slopes = self.weights.grad(self.objective, *args, **self.options)
-            one = float(one)
+            one, slopes = self._pass(args)
             if not math.isfinite(one):
                 self._explain(one, args, where)
             value += one / len(parts)
-            grads = slopes if grads is None else tree_map(np.add, grads, slopes)
+            overflow = overflow or slopes is None
+            if not overflow:
+                grads = slopes if grads is None else tree_map(np.add, grads, slopes)
+        if overflow:
+            return value
         if len(parts) > 1:
             grads = tree_map(lambda g: g / len(parts), grads)
         if self.clip is not None:
             grads = clip_grad_norm(grads, self.clip)
         self.weights.step(grads, self.optimizer)
         return value
+
+    def _pass(self, args: tuple[Any, ...]) -> tuple[float, Any]:
+        """The loss of a batch and its gradients; None in their place where they overflowed."""
+        if self.precision is not None:
+            return self.precision.grad(self.weights, self.objective, *args, **self.options)
+        value, grads = self.weights.grad(self.objective, *args, **self.options)
+        return float(value), grads
 
     def _explain(self, value: float, args: tuple[Any, ...], where: str) -> None:
         """Raises for a loss that is no number, with the operation that first made a nan."""
@@ -137,6 +151,7 @@ def fit(
     drop_last: bool = False,
     clip: float | None = None,
     accumulate: int = 1,
+    precision: Any = None,
     backend: Any = None,
     jit: bool = False,
 ) -> History:
@@ -156,6 +171,8 @@ def fit(
         shuffle, rng, drop_last: as for `DataLoader`.
         clip: the most that the joint norm of the gradients may be.
         accumulate: how many batches make one step, by the mean of their gradients.
+        precision: `"float16"` or `"bfloat16"`, or a `MixedPrecision`: passes are in 16 bits, and a
+            step whose gradients overflow is left out.
         backend, jit: as in `weights.grad`.
 
     Returns:
@@ -180,7 +197,10 @@ def fit(
         if count < 1:
             raise ValueError(f"fit: {name} must be positive, not {count}")
     options = {"backend": backend, "jit": jit}
-    step = _Step(weights, objective, opt, options, clip, "fit")
+    passes = (
+        precision if isinstance(precision, MixedPrecision | None) else MixedPrecision(precision)
+    )
+    step = _Step(weights, objective, opt, options, "fit", clip, passes)
     measure = _measure(weights, objective, validation, loader)
     history = History()
     bar = progress(_numbered(loader, epochs), epochs * len(loader), "fit")

@@ -1,0 +1,293 @@
+"""`train` and `fit`, against the same steps taken by hand."""
+
+import math
+import os
+import signal
+
+import numpy as np
+import pytest
+
+import pycograd as pg
+from pycograd.optim import SGD, Adam
+from pycograd.training import DataLoader, EarlyStopping, History, MixedPrecision, fit, train
+
+X = np.linspace(-1.0, 1.0, 12).reshape(6, 2)
+Y = X @ np.array([1.5, -0.5]) + 0.3
+
+
+def model(dtype=np.float64):
+    return pg.params(slope=np.zeros(2, dtype), shift=np.zeros((), dtype))
+
+
+def objective(batch):
+    x, y = batch
+    return np.mean((x @ slope + shift - y) ** 2)  # noqa: F821
+
+
+def by_hand(steps, lr, batches=((X, Y),)):
+    """The parameters after gradient descent, and the losses, by the formula of the gradient."""
+    w, b, losses = np.zeros(2), 0.0, []
+    for i in range(steps):
+        x, y = batches[i % len(batches)]
+        error = x @ w + b - y
+        losses.append(np.mean(error**2))
+        w, b = w - lr * 2 * x.T @ error / len(y), b - lr * 2 * np.mean(error)
+    return w, b, losses
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_train_takes_the_steps(jit):
+    weights = model()
+    first, last = train(weights, lambda: objective((X, Y)), 5, 0.3, jit=jit)
+    w, b, losses = by_hand(5, 0.3)
+    np.testing.assert_allclose(weights.slope, w, rtol=1e-12)
+    np.testing.assert_allclose(weights.shift, b, rtol=1e-12)
+    np.testing.assert_allclose([first, last], [losses[0], losses[-1]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_fit_goes_through_the_batches(jit):
+    weights = model()
+    history = fit(
+        weights, objective, X, Y, epochs=3, opt=SGD(0.3), batch_size=4, shuffle=False, jit=jit
+    )
+    w, b, losses = by_hand(6, 0.3, [(X[:4], Y[:4]), (X[4:], Y[4:])])
+    np.testing.assert_allclose(weights.slope, w, rtol=1e-12)
+    np.testing.assert_allclose(weights.shift, b, rtol=1e-12)
+    means = [(4 * losses[i] + 2 * losses[i + 1]) / 6 for i in (0, 2, 4)]
+    np.testing.assert_allclose(history.loss, means, rtol=1e-12)
+    assert len(history.seconds) == len(history) == 3 and not history.validation
+
+
+def test_one_array_comes_alone_and_a_loader_as_it_is():
+    weights = pg.params(m=0.0)
+    fit(weights, lambda x: np.mean((x - m) ** 2), Y, epochs=200, opt=0.1)  # noqa: F821
+    np.testing.assert_allclose(weights.m, np.mean(Y), rtol=1e-10)
+    seen = []
+    loader = DataLoader(X, Y, batch_size=5, shuffle=True, rng=3)
+
+    def watching(batch):
+        seen.append(len(batch[1]))
+        return objective(batch)
+
+    fit(model(), watching, loader, epochs=2, opt=0.1)
+    assert seen == [5, 1, 5, 1]
+
+
+def test_validation_is_the_mean_over_its_examples():
+    weights = model()
+    history = fit(
+        weights, objective, X, Y, epochs=2, opt=0.3, batch_size=4, validation=(X[:5], Y[:5] + 1)
+    )
+    error = X[:5] @ np.asarray(weights.slope) + float(weights.shift) - Y[:5] - 1
+    np.testing.assert_allclose(history.validation[-1], np.mean(error**2), rtol=1e-12)
+    history = fit(model(), objective, X, Y, epochs=1, opt=0.3, validation=lambda: shift + 7.0)  # noqa: F821
+    assert history.validation[0] == pytest.approx(7.0 + 0.6 * np.mean(Y))
+
+
+def test_accumulated_batches_make_one_step():
+    whole, parts = model(), model()
+    fit(whole, objective, X, Y, epochs=4, opt=Adam(0.1), shuffle=False)
+    fit(parts, objective, X, Y, epochs=4, opt=Adam(0.1), batch_size=2, accumulate=3, shuffle=False)
+    np.testing.assert_allclose(parts.slope, whole.slope, rtol=1e-9)
+
+
+def test_clipped_gradients_have_the_norm():
+    weights = model()
+    fit(weights, objective, X, Y, epochs=1, opt=1.0, clip=0.01)
+    moved = math.hypot(*np.asarray(weights.slope), float(weights.shift))
+    assert moved == pytest.approx(0.01)
+
+
+# -- callbacks -----------------------------------------------------------------------------------
+def test_callbacks_see_each_epoch_and_can_stop():
+    seen = []
+
+    def callback(epoch):
+        seen.append((epoch.number, epoch.loss, len(epoch.history)))
+        if epoch.number == 3:
+            epoch.stop("enough")
+
+    history = fit(model(), objective, X, Y, epochs=10, opt=0.1, callbacks=[callback])
+    assert [(n, size) for n, _, size in seen] == [(1, 1), (2, 2), (3, 3)]
+    assert [loss for _, loss, _ in seen] == history.loss
+    assert history.stopped == "enough" and "enough" in repr(history)
+
+
+def test_early_stopping_brings_the_best_weights_back():
+    kept = []
+    checks = iter([3.0, 2.0, 2.5, 2.4, 0.0])
+    history = fit(
+        weights := model(),
+        objective,
+        X,
+        Y,
+        epochs=9,
+        opt=0.2,
+        validation=lambda: next(checks),
+        callbacks=[lambda e: kept.append(np.array(e.weights.slope)), EarlyStopping(patience=2)],
+    )
+    assert history.validation == [3.0, 2.0, 2.5, 2.4]
+    assert history.stopped == "no improvement on 2 for 2 epochs"
+    np.testing.assert_array_equal(weights.slope, kept[1])
+    assert not np.array_equal(kept[1], kept[3])
+
+
+def test_early_stopping_may_leave_the_last_weights():
+    kept = []
+    stopping = EarlyStopping(patience=1, min_delta=10.0, restore=False)
+    fit(
+        weights := model(),
+        objective,
+        X,
+        Y,
+        epochs=9,
+        opt=0.2,
+        callbacks=[lambda e: kept.append(np.array(e.weights.slope)), stopping],
+    )
+    assert len(kept) == 2  # a fall of less than min_delta is none
+    np.testing.assert_array_equal(weights.slope, kept[1])
+    with pytest.raises(ValueError, match="patience must be positive"):
+        EarlyStopping(patience=0)
+
+
+# -- what goes wrong -------------------------------------------------------------------------------
+def test_a_loss_of_nan_names_the_operation_and_its_step_is_not_taken():
+    weights = pg.params(w=np.array([4.0, 1.0]))
+
+    def sinking(batch):
+        return np.sum(np.sqrt(w)) + 0.0 * np.sum(batch)  # noqa: F821
+
+    with (
+        np.errstate(invalid="ignore"),
+        pytest.raises(pg.NanError, match=r"fit: the loss is nan at epoch 4, batch 1.*sqrt") as e,
+    ):
+        fit(weights, sinking, Y, epochs=9, opt=0.7, shuffle=False)
+    assert "test_fit.py" in str(e.value)
+    assert np.all(np.isfinite(weights.w))
+
+
+def test_a_loss_of_infinity_says_so():
+    weights = pg.params(w=300.0)
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(pg.NanError, match=r"train: the loss is inf at step \d.*lower the learning"),
+    ):
+        train(weights, lambda: np.exp(w * w), 3, 0.1)  # noqa: F821
+    assert weights.w == 300.0
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"batch_size": 7}, "batch_size=7 is more than the 6 examples"),
+        ({"epochs": 0}, "epochs must be positive"),
+        ({"accumulate": 0}, "accumulate must be positive"),
+        ({"precision": "float32"}, "float16 or bfloat16"),
+    ],
+)
+def test_settings_that_do_not_fit(change, said):
+    with pytest.raises(ValueError, match=said):
+        fit(model(), objective, X, Y, **{"epochs": 1, "opt": 0.1, **change})
+
+
+def test_arrays_that_do_not_fit():
+    with pytest.raises(ValueError, match="give arrays of examples, or a DataLoader"):
+        fit(model(), objective, epochs=1, opt=0.1)
+    with pytest.raises(ValueError, match="different lengths"):
+        fit(model(), objective, X, Y[:3], epochs=1, opt=0.1)
+    with pytest.raises(ValueError, match="its own batch_size"):
+        fit(model(), objective, DataLoader(X, Y, batch_size=2), epochs=1, opt=0.1, batch_size=3)
+    with pytest.raises(ValueError, match="steps must be positive"):
+        train(model(), lambda: 0.0, 0, 0.1)
+
+
+@pytest.mark.parametrize("run", ["train", "fit"])
+def test_an_interrupt_waits_for_the_end_of_the_step(run):
+    weights, handler = model(), signal.getsignal(signal.SIGINT)
+    calls = []
+
+    def interrupted(batch):
+        calls.append(batch)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return objective(batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        if run == "train":
+            train(weights, lambda: interrupted((X, Y)), 9, 0.3)
+        else:
+            fit(weights, interrupted, X, Y, epochs=9, opt=0.3, shuffle=False)
+    assert len(calls) == 3
+    np.testing.assert_allclose(weights.slope, by_hand(3, 0.3)[0], rtol=1e-12)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_second_interrupt_does_not_wait():
+    def stubborn(batch):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("it went on")
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(model(), stubborn, X, Y, epochs=1, opt=0.3)
+
+
+# -- history ---------------------------------------------------------------------------------------
+def test_a_history_plots_itself(tmp_path):
+    history = History([3.0, 2.0], [4.0, 3.0], [0.1, 0.1])
+    axes = history.plot(tmp_path / "loss.png")
+    assert [list(line.get_ydata()) for line in axes.lines] == [[3.0, 2.0], [4.0, 3.0]]
+    assert (tmp_path / "loss.png").read_bytes()[:4] == history._repr_png_()[:4] == b"\x89PNG"
+    assert History()._repr_png_() is None
+    assert repr(history) == "History of 2 epochs: loss 3 -> 2, validation 4 -> 3"
+
+
+# -- mixed precision -------------------------------------------------------------------------------
+@pytest.mark.parametrize("dtype, tol", [("float16", 2e-3), ("bfloat16", 2e-2)])
+@pytest.mark.parametrize("jit", [False, True])
+def test_passes_in_16_bits_give_gradients_in_those_of_the_weights(dtype, tol, jit):
+    weights, batch = model(np.float32), (X.astype("f4"), Y.astype("f4"))
+    seen = []
+
+    def watching(batch):
+        seen.append((slope.dtype, batch[0].dtype))  # noqa: F821
+        return objective(batch)
+
+    value, grads = MixedPrecision(dtype).grad(weights, watching, batch, jit=jit)
+    expected, slopes = weights.grad(objective, batch)
+    assert set(seen) == {(pg.resolve_dtype(dtype),) * 2}
+    assert value == pytest.approx(float(expected), rel=tol)
+    assert grads.slope.dtype == np.float32
+    np.testing.assert_allclose(grads.slope, slopes.slope, rtol=tol, atol=tol)
+
+
+def test_small_gradients_do_not_vanish():
+    weights = pg.params(w=np.ones(2, np.float32))
+    tiny = lambda: np.sum(w * np.float16(1e-4)) * np.float16(1e-4)  # noqa: F821
+    with pg.dtype("float32"):
+        _, grads = MixedPrecision("float16").grad(weights, tiny)
+        _, lost = MixedPrecision("float16", scale=1e-3).grad(weights, tiny)
+    np.testing.assert_allclose(grads.w, 1e-8, rtol=1e-3)
+    assert np.all(lost.w == 0.0)
+
+
+def test_an_overflow_leaves_the_step_out_and_lowers_the_scale():
+    weights = pg.params(w=np.ones(2, np.float32))
+    half = MixedPrecision("float16", scale=2.0**40, factor=2.0**20, interval=2)
+    scales = []
+
+    def note(epoch):
+        scales.append((half.scale, float(np.asarray(epoch.weights.w)[0])))
+
+    data = np.zeros(2, np.float32)
+    objective = lambda x: np.sum((w - x) ** 2)  # noqa: F821
+    fit(weights, objective, data, epochs=4, opt=0.25, precision=half, callbacks=[note])
+    # Overflows at 2**40 and 2**20; from scale 1 on steps of one half, and a rise after two.
+    assert scales == [(2.0**20, 1.0), (1.0, 1.0), (1.0, 0.5), (2.0**20, 0.25)]
+
+
+def test_settings_of_mixed_precision():
+    for settings in ({"dtype": "float64"}, {"scale": 0.0}, {"factor": 1.0}, {"interval": 0}):
+        with pytest.raises(ValueError, match="MixedPrecision"):
+            MixedPrecision(**settings)
