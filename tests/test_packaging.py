@@ -39,6 +39,7 @@ LAYERS = {
     "parameters": MACHINE | {"plugins", "graph", "random", "nn", "optim"},
     "training": MACHINE | {"optim", "parameters"},
     "testing": ANY,
+    "dsl": ANY,  # the syntax of whole programs
     "examples": ANY,
     "cli": ANY,
     "__init__": ANY,  # the public names
