@@ -36,7 +36,7 @@ log log2 log10 log1p exp2 heaviside ldexp complex over_gap deviation prod max mi
 fmin_reduce logaddexp_reduce logaddexp2_reduce hypot_reduce logsumexp cumprod logaddexp_accumulate
 logaddexp2_accumulate standardize det slogdet inv solve pinv cholesky qr svd svdvals eigh eigvalsh
 eig eigvals sinc sinc_derivative i0 bessel_i relu leaky_relu elu sigmoid silu softplus softsign gelu
-normal_cdf bce_with_logits softmax log_softmax index_update astype
+normal_cdf bce_with_logits softmax log_softmax max_pool index_update astype
 """
 OWN_RULES = frozenset(_KINDS.split()) | frozenset(special.TABLE)
 
@@ -178,7 +178,6 @@ def grad_and_value(
     run: Callable[..., Any], leaves: Sequence[Any], live: Sequence[int]
 ) -> tuple[Any, list[Any]]:
     """`(value, gradients)` of a scalar function, with our convention for complex leaves."""
-    fixed = list(leaves)
 
     def of_live(*given: Any) -> Any:
         full = list(fixed)
@@ -188,7 +187,8 @@ def grad_and_value(
         return out[0] if isinstance(out, (list, tuple)) else out
 
     with wide():
-        given = [leaves[i] for i in live]
+        fixed = list(map(jnp.asarray, leaves))
+        given = [fixed[i] for i in live]
         try:
             value, found = jax.value_and_grad(of_live, tuple(range(len(given))))(*given)
         except ValueError as error:

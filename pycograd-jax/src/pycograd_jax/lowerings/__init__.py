@@ -9,6 +9,7 @@ from typing import Any
 from pycograd_jax.lowerings import (
     arrays,
     control,
+    conv,
     elementwise,
     matrices,
     reductions,
@@ -34,7 +35,7 @@ def _finished(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
 
 TABLE: dict[str, Callable[..., Any]] = {
     name: _finished(name, f)
-    for part in (arrays, control, elementwise, matrices, reductions, special)
+    for part in (arrays, control, conv, elementwise, matrices, reductions, special)
     for name, f in part.TABLE.items()
 }
 
