@@ -35,11 +35,13 @@ from pycograd.core.aval import (
     ufunc_dtype,
 )
 from pycograd.core.errors import DefinitionError
+from pycograd.core.fillable import settled
 from pycograd.core.fit import cast
 from pycograd.core.primitive import Primitive, bind, shape_error
 from pycograd.core.rules import OPERANDS, Map, Refused, Rule, map_of
 from pycograd.core.spelling import FUNCTIONS, UFUNCS, claim
 from pycograd.core.tape import Tape, Var, slot_of
+from pycograd.core.tree import FRONTS
 
 _new = object.__new__
 _ndarray, _float64 = np.ndarray, np.float64
@@ -452,6 +454,8 @@ def _fast_binary(
         elif type(y) is rows and y.mapped and type(y.value) is _ndarray:
             if type(x) is float or type(x) is int:
                 return y._trace.box(operation(x, y.value), True)
+        if type(x) in FRONTS or type(y) in FRONTS:
+            return binary(settled(x), settled(y))
         if isinstance(x, _SEQUENCES) or isinstance(y, _SEQUENCES):
             x, y = _operand(x), _operand(y)
         return bind(primitive, (x, y), {})

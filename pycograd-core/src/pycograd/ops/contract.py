@@ -18,10 +18,12 @@ import numpy as np
 from pycograd.core import elementwise, sizes
 from pycograd.core.aval import FLOAT32, FLOAT64, make_aval, shape_of
 from pycograd.core.errors import ShapeError, UnsupportedOperationError
+from pycograd.core.fillable import settled
 from pycograd.core.linear import Linear, aligned
 from pycograd.core.primitive import bind, shape_error
 from pycograd.core.spelling import FUNCTIONS, UFUNCS, claim, spells
 from pycograd.core.tape import Var, slot_of
+from pycograd.core.tree import FRONTS
 from pycograd.ops.out import deliver
 
 _new = object.__new__
@@ -209,6 +211,8 @@ def _with_other(x: Any, y: Any) -> Any:
     """The product with what may be no array; NumPy's protocol leaves some to their own operator."""
     if getattr(y, "__array_ufunc__", True) is None:
         return NotImplemented
+    if type(x) in FRONTS or type(y) in FRONTS:
+        return matmul(settled(x), settled(y))
     return bind(matmul_p, (_array(x), _array(y)), {})
 
 
