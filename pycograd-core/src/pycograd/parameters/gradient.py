@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pycograd.core.errors import NotDifferentiableError
 from pycograd.core.fillable import settled, settled_tree
-from pycograd.parameters import names, weight
-from pycograd.parameters.weight import Weight
+from pycograd.parameters import names
+from pycograd.parameters.weight import Weight, current, enter, leave
 from pycograd.transforms.reverse import value_and_grad
 from pycograd.transforms.wrap import check_callable, name_of
 from pycograd.transparent import prepared
@@ -39,19 +39,20 @@ def value_and_gradients(
 ) -> tuple[Any, list[Any]]:
     """What `weights.grad` is of: the value, and for each parameter its gradient or None."""
     check_callable(objective, "weights.grad")
-    trainable = model._structure.trainable
-    live = [w for w, trained in zip(model._leaves, trainable) if trained]
+    live, rest = model._parts()
     if not live:
         raise NotDifferentiableError("weights.grad: no parameter of this model is trained")
-    rest = [w for w in live[0].store.weights if not any(w is x for x in live)]
     with Names(model, objective):
+        values, fixed = tuple([current(w) for w in live]), tuple([current(w) for w in rest])
         if backend is None and not jit:
-            run = differentiated(objective, live, rest, False)
+            value, found = _eagerly(values, fixed, (live, rest), prepared(objective), args, kwargs)
         else:
             run = _compiled(model, objective, live, rest, backend, jit)
-        value, found = run(tuple(map(settled, live)), tuple(map(settled, rest)), *args, **kwargs)
+            value, found = run(values, fixed, *args, **kwargs)
+    if not rest:
+        return value, list(found)
     slopes = iter(found)
-    return value, [next(slopes) if trained else None for trained in trainable]
+    return value, [next(slopes) if trained else None for trained in model._structure.trainable]
 
 
 class Names:
@@ -64,20 +65,20 @@ class Names:
 
     def __init__(self, model: ParamDict, f: Callable[..., Any]) -> None:
         self.model, self.f = model, f
-        self.bound: list[tuple[names.Scope, list[str]]] = []
+        self.bound: list[names.Bound] = []
 
     def __enter__(self) -> None:
-        entries, spared = self.model._bindable(), names.spared(self.f)
+        entries = self.model._bindable()
         try:
             for scope in names.scopes_of(self.f, names.caller()):
-                self.bound.append((scope, names.bind(entries, scope, spared)))
+                self.bound.append(names.bind(entries, scope, self.f))
         except BaseException:
             self.__exit__()
             raise
 
     def __exit__(self, *error: object) -> None:
-        for scope, bound in self.bound:
-            names.release(self.model._entries, scope, bound)
+        for bound in self.bound:
+            names.release(bound)
 
 
 class Binding:
@@ -93,29 +94,25 @@ class Binding:
             return settled_tree(prepared(self._f, indexed=True)(*args, **kwargs))
 
 
-def differentiated(
-    objective: Callable[..., Any], live: Sequence[Weight], rest: Sequence[Weight], indexed: bool
-) -> Callable[..., Any]:
-    """`f(values of live, values of rest, *args) -> (value, gradients of the former)`."""
-    return value_and_grad(on_values(objective, live, rest, indexed), 0, transparent=False)
-
-
 def on_values(
-    f: Callable[..., Any], live: Sequence[Weight], rest: Sequence[Weight], indexed: bool
-) -> Callable[..., Any]:
-    """`f` as a function of the values of weights, which stand for them while it runs."""
-    store, weights = (live or rest)[0].store, [*live, *rest]
-    target = prepared(f, indexed=indexed)
+    values: Sequence[Any],
+    fixed: Sequence[Any],
+    weights: tuple[Sequence[Weight], Sequence[Weight]],
+    f: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """A call of `f` in which values stand for weights, two rows of them."""
+    live, rest = weights
+    token = enter((live or rest)[0].store, [*live, *rest], [*values, *fixed])
+    try:
+        return settled(f(*args, **kwargs))
+    finally:
+        leave((live or rest)[0].store, token)
 
-    def run(values: Any, fixed: Any, *args: Any, **kwargs: Any) -> Any:
-        token = weight.enter(store, weights, [*values, *fixed])
-        try:
-            return settled(target(*args, **kwargs))
-        finally:
-            weight.leave(store, token)
 
-    run.__name__ = name_of(f)
-    return run
+on_values.__name__ = "the objective"  # what errors call it
+_eagerly = value_and_grad(on_values, 0, transparent=False)
 
 
 def _compiled(
@@ -127,14 +124,19 @@ def _compiled(
     jit: bool,
 ) -> Callable[..., Any]:
     """As `differentiated`, kept for the next call."""
-    made = model._made
+    made = model._live.made
     key = id(objective), backend, jit
     if key not in made:
         from pycograd.graph import jit as compiled
 
-        run: Any = on_values(objective, live, rest, True)
+        target = prepared(objective, indexed=True)
+
+        def run(values: Any, fixed: Any, *args: Any, **kwargs: Any) -> Any:
+            return on_values(values, fixed, (live, rest), target, args, kwargs)
+
+        run.__name__ = name_of(objective)
         # Whoever looks for what it reads from outside finds the objective behind it.
-        run.__wrapped__, run.__signature__ = objective, _SIGNATURE
+        vars(run).update(__wrapped__=objective, __signature__=_SIGNATURE)
         if backend is None:
             found: Any = compiled(value_and_grad(run, 0, transparent=False))
         else:

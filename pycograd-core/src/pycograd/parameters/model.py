@@ -36,14 +36,13 @@ class ParamDict(Mapping[Any, Any]):
     array([3., 3.])
     """
 
-    __slots__ = ("_structure", "_leaves", "_store", "_known", "_blocks", "_made", "__weakref__")
+    __slots__ = ("_structure", "_leaves", "_store", "_known", "_live", "__weakref__")
 
     _structure: Structure
-    _leaves: Sequence[Any]
-    _store: Store | None
-    _known: dict[Any, Any] | None
-    _blocks: list[tuple[names.Scope, list[str]]]
-    _made: dict[Any, Any]
+    _leaves: Sequence[Any]  # weights, or the values of results; each tie once
+    _store: Store | None  # None: it holds results
+    _known: dict[Any, Any] | None  # its entries, once they have been asked for
+    _live: Live
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise TypeError("write params(...), which makes a ParamDict")
@@ -135,23 +134,35 @@ class ParamDict(Mapping[Any, Any]):
 
     # -- the block ---------------------------------------------------------------------------------
     def __enter__(self) -> ParamDict:
-        frame = names.caller()
-        entries = self._bindable()
+        frame, entries = names.caller(), self._bindable()
         names.refuse_hidden(entries, frame)
-        scope = frame.f_globals
-        self._blocks.append((scope, names.bind(entries, scope, lambda name: False)))
+        bound = names.bind(entries, frame.f_globals)
+        self._live.blocks.append(bound)
         return self
 
     def __exit__(self, *error: object) -> None:
-        scope = names.caller().f_globals
-        mine = [i for i, (known, _) in enumerate(self._blocks) if known is scope]
-        scope, bound = self._blocks.pop(mine[-1] if mine else -1)
-        names.release(self._entries, scope, bound)
+        blocks, scope = self._live.blocks, names.caller().f_globals
+        mine = [i for i, bound in enumerate(blocks) if bound.scope is scope]
+        names.release(blocks.pop(mine[-1] if mine else -1))
 
     def _bindable(self) -> dict[str, Any]:
-        if self._store is None:
-            raise TypeError("with: a ParamDict of results has no weights to bind; params(...) has")
-        return {k: v for k, v in self._entries.items() if isinstance(k, str) and k.isidentifier()}
+        """The entries that can be names."""
+        live = self._weights("with")
+        if live.bindable is None:
+            live.bindable = {
+                k: v for k, v in self._entries.items() if isinstance(k, str) and k.isidentifier()
+            }
+        return live.bindable
+
+    def _parts(self) -> tuple[list[Weight], list[Weight]]:
+        """The weights that are trained, and all the others of the model."""
+        live = self._weights("grad")
+        if live.parts is None:
+            assert self._store is not None
+            trained = [w for w, t in zip(self._leaves, self._structure.trainable) if t]
+            chosen = set(map(id, trained))
+            live.parts = trained, [w for w in self._store.weights if id(w) not in chosen]
+        return live.parts
 
     # -- training ----------------------------------------------------------------------------------
     def grad(
@@ -186,7 +197,6 @@ class ParamDict(Mapping[Any, Any]):
         >>> float(value), grads
         (12.0, ParamDict(w=array([3., 4.]), b=None))
         """
-        self._live("grad")
         value, grads = gradient.value_and_gradients(self, objective, args, kwargs, backend, jit)
         return value, param_dict(self._structure, grads, None)
 
@@ -223,8 +233,8 @@ class ParamDict(Mapping[Any, Any]):
         >>> weights.w
         Weight(array([0.5, 1.5]))
         """
-        store = self._live("step")
-        if in_pass(store):
+        self._weights("step")
+        if in_pass(self._leaves):
             raise ParameterError("step: the objective cannot change the weights that it reads")
         from pycograd.optim.optax import as_optimizer
 
@@ -254,7 +264,7 @@ class ParamDict(Mapping[Any, Any]):
         >>> weights.mean
         Weight(array([1., 1.]))
         """
-        self._live("update_buffers")
+        self._weights("update_buffers")
         known = dict(self._structure.paths())
         given = {**(values or {}), **named}
         for name in given:
@@ -295,12 +305,24 @@ class ParamDict(Mapping[Any, Any]):
         found: dict[Any, Any] = param_values(self)
         return found
 
-    def _live(self, asked: str) -> Store:
+    def _weights(self, asked: str) -> Live:
         if self._store is None:
             raise TypeError(
                 f"{asked}: this ParamDict holds results, no parameters; params(...) does"
             )
-        return self._store
+        return self._live
+
+
+class Live:
+    """What a `ParamDict` of weights keeps besides them."""
+
+    __slots__ = ("blocks", "bindable", "parts", "made")
+
+    def __init__(self) -> None:
+        self.blocks: list[names.Bound] = []  # that are open
+        self.bindable: dict[str, Any] | None = None
+        self.parts: tuple[list[Weight], list[Weight]] | None = None
+        self.made: dict[Any, Any] = {}  # compiled objectives
 
 
 RESERVED = frozenset([name for name in dir(ParamDict) if name[:1] != "_"])
@@ -310,8 +332,9 @@ _new = object.__new__
 def param_dict(structure: Structure, leaves: Sequence[Any], store: Store | None) -> ParamDict:
     """A `ParamDict` of weights, or of results where there is no store."""
     made: ParamDict = _new(ParamDict)
-    made._structure, made._leaves, made._store = structure, leaves, store
-    made._known, made._blocks, made._made = None, [], {}
+    made._structure, made._leaves, made._store, made._known = structure, leaves, store, None
+    if store is not None:
+        made._live = Live()
     return made
 
 

@@ -10,7 +10,7 @@ import builtins
 import sys
 import types
 from _thread import allocate_lock
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
@@ -23,8 +23,19 @@ Scope = dict[str, Any]
 
 _ABSENT: Final = object()
 _lock = allocate_lock()
-# (id of the globals, name) -> the globals, how many blocks need the name
-_needed: dict[tuple[int, str], tuple[Scope, int]] = {}
+_bound: dict[tuple[int, int], Bound] = {}  # by the ids of entries and scope
+
+
+class Bound:
+    """Names that are bound in a scope, for as many blocks as need them."""
+
+    __slots__ = ("entries", "scope", "mine", "left", "blocks")
+
+    def __init__(self, entries: Mapping[str, Any], scope: Scope) -> None:
+        self.entries, self.scope = entries, scope
+        self.mine: list[str] = []  # the names that were bound
+        self.left: list[str] = []  # those that had another meaning, and were left alone
+        self.blocks = 0
 
 
 def caller() -> FrameType:
@@ -46,55 +57,65 @@ def scopes_of(f: Any, frame: FrameType) -> list[Scope]:
     return [own, frame.f_globals]
 
 
-def bind(entries: Mapping[str, Any], scope: Scope, leaving: Callable[[str], bool]) -> list[str]:
-    """Binds names in a scope; those that `release` has to be given.
+def bind(entries: Mapping[str, Any], scope: Scope, f: Any = None) -> Bound:
+    """Binds names in a scope until `release` is given what this returns.
 
     Arguments:
-        entries: names and what they are to stand for.
+        entries: names and what they are to stand for; one object for each model.
         scope: globals.
-        leaving: whether a name that has another meaning there is left alone; if not it is an error.
+        f: a function; a name that it does not use may have another meaning.
 
     Raises:
         ParameterError: a name that is taken. Then none is bound.
     """
-    bound: list[str] = []
+    key = id(entries), id(scope)
     with _lock:
-        for name, entry in entries.items():
-            found = scope.get(name, _ABSENT)
-            if found is entry:
-                if (id(scope), name) in _needed:
-                    bound.append(name)
-            elif found is not _ABSENT:
-                if not leaving(name):
-                    raise ParameterError(
-                        f"the name {name!r} exists already in {scope.get('__name__', 'this scope')}"
-                        f" ({type(found).__name__}), and a weight of this name would hide it."
-                        " Delete it, or give the variable or the weight another name"
-                    )
-            elif hasattr(builtins, name):
-                if not leaving(name):
-                    raise ParameterError(
-                        f"a weight named {name!r} would hide Python's own {name}; give it another"
-                        " name"
-                    )
-            else:
-                bound.append(name)
-        for name in bound:
-            scope[name] = entries[name]
-            _, count = _needed.get((id(scope), name), (scope, 0))
-            _needed[id(scope), name] = scope, count + 1
+        bound = _bound.get(key)
+        if bound is None:
+            bound = Bound(entries, scope)
+            for name, entry in entries.items():
+                found = scope.get(name, _ABSENT)
+                if found is _ABSENT and not hasattr(builtins, name):
+                    bound.mine.append(name)
+                elif found is not entry:
+                    bound.left.append(name)
+        if bound.left:
+            _refuse(bound, f)
+        if not bound.blocks:
+            for name in bound.mine:
+                scope[name] = entries[name]
+            _bound[key] = bound
+        bound.blocks += 1
     return bound
 
 
-def release(entries: Mapping[str, Any], scope: Scope, bound: list[str]) -> None:
+def release(bound: Bound) -> None:
     """Ends what `bind` began; a name that has been given another value meanwhile keeps it."""
     with _lock:
-        for name in bound:
-            _, count = _needed.pop((id(scope), name))
-            if count > 1:
-                _needed[id(scope), name] = scope, count - 1
-            elif scope.get(name) is entries[name]:
-                del scope[name]
+        bound.blocks -= 1
+        if bound.blocks:
+            return
+        del _bound[id(bound.entries), id(bound.scope)]
+        for name in bound.mine:
+            if bound.scope.get(name) is bound.entries[name]:
+                del bound.scope[name]
+
+
+def _refuse(bound: Bound, f: Any) -> None:
+    """Raises if a name that was left alone is one that is needed."""
+    used = None if f is None else set(_names(f, set()))
+    for name in bound.left:
+        if used is not None and name not in used and None not in used:
+            continue
+        if name not in bound.scope:
+            raise ParameterError(
+                f"a weight named {name!r} would hide Python's own {name}; give it another name"
+            )
+        where, kind = bound.scope.get("__name__", "this scope"), type(bound.scope[name]).__name__
+        raise ParameterError(
+            f"the name {name!r} exists already in {where} ({kind}), and a weight of this name would"
+            " hide it. Delete it, or give the variable or the weight another name"
+        )
 
 
 def refuse_hidden(entries: Mapping[str, Any], frame: FrameType) -> None:
@@ -111,23 +132,11 @@ def refuse_hidden(entries: Mapping[str, Any], frame: FrameType) -> None:
         )
 
 
-def spared(f: Any) -> Callable[[str], bool]:
-    """Tells of a global name whether a function, with those that it reaches, does without it.
-
-    Of what is no Python function nothing is known, so that it may use any.
-    """
-    found: set[Any] | None = None
-
-    def asked(name: str) -> bool:
-        nonlocal found
-        if found is None:
-            found = set(_names(f, set()))
-        return name not in found and None not in found
-
-    return asked
-
-
 def _names(f: Any, seen: set[int]) -> Iterator[Any]:
+    """The global names that a function uses, and those that it reaches; None for what is unknown.
+
+    Of what is no Python function nothing is known.
+    """
     functions = list(functions_of(f))
     if not functions:
         yield None

@@ -19,6 +19,7 @@ import numpy as np
 from pycograd.core.box import Box
 from pycograd.core.errors import UnboundWeightError
 from pycograd.core.fillable import FRONT, settled, settled_tree
+from pycograd.core.spelling import CREATORS
 from pycograd.core.tree import register_front
 from pycograd.transforms.capture import capturing
 
@@ -81,7 +82,11 @@ class Weight(Box):
     def __array_function__(
         self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        return function(*settled_tree(args), **settled_tree(kwargs))
+        args, kwargs = settled_tree(args), settled_tree(kwargs)
+        if function in CREATORS:  # of `like=`, which NumPy has taken out
+            value = current(self)
+            return function(*args, **kwargs, like=value if isinstance(value, Box) else None)
+        return function(*args, **kwargs)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         value = current(self)
@@ -199,7 +204,7 @@ def leave(store: Store, token: Token[Bound | None]) -> None:
         store.passes -= 1
 
 
-def in_pass(store: Store) -> bool:
-    """True if a pass over a model is running here."""
+def in_pass(weights: Sequence[Weight]) -> bool:
+    """True if a pass over one of these weights is running here."""
     bound = _bound.get()
-    return bound is not None and any([id(weight) in bound for weight in store.weights])
+    return bound is not None and any([id(weight) in bound for weight in weights])
