@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pycograd_cupy import arrays, control, elementwise, matrices
+from pycograd_cupy import arrays, control, conv, elementwise, matrices
 from pycograd_cupy.elementwise import Table
 
 _SOLVERS = "implicit ode integral structured_solve sparse_matmul all_pole"
@@ -29,6 +29,6 @@ def table(cp: Any, cps: Any) -> Table:
         cps: the module cupyx.scipy.special.
     """
     made: Table = {}
-    for part in (elementwise, arrays, matrices, control):
+    for part in (elementwise, arrays, matrices, conv, control):
         made |= part.table(cp, cps)
     return made
