@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pycograd.examples.training import Outcome
 
-NAMES = ("logistic", "mlp", "transformer")
+NAMES = ("logistic", "mlp", "transformer", "nanogpt")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,13 +20,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--plot", type=Path, default=Path("pycograd-examples.png"), help="where the loss plot goes"
     )
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="models of a size that takes minutes rather than seconds",
+    )
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.names) - set(NAMES)):
         parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(NAMES)}")
     outcomes = []
     for name in options.names or NAMES:
-        run: Callable[[], Outcome] = import_module(f"pycograd.examples.{name}").main
-        outcomes.append(run())
+        run: Callable[[bool], Outcome] = import_module(f"pycograd.examples.{name}").main
+        outcomes.append(run(options.full))
     print(table(outcomes))
     print(f"Each gradient was checked against finite differences. {plot(outcomes, options.plot)}")
     return 0 if all(outcome.reached for outcome in outcomes) else 1
