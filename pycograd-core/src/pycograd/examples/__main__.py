@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--full",
         action="store_true",
-        help="models of a size that takes minutes rather than seconds",
+        help="models of sizes that take minutes",
     )
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.names) - set(NAMES)):
