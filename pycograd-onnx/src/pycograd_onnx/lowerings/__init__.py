@@ -8,6 +8,7 @@ from typing import Any
 from pycograd_onnx.lowerings import (
     algebra,
     control,
+    conv,
     elementwise,
     gamma,
     indexing,
@@ -26,6 +27,6 @@ STRUCTURAL = frozenset({*shapes.table(), *indexing.table(), "cond", "scan", "whi
 def table() -> dict[str, Callable[..., Any]]:
     """Primitive name -> lowering."""
     made: dict[str, Callable[..., Any]] = {}
-    for part in (elementwise, shapes, indexing, reductions, algebra, control, wide, gamma):
+    for part in (elementwise, shapes, indexing, reductions, algebra, conv, control, wide, gamma):
         made |= part.table()
     return made
