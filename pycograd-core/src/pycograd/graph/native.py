@@ -190,6 +190,7 @@ class Compiler(Native):
     """A function of a library's own arrays; made by `compile_to`."""
 
     rules = True
+    autograph_info__ = True  # for TensorFlow's AutoGraph: to be called, not to be rewritten
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         found, given = self._found(args, kwargs)
