@@ -186,3 +186,9 @@ class TfBackend(Backend):
             run, leaves, live
         )
         return found
+
+    def compile_grad(
+        self, run: Callable[..., Any], live: Sequence[int]
+    ) -> Callable[..., tuple[Any, list[Any]]]:
+        """The tape as part of the graph: outside of it every intermediate value would leave it."""
+        return self.compile(lambda *leaves: self.grad_and_value(run, leaves, live))

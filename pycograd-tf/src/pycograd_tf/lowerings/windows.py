@@ -87,8 +87,8 @@ def _in_its_dtype(x: Any, w: Any, *args: Any) -> Any:
     dtype = x.dtype
     if dtype.is_complex:
         (a, b), (c, d) = ((tf.math.real(v), tf.math.imag(v)) for v in (x, w))
-        run = lambda u, v: _plain(u, v, *args)
-        return tf.complex(run(a, c) - run(b, d), run(a, d) + run(b, c))
+        real = _plain(a, c, *args) - _plain(b, d, *args)
+        return tf.complex(real, _plain(a, d, *args) + _plain(b, c, *args))
     wide = tf.float32 if dtype.is_floating and dtype.size < 4 else dtype
     wide = wide if wide.is_floating else tf.float64
     return cast(_plain(cast(x, wide), cast(w, wide), *args), dtype)
