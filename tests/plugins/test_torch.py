@@ -292,6 +292,82 @@ def test_a_missing_lowering_names_the_primitive() -> None:
         grad(lambda x: np.sum(sc.jv(0.5, x)))(np.ones(2))
 
 
+# -- what torch has none of ------------------------------------------------------------------------
+@pytest.mark.parametrize("f", [np.max, np.argmin, np.ptp, np.rint], ids=lambda f: f.__name__)
+def test_complex_numbers_have_no_order(f: Callable[..., Any]) -> None:
+    x = np.array([1 + 2j, 3.0, 0.0])
+    loss = lambda x: np.sum(np.real(f(x) * x))
+    for run in (
+        lambda: grad(loss)(x),
+        lambda: pycograd.value_and_grad(loss, backend="torch")(x),
+        lambda: pycograd.jit(loss, backend="torch")(x),
+    ):
+        with on(TRACE), pytest.raises(Exception, match="torch has none of complex numbers") as said:
+            run()
+        assert isinstance(said.value, UnsupportedDtypeError) or "jit" in repr(said.traceback)
+
+
+def test_what_torch_has_no_kernel_for_names_the_operation_and_the_dtype() -> None:
+    f = pycograd.compile_to(lambda x: x + x, "torch")
+    with pytest.raises(UnsupportedDtypeError, match=r"add: torch has no kernel for torch\.uint16"):
+        f(torch.ones(3, dtype=torch.uint16))
+    with pytest.raises(UnsupportedDtypeError, match=r"sparse_coo; convert it with \.to_dense"):
+        f(torch.ones(3).to_sparse())
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_transforms_of_half_precision(name: str) -> None:
+    x = np.array([0.0, 1.0, 2.0]).astype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+    for transform in (np.fft.fft, np.fft.rfft):
+        f = lambda x: np.sum(np.abs(transform(x)))
+        with on(TRACE):
+            found = grad(f)(x)
+        check_close(found, grad(f)(x), 1e-2)
+
+
+# -- tensors of the user's -------------------------------------------------------------------------
+def test_a_closed_over_tensor_is_a_constant() -> None:
+    x, tensor = np.arange(3.0), torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    for f in (lambda x: np.sum(x * tensor * x), lambda x: np.sum(np.multiply(tensor, x) * x)):
+        check_close(grad(f)(x), 2 * x * tensor.numpy())
+        with on(TRACE):
+            check_close(grad(f)(x), 2 * x * tensor.numpy())
+    with pytest.raises(RuntimeError, match="requires grad"):
+        grad(lambda x: np.sum(x * tensor.requires_grad_()))(x)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_torchs_modes_change_no_gradient(mode: Any) -> None:
+    f, x = lambda x: np.sum(np.hypot(x, 1.0) * np.arange(3.0)), np.arange(1.0, 4.0)
+    with mode():
+        _, found = pycograd.value_and_grad(f, backend="torch")(x)
+        with on(TRACE):
+            check_close(grad(f)(x), grad(f)(x))
+    check_close(found, grad(f)(x))
+
+
+# -- draws -----------------------------------------------------------------------------------------
+def test_a_key_draws_the_same_everywhere() -> None:
+    from pycograd import random
+
+    def f(w: Any, key: Any) -> Any:
+        first, second = random.split(random.fold_in(key, 2**63 + 5))
+        cut = random.truncated_normal(second, -1.0, 2.0, (4,), dtype=np.float32)
+        return np.sum(w * random.normal(first, (3,))) + np.sum(cut)
+
+    w, compiled = np.arange(3.0), pycograd.compile_to(f, "torch")
+    for key in map(random.key, (0, 1)):
+        with on(TRACE):
+            check_close(f(TRACE.constant(w), TRACE.constant(key)), f(w, key))
+            keys = random.split(key, 3)
+            check_close(vmap(f, in_axes=(None, 0))(w, keys), np.stack([f(w, k) for k in keys]))
+        given = torch.tensor(w, requires_grad=True)
+        out = compiled(given, torch.tensor(key))
+        check_close(out.detach().numpy(), f(w, key))
+        (found,) = torch.autograd.grad(out, given)
+        check_close(found.numpy(), grad(f, argnums=0)(w, key))
+
+
 # -- other transforms on the device ----------------------------------------------------------------
 def test_transforms_compose_on_the_device() -> None:
     f = lambda w, x: np.sum(np.tanh(x @ w) ** 2)

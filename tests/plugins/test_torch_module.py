@@ -1,5 +1,7 @@
 """Modules and files of torch: `to_torch_module`, TorchScript, `torch.export`."""
 
+import copy
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,20 @@ pytest.importorskip("pycograd_torch", reason="pycograd-torch is not installed")
 
 import torch
 
-from pycograd import capture, cond, grad, nn, while_loop
+import pycograd
+from pycograd import (
+    Dim,
+    ShapeDtypeStruct,
+    capture,
+    cond,
+    frozen,
+    grad,
+    nn,
+    random,
+    scan,
+    tied,
+    while_loop,
+)
 from pycograd.plugins.api import ExportError
 from pycograd_torch import export_program, export_torchscript, to_torch_module
 from pycograd_torch.export import TorchExportExporter, TorchScriptExporter
@@ -121,6 +136,23 @@ def test_what_a_function_closes_over_moves_along() -> None:
     assert "constant_0" not in module.state_dict()
 
 
+def test_frozen_parameters_are_buffers_and_ties_one_parameter() -> None:
+    w = np.eye(3)
+    p = pycograd.params(a=w, b=frozen(np.full((3, 3), 2.0)), c=tied[w], d={"e": frozen(np.ones(3))})
+
+    def f(p: Any, x: Any) -> Any:
+        return np.tanh(x @ p["a"]) @ p["b"] @ p["c"] + p["d"]["e"]
+
+    module, x = to_torch_module(f, p), np.ones((1, 3))
+    assert {n for n, _ in module.named_parameters()} == {"a"}
+    assert {n for n, _ in module.named_buffers()} == {"b", "d.e"}
+    out = module(torch.tensor(x))
+    np.testing.assert_allclose(out.detach().numpy(), f(p, x))
+    out.sum().backward()
+    first, second = grad(lambda a, c: np.sum(np.tanh(x @ a) @ (2 + 0 * w) @ c))(w, w)
+    np.testing.assert_allclose(module.get_parameter("a").grad, first + second)
+
+
 def test_unknown_buffers_are_an_error() -> None:
     with pytest.raises(ValueError, match=r"no parameter is named \['layer'\]; there are layers"):
         to_torch_module(model, params(), buffers=["layer"])
@@ -136,6 +168,36 @@ def test_modules_under_torch_compile(fullgraph: bool) -> None:
     found = torch.autograd.grad(compiled(x).sum(), list(module.parameters()))
     for a, b in zip(found, wanted):
         assert torch.allclose(a, b, rtol=1e-10)
+
+
+def test_batches_of_several_sizes_under_torch_compile() -> None:
+    torch._dynamo.reset()
+    module = to_torch_module(model, params())
+    sizes = (4, 5, 6, 4)
+    for rows in sizes:
+        module.specialize(torch.tensor(inputs(rows)))
+    compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
+    for rows in sizes:
+        found = compiled(torch.tensor(inputs(rows))).detach().numpy()
+        np.testing.assert_allclose(found, model(params(), inputs(rows)), rtol=1e-12)
+
+
+def scaled(p: Any, x: Any) -> Any:
+    return x * TABLE * p["constant_0"]
+
+
+def test_copies_and_pickles_are_modules_of_their_own() -> None:
+    module = to_torch_module(scaled, {"constant_0": np.ones(4), "constant_1": np.arange(4)})
+    x = torch.ones(4, dtype=torch.float64)
+    before = module(x).detach()
+    for again in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        assert torch.equal(again(x), before)
+        assert again.state_dict().keys() == module.state_dict().keys()
+        with torch.no_grad():
+            again.get_parameter("constant_0").zero_()
+        assert torch.equal(module(x), before) and not again(x).any()
+        again.load_state_dict(module.state_dict())
+        assert torch.equal(again(x), before)
 
 
 def test_higher_derivatives_by_torch() -> None:
@@ -200,6 +262,67 @@ def test_a_loop_over_data_is_refused_and_no_file_is_left(export: Any, tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
+B = Dim.of("B")
+
+
+def centred(p: Any, x: Any) -> Any:
+    h = np.tanh(x @ p["w"] + TABLE)
+    h = h - np.mean(h, axis=0)
+    return nn.softmax(h), np.reshape(h, (-1,))[::-1], np.sum(np.hypot(h, 1.0)) / x.shape[0]
+
+
+TABLE = np.arange(4.0)
+
+
+@pytest.mark.parametrize("export", EXPORTS)
+def test_symbolic_sizes_stay_open(export: Any, tmp_path: Path) -> None:
+    p = {"w": np.random.default_rng(0).standard_normal((3, 4))}
+    path = tmp_path / "model.pt2"
+    module = to_torch_module(centred, p)
+    export(module, [ShapeDtypeStruct((B, 3), np.float64)], path)
+    script = export is export_torchscript
+    run = torch.jit.load(path) if script else torch.export.load(path).module()
+    for n in (1, 2, 17):
+        x = np.random.default_rng(n).standard_normal((n, 3))
+        for a, b in zip(run(torch.tensor(x)), centred(p, x)):
+            np.testing.assert_allclose(a.detach().numpy(), b, atol=1e-12)
+    # The module itself is what it was.
+    assert module(torch.tensor(x))[0].shape == (17, 4)
+
+
+@pytest.mark.parametrize("export", EXPORTS)
+def test_symbols_are_shared_between_inputs(export: Any) -> None:
+    n = Dim.of("N")
+    avals = [ShapeDtypeStruct((B, n), np.float64), ShapeDtypeStruct((n, 2 * B), np.float64)]
+    made = export(to_torch_module(lambda p, x, y: x @ y + p, np.array(1.0)), avals)
+    run = made if export is export_torchscript else made.module()
+    x, y = torch.ones(5, 3, dtype=torch.float64), torch.ones(3, 10, dtype=torch.float64)
+    assert torch.equal(run(x, y), x @ y + 1)
+
+
+@pytest.mark.parametrize("export", EXPORTS)
+def test_a_loop_over_a_symbolic_size_is_refused(export: Any, tmp_path: Path) -> None:
+    f = lambda w, x: scan(lambda c, row: (c + row * w, c), x[0], x)[0]
+    module = to_torch_module(f, np.array(2.0))
+    with pytest.raises(ExportError, match=r"scan: .*known number of steps"):
+        export(module, [ShapeDtypeStruct((B, 3), np.float64)], tmp_path / "loop.pt2")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("export", EXPORTS)
+def test_draws_are_in_no_file(export: Any, tmp_path: Path) -> None:
+    module = to_torch_module(lambda w, key: w * random.normal(key, (2,)), np.array(2.0))
+    key = random.key(0)
+    wanted = 2.0 * random.normal(key, (2,))
+    np.testing.assert_allclose(module(torch.tensor(key)).detach().numpy(), wanted)
+    torch._dynamo.reset()
+    compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
+    np.testing.assert_allclose(compiled(torch.tensor(key)).detach().numpy(), wanted)
+    with pytest.raises(ExportError, match=r"random_draw: .*draw outside"):
+        export(module, [key], tmp_path / "draw.pt2")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_that_does_not_compute_the_same_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +347,10 @@ def test_exporters_take_graphs(make: Any, tmp_path: Path) -> None:
         exporter.verify(path, [x, n], [np.tanh(x)[n] + 1e-3])
     with pytest.raises(ExportError, match="no options opset"):
         exporter.export(graph, path, opset=17)
+    graph = capture(lambda x: np.tanh(x) / x.shape[0], ShapeDtypeStruct((B, 3), np.float64))
+    exporter.export(graph, path)
+    x = np.ones((6, 3))
+    exporter.verify(path, [x], [np.tanh(x) / 6])
 
 
 def test_example_inputs_are_arrays() -> None:

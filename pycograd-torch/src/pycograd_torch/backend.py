@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.plugins.api import Backend, Capabilities, Probe
+from pycograd.plugins.api import Backend, Capabilities, Probe, UnsupportedDtypeError
 
 DTYPES = frozenset(
     {
@@ -88,6 +88,13 @@ class TorchBackend(Backend):
         array = np.asarray(array)
         return self._dtypes.from_numpy(array, self.native_dtype(array.dtype), self.place(device))
 
+    def borrowed(self, array: Any, device: str | None = None) -> Any:
+        flags, dtype = array.flags, array.dtype
+        self.native_dtype(dtype)  # refuses what torch does not have
+        if flags.writeable and flags.c_contiguous and dtype.isnative and dtype.kind in "biufc":
+            return self.torch.from_numpy(array).to(self.place(device))
+        return self.from_numpy(array, device)
+
     def to_numpy(self, array: Any) -> Any:
         return self._dtypes.to_numpy(array)
 
@@ -95,7 +102,12 @@ class TorchBackend(Backend):
         return isinstance(x, self.torch.Tensor)
 
     def dtype_of(self, array: Any) -> np.dtype[Any]:
-        found: np.dtype[Any] = self._dtypes.TO_NUMPY[array.dtype]
+        found: np.dtype[Any] | None = self._dtypes.TO_NUMPY.get(array.dtype)
+        if found is None or array.layout is not self.torch.strided:
+            raise UnsupportedDtypeError(
+                f"{self.name}: NumPy has nothing like a tensor of {array.dtype} and"
+                f" {array.layout}; convert it with .to_dense(), .dequantize() or .to(dtype)"
+            )
         return found
 
     def device_of(self, array: Any) -> str:
@@ -157,7 +169,8 @@ class TorchBackend(Backend):
         A leaf that the value does not depend on has a gradient of zeros.
         """
         torch = self.torch
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
+            leaves = [x.clone() if x.is_inference() else x for x in leaves]
             moving = {i: leaves[i].detach().requires_grad_() for i in live}
             value = run(*[moving.get(i, x) for i, x in enumerate(leaves)])
             value = value[0] if isinstance(value, (list, tuple)) else value

@@ -57,7 +57,13 @@ promoted: Callable[..., Any] = torch.compiler.assume_constant_result(_promoted_o
 
 
 def from_numpy(array: Any, dtype: torch.dtype, device: Any) -> torch.Tensor:
-    """A tensor with a copy of the contents of a NumPy array of the equivalent dtype."""
+    """A tensor with a copy of the contents of a NumPy array of the equivalent dtype.
+
+    An ordinary one in `torch.inference_mode` too: one of that mode serves no derivative.
+    """
+    if torch.is_inference_mode_enabled():
+        with torch.inference_mode(False):
+            return from_numpy(array, dtype, device)
     array = np.asarray(array)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))

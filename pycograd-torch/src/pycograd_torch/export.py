@@ -6,15 +6,18 @@ Each is run and compared before it is handed out, and written whole or not at al
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from pycograd.plugins.api import Exporter, ExportError, Graph
+from pycograd.plugins.api import Dim, Exporter, ExportError, Graph, ShapeDtypeStruct
+
+_SIZES = ((3, 5, 7), (4, 6, 9))  # of the symbols, in the two runs that check a program
 
 
 def export_torchscript(
@@ -26,7 +29,8 @@ def export_torchscript(
 
     Arguments:
         module: of `to_torch_module`, or any `nn.Module`.
-        example_inputs: the arguments of one call, tensors or NumPy arrays.
+        example_inputs: the arguments of one call, tensors or NumPy arrays. A symbolic size,
+            `ShapeDtypeStruct((Dim.of("B"), 3), np.float64)`, stays open in the program.
         path: of the file to write; none is written if left out.
 
     Returns:
@@ -44,7 +48,7 @@ def export_torchscript(
     """
     import torch
 
-    def make(inputs: tuple[Any, ...]) -> Any:
+    def make(inputs: tuple[Any, ...], avals: Sequence[Any]) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of shapes that a trace holds: they are promised
             return torch.jit.trace(module, inputs, check_trace=False, strict=False)
@@ -68,7 +72,8 @@ def export_program(
 
     Arguments:
         module: of `to_torch_module`, or any `nn.Module`.
-        example_inputs: the arguments of one call, tensors or NumPy arrays.
+        example_inputs: the arguments of one call, tensors or NumPy arrays. A symbolic size,
+            `ShapeDtypeStruct((Dim.of("B"), 3), np.float64)`, stays open in the program.
         path: of the file to write (`.pt2`); none is written if left out.
 
     Returns:
@@ -86,11 +91,17 @@ def export_program(
     """
     import torch
 
+    def make(inputs: tuple[Any, ...], avals: Sequence[Any]) -> Any:
+        open_sizes = _open_sizes(avals)
+        if open_sizes is not None and _of_all(module.forward):
+            open_sizes = (open_sizes,)
+        return torch.export.export(module, inputs, strict=False, dynamic_shapes=open_sizes)
+
     return _exported(
         "export_program",
         module,
         example_inputs,
-        lambda inputs: torch.export.export(module, inputs, strict=False),
+        make,
         lambda made, inputs: made.module()(*inputs),
         path,
         lambda made, file: torch.export.save(made, file),
@@ -102,7 +113,7 @@ def _exported(
     name: str,
     module: Any,
     example_inputs: Sequence[Any],
-    make: Callable[[tuple[Any, ...]], Any],
+    make: Callable[[tuple[Any, ...], Sequence[Any]], Any],
     run: Callable[[Any, tuple[Any, ...]], Any],
     path: str | os.PathLike[str] | None,
     save: Callable[[Any, str], Any],
@@ -111,40 +122,116 @@ def _exported(
     """What all exports do: run the module, make, compare, write, read, compare again."""
     import torch
 
-    inputs = tuple([_tensor(x) for x in _as_sequence(example_inputs)])
+    from pycograd_torch.module import FunctionModule
+
+    avals = _as_sequence(example_inputs)
+    runs = [tuple([_tensor(x, sizes, i) for i, x in enumerate(avals)]) for sizes in _runs(avals)]
     training = module.training
     module.eval()
     try:
         with torch.no_grad():
-            wanted = module(*inputs)
-            try:
-                made = make(inputs)
-            except ExportError:
-                raise
-            except Exception as error:
-                first = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise ExportError(f"{name}: torch cannot export the module: {first}") from error
-            _compare(name, run(made, inputs), wanted)
+            wanted = [module(*inputs) for inputs in runs]
+            ours = isinstance(module, FunctionModule) and len(runs) > 1
+            with module.of_sizes(avals, runs[0]) if ours else contextlib.nullcontext():
+                try:
+                    made = make(runs[0], avals)
+                except ExportError:
+                    raise
+                except Exception as error:
+                    raise ExportError(
+                        f"{name}: torch cannot export the module: {_reason(error)}"
+                    ) from error
+            _agree(name, lambda inputs: run(made, inputs), runs, wanted)
             if path is not None:
                 with _whole(path) as file:
                     save(made, file)
-                    _compare(name, run(load(file), inputs), wanted)
+                    read = load(file)
+                    _agree(name, lambda inputs: run(read, inputs), runs, wanted)
     finally:
         module.train(training)
     return made
+
+
+def _reason(error: Exception) -> str:
+    """The line of torch's message that says why."""
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    return next((x.strip(" -") for x in lines if "specialized it" in x), lines[0])
+
+
+def _agree(
+    name: str,
+    run: Callable[[tuple[Any, ...]], Any],
+    runs: Sequence[tuple[Any, ...]],
+    wanted: Sequence[Any],
+) -> None:
+    """Raises unless a program gives these results, at all sizes."""
+    for inputs, results in zip(runs, wanted):
+        try:
+            found = run(inputs)
+        except Exception as error:
+            shapes = ", ".join([str(tuple(x.shape)) for x in inputs])
+            raise ExportError(
+                f"{name}: the exported program fails on inputs of shapes {shapes}: {_reason(error)}"
+            ) from error
+        _compare(name, found, results)
+
+
+# -- sizes -----------------------------------------------------------------------------------------
+def _runs(avals: Sequence[Any]) -> list[dict[str, int]]:
+    """The sizes that programs are tried on."""
+    dims = [n for x in avals if isinstance(x, ShapeDtypeStruct) for n in x.shape]
+    symbols = sorted({s for n in dims if isinstance(n, Dim) for s in n.symbols})
+    if not symbols:
+        return [{}]
+    return [{s: sizes[i % 3] + i // 3 for i, s in enumerate(symbols)} for sizes in _SIZES]
+
+
+def _open_sizes(avals: Sequence[Any]) -> Any:
+    """The axes of symbolic sizes as `torch.export` takes them; None if there are none."""
+    import torch
+
+    made: dict[str, Any] = {}
+
+    def one(n: Dim) -> Any:
+        name = repr(n)
+        if not name.isidentifier():
+            return torch.export.Dim.AUTO  # of other sizes: torch finds out how
+        return made.setdefault(name, torch.export.Dim(name))
+
+    found = tuple(
+        [
+            {axis: one(n) for axis, n in enumerate(x.shape) if isinstance(n, Dim)}
+            if isinstance(x, ShapeDtypeStruct)
+            else None
+            for x in avals
+        ]
+    )
+    return found if any(found) else None
+
+
+def _of_all(forward: Callable[..., Any]) -> bool:
+    """True for `forward(*inputs)`, whose inputs torch takes for one argument."""
+    kinds = [p.kind for p in inspect.signature(forward).parameters.values()]
+    return kinds == [inspect.Parameter.VAR_POSITIONAL]
 
 
 def _as_sequence(inputs: Any) -> Sequence[Any]:
     return inputs if isinstance(inputs, (tuple, list)) else (inputs,)
 
 
-def _tensor(x: Any) -> Any:
+def _tensor(x: Any, sizes: Mapping[str, int] | None = None, number: int = 0) -> Any:
+    """An example as a tensor; entries drawn for it where its shape and dtype alone are given."""
     import torch
 
     from pycograd_torch.backend import TorchBackend
 
     if isinstance(x, torch.Tensor):
         return x
+    if isinstance(x, ShapeDtypeStruct):
+        shape = [n.subs(sizes or {}) if isinstance(n, Dim) else n for n in x.shape]
+        drawn = np.random.default_rng(number).uniform(0.1, 0.9, shape)
+        # Of an index or a count, what is likely to be one.
+        return _tensor((drawn if x.dtype.kind in "fcV" else np.ones(shape)).astype(x.dtype))
     if isinstance(x, (np.ndarray, np.generic, float, int)):
         return TorchBackend().from_numpy(np.asarray(x))
     raise ExportError(
@@ -205,9 +292,9 @@ class _TorchExporter(Exporter):
         """Writes a graph to a file, whole or not at all.
 
         Arguments:
-            graph: of known sizes.
+            graph: what to write; symbolic sizes stay open.
             path: of the file.
-            options: `example_inputs`, arrays to try it on; zeros and ones if left out.
+            options: `example_inputs`, arrays to try it on; drawn if left out.
         """
         from pycograd_torch.module import FunctionModule
 
@@ -215,7 +302,7 @@ class _TorchExporter(Exporter):
         if options:
             raise ExportError(f"{self.name}: there are no options {', '.join(sorted(options))}")
         if inputs is None:
-            inputs = [_example(v) for v in graph.inputs]
+            inputs = [v.aval for v in graph.inputs]
         module = FunctionModule(lambda params, *xs: graph.evaluate(xs), {})
         return self._write(module, inputs, path)
 
@@ -225,12 +312,6 @@ class _TorchExporter(Exporter):
         """Raises `ExportError` if the file does not compute these outputs from these inputs."""
         found = self._run(os.fspath(path), [_tensor(x) for x in inputs])
         _compare(self.name, found, [_tensor(x) for x in outputs])
-
-
-def _example(v: Any) -> Any:
-    if not all(type(n) is int for n in v.shape):
-        raise ExportError(f"{v!r}: torch's programs are of known sizes here; give them numbers")
-    return (np.ones if v.dtype.kind in "fcV" else np.zeros)(v.shape, v.dtype)
 
 
 class TorchScriptExporter(_TorchExporter):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,7 @@ def to_torch_module(
     Arguments:
         f: a function of a tree of parameters and of arrays, in NumPy.
         params: the tree; its arrays and floats become parameters, integers and booleans buffers.
-            All are copies. An array that occurs twice is one parameter with two names.
+            What is frozen becomes buffers too. All are copies. An array that occurs twice is one parameter with two names.
         buffers: dotted names of parameters, or of sub-trees, that are not trained.
 
     Returns:
@@ -68,6 +70,7 @@ class FunctionModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
         self._leaves, self._tree = tree_flatten(params)
         self.names = [name or _ALONE for name in tree_paths(params)]
         self._programs: dict[str, _Program] = {}
+        self._only: _Program | None = None
         self._register(frozenset(buffers))
 
     def _register(self, buffers: frozenset[str]) -> None:
@@ -78,12 +81,12 @@ class FunctionModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
                 f" {', '.join(self.names)}"
             )
         made: dict[int, Any] = {}
-        for name, leaf in zip(self.names, self._leaves):
+        for name, leaf, live in zip(self.names, self._leaves, self._tree.live()):
             if not _is_array(leaf):
                 continue
             if id(leaf) not in made or type(leaf) is float:
                 tensor = self._backend.from_numpy(np.asarray(leaf))
-                fixed = any(name == b or name.startswith(f"{b}.") for b in buffers)
+                fixed = not live or any(name == b or name.startswith(f"{b}.") for b in buffers)
                 moving = tensor.is_floating_point() or tensor.is_complex()
                 made[id(leaf)] = nn.Parameter(tensor) if moving and not fixed else tensor
             self._put(name, made[id(leaf)])
@@ -125,6 +128,8 @@ class FunctionModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
             given, tree = tree_flatten(inputs)
             structure = repr(tree)
         leaves = [*self.tensors(), *given]
+        if self._only is not None:
+            return self._only(leaves)
         # As text, which torch.compile knows to be the same from call to call.
         key = f"{structure}{[_kind(x) for x in leaves]}"
         program = self._programs.get(key)
@@ -134,18 +139,39 @@ class FunctionModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     def _prepared(self, key: str, leaves: list[Any], inputs: tuple[Any, ...]) -> _Program:
         """The program for arguments like these, captured and tried on them."""
-        count = len(self._leaves)
-        avals = [
-            self._aval(x, known) for x, known in zip(leaves, [*self._leaves, *[None] * len(leaves)])
-        ]
-        params = tree_unflatten(self._tree, avals[:count])
-        inputs = tree_unflatten(tree_flatten(inputs)[1], avals[count:])
-        graph = with_softmax(optimized(capture(self._f, params, *inputs), "torch"))
-        device = next((str(x.device) for x in leaves if isinstance(x, torch.Tensor)), None)
-        self._programs[key] = program = _Program(self, graph, device, leaves)
+        self._programs[key] = program = self._captured(leaves, inputs)
         return program
 
     _prepare = torch.compiler.disable(_prepared)  # capturing is no part of a compiled program
+
+    def _captured(self, leaves: list[Any], inputs: tuple[Any, ...]) -> _Program:
+        """The program for inputs, arrays or what is known of them, that is tried on `leaves`."""
+        given, tree = tree_flatten(inputs)
+        avals = [
+            self._aval(x, known)
+            for x, known in zip([*self.tensors(), *given], [*self._leaves, *[None] * len(given)])
+        ]
+        count = len(self._leaves)
+        params = tree_unflatten(self._tree, avals[:count])
+        args = tree_unflatten(tree, avals[count:])
+        graph = with_softmax(optimized(capture(self._f, params, *args), "torch"))
+        device = next((str(x.device) for x in leaves if isinstance(x, torch.Tensor)), None)
+        return _Program(self, graph, device, leaves)
+
+    @contextmanager
+    def of_sizes(self, avals: Sequence[Any], examples: Sequence[Any]) -> Iterator[None]:
+        """While it is open the module has one program, whose sizes are those of its inputs.
+
+        Arguments:
+            avals: for each input a `ShapeDtypeStruct`, which may have symbolic sizes, or a tensor.
+            examples: tensors like these.
+        """
+        with torch.no_grad():
+            self._only = self._captured([*self.tensors(), *examples], tuple(avals))
+        try:
+            yield
+        finally:
+            self._only = None
 
     def _aval(self, x: Any, known: Any) -> Any:
         if type(known) is float or not isinstance(x, torch.Tensor):
@@ -157,6 +183,18 @@ class FunctionModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
         with torch.no_grad():
             self(*inputs)
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what calls have made: a copy makes its own."""
+        held = self._non_persistent_buffers_set  # what functions close over
+        state: dict[str, Any] = super().__getstate__()
+        state |= {"_programs": {}, "_only": None, "_non_persistent_buffers_set": set()}
+        state["_buffers"] = {k: v for k, v in self._buffers.items() if k not in held}
+        del state["_backend"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({**state, "_backend": TorchBackend()})
 
     def extra_repr(self) -> str:
         """The function and the names of the parameters."""
@@ -178,6 +216,8 @@ class _Program:
         self.names: list[str] = []
         for tensor in held:  # what the function closes over moves with the module
             name = f"constant_{len(module._buffers)}"
+            while hasattr(module, name):  # a parameter of that name
+                name += "_"
             module.register_buffer(name, tensor.clone(), persistent=False)
             self.names.append(name)
         self.module = [module]  # in a list: no module holds itself as a part
@@ -201,7 +241,8 @@ def _is_array(x: Any) -> bool:
 def _kind(x: Any) -> str:
     """What a program depends on."""
     if isinstance(x, torch.Tensor):
-        return f"{tuple(x.shape)} {x.dtype} {x.device}"
+        # As numbers: to torch.compile a size that has changed once is a symbol from then on.
+        return f"{[index(n) for n in x.shape]} {x.dtype} {x.device}"
     return f"{type(x)} {x!r}"
 
 

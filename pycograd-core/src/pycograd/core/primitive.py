@@ -186,6 +186,8 @@ def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) 
             return bind(primitive, [sizes.number(x) for x in operands], params)
         elif isinstance(x, np.ndarray):
             refuse_masks(x)
+        elif not isinstance(x, np.generic) and hasattr(type(x), "__array__"):  # another library's
+            return bind(primitive, [_plain(x) for x in operands], params)
     if top is None:
         try:
             return primitive.impl(*operands, **params)
@@ -213,6 +215,12 @@ def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) 
             out = top.constant(out)
         link(operands[0], out, primitive, operands, params)
     return out
+
+
+def _plain(x: Any) -> Any:
+    """An array of another library as one of NumPy's; others as they are."""
+    known = isinstance(x, (Box, Dim, np.ndarray, np.generic))
+    return x if known or not hasattr(type(x), "__array__") else np.asarray(x)
 
 
 _OF_SHAPES = re.compile(r"shape|broadcast|dimension|axis|axes|aligned|size")

@@ -10,11 +10,12 @@ from pycograd_torch.lowerings import (
     control,
     conv,
     elementwise,
+    random,
     reductions,
     shapes,
     special,
 )
-from pycograd_torch.lowerings.common import of_reals
+from pycograd_torch.lowerings.common import said
 from pycograd_torch.lowerings.refused import REFUSED
 
 __all__ = ["REFUSED", "table"]
@@ -30,8 +31,7 @@ _OF_REALS = (
 def table() -> Mapping[str, Callable[..., Any]]:
     """Primitive name -> lowering."""
     made: dict[str, Callable[..., Any]] = {}
-    for part in (elementwise, shapes, reductions, algebra, control, conv, special):
+    for part in (elementwise, shapes, reductions, algebra, control, conv, random, special):
         made |= part.table()
-    for name in {*_OF_REALS, *special.table()}:
-        made[name] = of_reals(name, made[name])
-    return made
+    of_reals = {*_OF_REALS, *special.table()}
+    return {name: said(name, f, name in of_reals) for name, f in made.items()}

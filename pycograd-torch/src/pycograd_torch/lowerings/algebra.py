@@ -127,8 +127,14 @@ def _pinv(a: Any, rtol: Any, hermitian: bool) -> Any:
 
 
 # -- Fourier transforms ----------------------------------------------------------------------------
-def _fft(x: Any, axes: Any, inverse: bool, norm: str) -> Any:
+def _transformable(x: Any) -> Any:
+    """A tensor in a dtype of which torch has transforms: of no half precision."""
     x = floating(x)
+    return x.to(torch.float32) if x.is_floating_point() and x.dtype.itemsize < 4 else x
+
+
+def _fft(x: Any, axes: Any, inverse: bool, norm: str) -> Any:
+    x = _transformable(x)
     return (torch.fft.ifftn if inverse else torch.fft.fftn)(x, dim=axes, norm=norm)
 
 
@@ -140,14 +146,14 @@ def _weighted(x: Any, axis: int, n: int, weight: float) -> Any:
 
 
 def _rfft(x: Any, axis: int, n: int, norm: str, folded: bool) -> Any:
-    x = floating(x)
+    x = _transformable(x)
     x = x.real if x.is_complex() else x  # converted to the dtype of the result
     half = torch.fft.rfft(x, n, axis, norm)
     return _weighted(half, axis, n, 2.0) if folded else half
 
 
 def _irfft(x: Any, axis: int, n: int, norm: str, folded: bool) -> Any:
-    x = floating(x)
+    x = _transformable(x)
     x = x if x.is_complex() else x.to(torch.promote_types(x.dtype, torch.complex64))
     if not folded:
         x = _weighted(x, axis, n, 0.5)

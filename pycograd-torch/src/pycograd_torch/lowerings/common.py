@@ -89,21 +89,44 @@ def joined(*xs: Any) -> list[Any]:
     return list(broadcast(*xs))
 
 
+def tracing() -> bool:
+    """True while torch writes down a run for TorchScript."""
+    return torch._C._get_tracing_state() is not None
+
+
+def exporting() -> bool:
+    """True in `torch.export`; in `torch.compile` Python chooses, between two compiled parts."""
+    compiler: Any = torch.compiler
+    return bool(compiler.is_exporting()) if hasattr(compiler, "is_exporting") else False
+
+
 def staged() -> bool:
     """True while torch compiles, exports or traces: tensors have no values to look at."""
-    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+    return torch.compiler.is_compiling() or tracing()
 
 
-def of_reals(name: str, function: Lowering) -> Lowering:
-    """`function`, which torch has of real numbers alone, with an error that says so."""
+def said(name: str, function: Lowering, real: bool) -> Lowering:
+    """`function`, with an error of ours where torch has none for the dtypes of its operands.
+
+    Arguments:
+        name: of the primitive.
+        function: its lowering.
+        real: True where torch knows the operation for real numbers alone.
+    """
 
     def run(*xs: Any, **params: Any) -> Any:
         try:
             return function(*xs, **params)
         except RuntimeError as error:
-            if any(isinstance(x, torch.Tensor) and x.is_complex() for x in xs):
-                raise UnsupportedDtypeError(f"{name}: torch has none of complex numbers") from error
-            raise
+            kinds = [x.dtype for x in xs if isinstance(x, torch.Tensor)]
+            if real and any([d.is_complex for d in kinds]):
+                message = f"{name}: torch has none of complex numbers"
+            elif "not implemented for '" in str(error):
+                found = ", ".join(sorted({str(d) for d in kinds}))
+                message = f"{name}: torch has no kernel for {found}; convert with .astype"
+            else:
+                raise
+            raise UnsupportedDtypeError(message) from error
 
     return run
 

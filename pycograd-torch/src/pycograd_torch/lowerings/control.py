@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from pycograd.plugins.api import ExportError, LoweringNotFoundError
-from pycograd_torch.lowerings.common import Lowering
+from pycograd_torch.lowerings.common import Lowering, exporting, tracing
 
 
 def _strong(xs: Sequence[Any], like: Sequence[Any]) -> list[Any]:
@@ -21,23 +21,13 @@ def _strong(xs: Sequence[Any], like: Sequence[Any]) -> list[Any]:
     return [x if isinstance(x, torch.Tensor) else torch.as_tensor(x, device=device) for x in xs]
 
 
-def _tracing() -> bool:
-    return torch._C._get_tracing_state() is not None
-
-
 def _holds(pred: Any) -> bool:
-    if _tracing():
+    if tracing():
         raise ExportError(
             "while_loop: a trace for TorchScript would hold the number of steps of the example; use"
             " scan or fori_loop, whose number of steps is known"
         )
     return bool(pred.any()) if isinstance(pred, torch.Tensor) else bool(pred)
-
-
-def _exporting() -> bool:
-    """True in `torch.export`; in `torch.compile` Python chooses, between two compiled parts."""
-    compiler: Any = torch.compiler
-    return bool(compiler.is_exporting()) if hasattr(compiler, "is_exporting") else False
 
 
 def _copying(run: Any) -> Any:
@@ -46,10 +36,10 @@ def _copying(run: Any) -> Any:
 
 def _cond(choice: Any, *operands: Any, **graphs: Any) -> tuple[Any, ...]:
     choose, other = graphs["true"], graphs["false"]
-    if isinstance(choice, torch.Tensor) and _tracing():  # both, and the results of one
+    if isinstance(choice, torch.Tensor) and tracing():  # both, and the results of one
         first, second = (_strong(run(*operands), operands) for run in (choose, other))
         return tuple([torch.where(choice != 0, a, b) for a, b in zip(first, second)])
-    if isinstance(choice, torch.Tensor) and _exporting():
+    if isinstance(choice, torch.Tensor) and exporting():
         operands = tuple(_strong(operands, [choice]))
         for run in (choose, other):  # each is only written out when it first runs
             run(*operands)
@@ -71,6 +61,11 @@ def _scan(
     rows = operands[closed + carried :]
     made: list[list[Any]] = []
     history: list[list[Any]] = [[carry[i]] for i in saved]
+    if type(length) is not int and (tracing() or exporting()):
+        raise ExportError(
+            "scan: torch's programs hold a known number of steps, and the length of this loop is a"
+            " symbolic size; export it for a size that is known"
+        )
     steps = range(length - 1, -1, -1) if reverse else range(length)
     for k in steps:
         outs = _strong(body(*fixed, *carry, *[x[k] for x in rows]), operands)

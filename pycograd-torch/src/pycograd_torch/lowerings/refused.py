@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 _NO_FUNCTION = "torch has no such special function"
-_OF_NUMPY = "the numbers are those of NumPy's generators; draw them on the host and pass them in"
 _HOST_SOLVER = "the solver is scipy's, which runs Python functions on the host"
 _NO_FACTORIZATION = "torch has no such matrix function"
 
@@ -46,5 +45,4 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(("logm", "sqrtm", "cosm", "sinm", "coshm", "sinhm"), _NO_FACTORIZATION),
     **dict.fromkeys(("solve_sylvester", "structured_solve", "eigh_turn"), _NO_FACTORIZATION),
     "all_pole": "torch has no recursive filter",
-    "random_draw": _OF_NUMPY,
 }

@@ -65,9 +65,12 @@ def _embed_diagonal(x: Any, offset: int, rows: int, columns: int) -> Any:
 # -- the parts of an index -------------------------------------------------------------------------
 def _slice(x: Any, axis: int, s: slice) -> Any:
     """A slice of an axis; of a negative step from the far end, which is a copy."""
-    start, stop, step = s.indices(x.shape[axis])
+    step = 1 if s.step is None else s.step
     if step > 0:
-        return x[at(axis, slice(start, max(stop, start), step))] if s != slice(None) else x
+        return x[at(axis, s)] if s != slice(None) else x
+    if s.start is None and s.stop is None:
+        return x.flip(axis)[at(axis, slice(None, None, -step))]
+    start, stop, step = s.indices(x.shape[axis])
     count = len(range(start, stop, step))
     if not count:
         return x.narrow(axis, 0, 0)
@@ -226,6 +229,11 @@ def _positions(size: Any, dtype: Any) -> Any:
     return torch.arange(size, dtype=torch_dtype(dtype))
 
 
+def _size(size: Any) -> Any:
+    """A size as a tensor: in a trace of torch's it already is one."""
+    return size if isinstance(size, torch.Tensor) else torch.full((), size, dtype=torch.int64)
+
+
 def table() -> dict[str, Lowering]:
     """Primitive name -> lowering."""
     return {
@@ -250,5 +258,5 @@ def table() -> dict[str, Lowering]:
         "index_update": _index_update,
         "nonzero": _nonzero,
         "positions": _positions,
-        "size": lambda size: size,
+        "size": _size,
     }
