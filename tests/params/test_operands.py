@@ -1,4 +1,4 @@
-"""Every operation takes a weight in the place of an array: the sample table, plain and in a pass."""
+"""Every operation of the sample table takes a weight for an array, plain and in a pass."""
 
 import warnings
 

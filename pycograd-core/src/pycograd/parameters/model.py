@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from pycograd.core.aval import aval_of
 from pycograd.core.errors import ParameterError
 from pycograd.core.fillable import settled
 from pycograd.core.tree import flatten_like, is_node, register_tree, tree_structure
-from pycograd.parameters import gradient, names
+from pycograd.parameters import gradient, names, storage
 from pycograd.parameters.param import Param
 from pycograd.parameters.structure import Structure
 from pycograd.parameters.values import owned, write
@@ -278,6 +279,63 @@ class ParamDict(Mapping[Any, Any]):
                     f" to it, weights.{name} = ..."
                 )
         write([(self._leaves[known[name]], value) for name, value in given.items()])
+
+    # -- files -------------------------------------------------------------------------------------
+    def save(self, path: Any, optimizer: Any = None, rng: Any = None) -> None:
+        """Writes the parameters to a file in the safetensors format; safetensors does it.
+
+        The file appears whole or not at all: an existing one is replaced when the new one is
+        complete.
+
+        Arguments:
+            path: of the file.
+            optimizer: an optimiser whose state, with the number of its steps, is saved as well.
+            rng: where random numbers stand: a key of `pycograd.random`, a
+                `numpy.random.Generator`, or a dict or list of these.
+
+        Raises:
+            ParameterError: a dtype that the format does not have.
+
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/model.safetensors"
+        >>> params(w=np.array([1.0, 2.0])).save(path)
+        >>> weights = params(w=np.zeros(2))
+        >>> weights.load(path)
+        >>> weights.w
+        Weight(array([1., 2.]))
+        """
+        self._weights("save")
+        storage.save(self._structure, _plain(self._leaves), path, optimizer, rng)
+
+    def load(self, path: Any, optimizer: Any = None, rng: Any = None) -> None:
+        """Reads parameters from a file, all that is asked for or, if something differs, nothing.
+
+        Arguments:
+            path: of a file that `save` wrote, or another program in the safetensors format.
+            optimizer: an optimiser that takes up the state that was saved with the parameters.
+            rng: what takes up the random numbers where they stood: as given to `save`; keys are
+                written into.
+
+        Raises:
+            ParameterError: it is no whole safetensors file, or names, shapes or dtypes are not
+                those of this model; the message lists the differences.
+
+        >>> weights = params(w=np.ones(2))
+        >>> weights.load("model.safetensors")
+        Traceback (most recent call last):
+        FileNotFoundError: [Errno 2] No such file or directory: 'model.safetensors'
+        """
+        self._weights("load")
+        if in_pass(self._leaves):
+            raise ParameterError("load: the objective cannot change the weights that it reads")
+        stored = storage.Stored(path)
+        values = stored.parameters(self._structure, [aval_of(w.array) for w in self._leaves])
+        finish = [] if rng is None else stored.restore(rng)
+        if optimizer is not None:
+            optimizer.load_state_dict(stored.optimizer_state(optimizer))
+        write(zip(self._leaves, values))
+        for put in finish:
+            put()
 
     # -- counting ----------------------------------------------------------------------------------
     def num_params(self, trainable: bool | None = None) -> int:
