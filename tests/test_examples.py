@@ -18,7 +18,10 @@ def run(*arguments):
     )
 
 
-@pytest.mark.parametrize(("name", "target"), [("logistic", 95.0), ("mlp", 96.5), ("nanogpt", 35.0)])
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("logistic", 95.0), ("mlp", 96.5), ("highway", 95.0), ("convnet", 97.5), ("nanogpt", 35.0)],
+)
 def test_an_example_reaches_its_accuracy_and_draws_its_losses(tmp_path, name, target):
     pytest.importorskip("matplotlib")
     plot = tmp_path / "losses.png"
@@ -32,7 +35,7 @@ def test_an_example_reaches_its_accuracy_and_draws_its_losses(tmp_path, name, ta
 
 def test_an_unknown_example_is_an_error_that_lists_the_known_ones():
     done = run("perceptron")
-    assert done.returncode == 2 and "logistic, mlp, transformer, nanogpt" in done.stderr
+    assert done.returncode == 2 and "logistic, mlp, highway" in done.stderr
 
 
 def test_a_gpt_looks_back_only_and_writes_on():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pycograd.examples.training import Outcome
 
-NAMES = ("logistic", "mlp", "transformer", "nanogpt")
+NAMES = ("logistic", "mlp", "highway", "convnet", "transformer", "nanogpt")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
