@@ -14,7 +14,7 @@ from pycograd.optim import AdamW, cosine_decay
 
 def convnet(params: Params, x: Any) -> Any:
     """Ten logits per digit: three convolutions, the last two with stride 2, and a linear layer."""
-    h = np.reshape(x, (-1, 1, 8, 8))
+    h: Any = np.reshape(x, (-1, 1, 8, 8))
     for layer, stride in (("1", 1), ("2", 2), ("3", 2)):
         h = gelu(conv2d(h, params["w" + layer], params["b" + layer], stride=stride, pad=1))
     return np.reshape(h, (len(x), -1)) @ params["w"] + params["b"]

@@ -22,7 +22,8 @@ class Text(NamedTuple):
 
     def encode(self, text: str) -> Array:
         """Text as numbers; raises ValueError for characters that the alphabet lacks."""
-        return np.array([self.alphabet.index(c) for c in text])
+        found: Array = np.array([self.alphabet.index(c) for c in text])
+        return found
 
 
 def topics(size: int | None = None, held_out: float = 0.1) -> Text:
