@@ -287,10 +287,11 @@ def placed(leaves: Sequence[Any]) -> list[Any]:
 
 
 def at_home(ct: Any, leaf: Any) -> Any:
-    """A cotangent on the device of its leaf."""
-    if type(leaf) is DeviceArray and not (type(ct) is DeviceArray and ct._trace is leaf._trace):
-        return leaf._trace.constant(ct)
-    return ct
+    """A cotangent on the device of its leaf; a box of an outer transform holds one that is there."""
+    if type(leaf) is not DeviceArray or (isinstance(ct, Box) and type(ct) is not DeviceArray):
+        return ct
+    at_leaf = type(ct) is DeviceArray and ct._trace is leaf._trace
+    return ct if at_leaf else leaf._trace.constant(ct)
 
 
 modes.placing, modes.homing = placed, at_home
