@@ -411,14 +411,25 @@ def test_a_program_first_traced_in_a_graph_runs_outside_of_it():
     assert float(f(x)) == 3.0
 
 
+def test_what_has_no_shape_or_no_numbers_is_refused():
+    f = pg.compile_to(lambda x: np.sum(x * 2.0), "tf")
+    unknown = [tf.TensorSpec([None, 3], tf.float64)]
+    with pytest.raises(TypeError, match=r"shape \(None, 3\), whose sizes"):
+        tf.function(f, input_signature=unknown).get_concrete_function()
+    with pytest.raises(UnsupportedDtypeError, match="dtype string"):
+        f(tf.constant("a"))
+
+
 def test_variables_are_arrays():
     f = pg.compile_to(lambda w, x: np.sum(np.tanh(x @ w) ** 2), "tf")
     w = tf.Variable(np.linspace(-1.0, 1.0, 3))
     x = tf.constant(ARGS[0])
-    with tf.GradientTape() as tape:
-        out = f(w, x)
     want = pg.grad(lambda w: np.sum(np.tanh(ARGS[0] @ w) ** 2))(w.numpy())
-    assert_same((tape.gradient(out, w).numpy(),), want)
+    for run in (f, pg.compile_to(lambda w, x: np.sum(np.tanh(x @ w) ** 2), "tf", jit=True)):
+        run(tf.constant(w.numpy()), x)  # the one program for tensors is that for variables
+        with tf.GradientTape() as tape:
+            out = run(w, x)
+        assert_same((tape.gradient(out, w).numpy(),), want)
 
 
 def test_tapes_in_tapes():
@@ -487,6 +498,34 @@ def test_an_optimiser_on_the_device():
     with pg.device("tf"):
         got = trained()
     assert_same([np.asarray(got[k]) for k in want], [want[k] for k in want])
+
+
+TRANSFORMS = {
+    "jacobian": lambda f, x: pg.jacobian(f)(x),
+    "jacfwd": lambda f, x: pg.jacfwd(f)(x),
+    "hessian": lambda f, x: pg.hessian(lambda x: np.sum(f(x)))(x),
+    "vmap": lambda f, x: pg.vmap(f)(np.stack([x, 2.0 * x])),
+    "jvp": lambda f, x: pg.jvp(f, [x], [x])[1],
+    "per_example_grad": lambda f, x: pg.per_example_grad(lambda x: np.sum(f(x)))(np.stack([x, -x])),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_transforms_on_the_device(name):
+    f = lambda x: np.sin(x) * np.sum(x * x)
+    x = np.linspace(0.1, 1.0, 4)
+    want = TRANSFORMS[name](f, x)
+    with pg.device("tf"):
+        got = TRANSFORMS[name](f, x)
+    assert all(type(leaf) is DeviceArray for leaf in tree_leaves(got))
+    assert_same(got, want)
+
+
+def test_many_programs_are_no_retracing(caplog):
+    for k in range(8):
+        f = pg.jit(lambda x, k=k: np.sin(x) * k, backend="tf")
+        assert_same(f(np.ones(k + 1)), np.sin(np.ones(k + 1)) * k)
+    assert "retracing" not in caplog.text
 
 
 # -- control flow ----------------------------------------------------------------------------------

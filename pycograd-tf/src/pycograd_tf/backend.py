@@ -113,6 +113,16 @@ class TfBackend(Backend):
     def is_array(self, x: Any) -> bool:
         return isinstance(x, (self._tf.Tensor, self._tf.Variable))
 
+    def shape_of(self, array: Any) -> tuple[int, ...]:
+        shape = array.shape
+        if not shape.is_fully_defined():
+            raise TypeError(
+                f"backend 'tf': a program is made for the shape of its arguments, and one has the"
+                f" shape {shape}, whose sizes tf.function does not say. Give its TensorSpec or"
+                " tf.data batch (drop_remainder=True) numbers, or use x.set_shape"
+            )
+        return tuple(shape)
+
     def dtype_of(self, array: Any) -> np.dtype[Any]:
         found: np.dtype[Any] = self._dtypes.numpy_dtype(array.dtype)
         return found
@@ -169,13 +179,23 @@ class TfBackend(Backend):
         return made
 
     def compile(self, run: Callable[..., Any]) -> Callable[..., Any]:
-        """`run` as a `tf.function`."""
-        compiled: Callable[..., Any] = self._tf.function(
+        """`run` as a graph of TensorFlow's, made for the shapes and dtypes of its first call."""
+        tf = self._tf
+        staged = tf.function(
             lambda *arrays: run(*arrays),  # whatever kind of callable it is
             autograph=False,
             jit_compile=self.jit_compile or None,
         )
-        return compiled
+        made: list[Any] = []
+
+        def call(*arrays: Any) -> Any:
+            given = [x if isinstance(x, tf.Tensor) else tf.convert_to_tensor(x) for x in arrays]
+            if not made:
+                specs = [tf.TensorSpec(x.shape, x.dtype) for x in given]
+                made.append(staged.get_concrete_function(*specs))
+            return made[0](*given)
+
+        return call
 
     def grad_and_value(
         self, run: Callable[..., Any], leaves: Sequence[Any], live: Sequence[int]

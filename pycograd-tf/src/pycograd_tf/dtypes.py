@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pycograd.plugins.api import UnsupportedDtypeError
+
 NAMES = frozenset(
     {
         *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -25,7 +27,15 @@ def tf_dtype(dtype: Any) -> Any:
 
 @cache
 def numpy_dtype(dtype: Any) -> np.dtype[Any]:
-    """NumPy's dtype for one of TensorFlow's."""
+    """NumPy's dtype for one of TensorFlow's.
+
+    Raises:
+        UnsupportedDtypeError: of strings and other things that are no numbers.
+    """
+    if dtype.name not in NAMES:
+        raise UnsupportedDtypeError(
+            f"backend 'tf': there are no NumPy programs on tensors of dtype {dtype.name}"
+        )
     found: np.dtype[Any] = np.dtype(dtype.as_numpy_dtype)
     return found
 
