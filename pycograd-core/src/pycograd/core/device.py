@@ -287,7 +287,7 @@ def placed(leaves: Sequence[Any]) -> list[Any]:
 
 
 def at_home(ct: Any, leaf: Any) -> Any:
-    """A cotangent on the device of its leaf; a box of an outer transform holds one that is there."""
+    """A cotangent on the device of its leaf; a box of an outer transform holds what is there."""
     if type(leaf) is not DeviceArray or (isinstance(ct, Box) and type(ct) is not DeviceArray):
         return ct
     at_leaf = type(ct) is DeviceArray and ct._trace is leaf._trace
