@@ -393,9 +393,11 @@ def resolve(name: str | Backend) -> tuple[Backend, str | None]:
 
 
 def device_of(backend: Backend, asked: Name) -> str:
-    """The device that a name asks for, in the backend's own words: `"cuda"` may mean `"cuda:0"`."""
+    """The device that a name asks for, in the backend's own words: `"cuda"` may mean `"cuda:0"`,
+    and `"cpu:0"` what it calls `"cpu"`."""
     devices = list(backend.devices())
-    for device in (asked.device, f"{asked.device}:0", f"{backend.name}:{asked.device}"):
+    name = asked.device
+    for device in (name, f"{name}:0", name.removesuffix(":0"), f"{backend.name}:{name}"):
         if device in devices:
             return device
     raise BackendUnavailableError(
