@@ -13,7 +13,7 @@ from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.dims import Dim
 from pycograd.core.errors import ArgumentError, ShapeError, SymbolicSizeError
 from pycograd.core.primitive import REGISTRY
-from pycograd.graph import jit
+from pycograd.graph import cost_report, jit
 from pycograd.nn import columns
 from pycograd.nn.convolution import conv, conv_input, conv_kernel
 from pycograd.transforms.batch import vmap
@@ -260,6 +260,16 @@ def test_jit_keeps_the_convolutions(rng):
     x, w = rng.standard_normal((2, 3, 6, 6)), rng.standard_normal((4, 3, 3, 3))
     step = grad(lambda w: np.sum(np.square(nn.conv2d(x, w))))
     np.testing.assert_allclose(jit(step)(w)[0], step(w)[0], rtol=1e-12)
+
+
+def test_what_a_graph_costs(rng):
+    x, w = rng.standard_normal((2, 4, 5, 6)), rng.standard_normal((6, 2, 3, 2))
+    graph = capture(grad(lambda x, w: np.sum(nn.conv2d(x, w, groups=2)), argnums=(0, 1)), x, w)
+    costs = [
+        r.flops for r in cost_report(graph).rows if r.equation.split(" = ")[1].startswith("conv")
+    ]
+    # a multiplication and an addition for every place, channel, row of the kernel and map
+    assert costs and set(costs) == {2 * (2 * 6 * 3 * 5) * (2 * 3 * 2)}
 
 
 # -- errors ----------------------------------------------------------------------------------------

@@ -77,6 +77,7 @@ class Primitive:
     special = False  # True: `under` decides itself how it runs under a transform
     writes_part = False  # True: the write-back of this view may change the base in place
     copies: Callable[[Any, Any], bool] | None = None  # (result, params): True where it is no view
+    products: Callable[..., int] | None = None  # of a contraction, from all shapes: their number
     written: str | None = None  # as NumPy source, "{0}.reshape({shape})", for the graph executor
 
     def __init__(

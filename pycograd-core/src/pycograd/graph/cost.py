@@ -76,6 +76,8 @@ def flops(equation: Equation) -> int:
 def _contracted(equation: Equation) -> int:
     """The products that a contraction adds up."""
     shapes = [x.shape if type(x) is Value else () for x in equation.operands]
+    if equation.primitive.products is not None:
+        return equation.primitive.products(*shapes, equation.outs[0].shape)
     spec = equation.params.get("spec")
     if spec is None:
         return math.prod(equation.outs[0].shape) * (shapes[0][-1] if shapes[0] else 1)

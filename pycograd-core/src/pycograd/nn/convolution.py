@@ -14,6 +14,7 @@ apart. `conv_input` is told the spatial `sizes` of x, and `conv_kernel` the `tap
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +68,16 @@ def _batch(names: str) -> Callable[..., Any]:
         return _take_out(_MAPS[out](*moved, **params), *place(out), size)
 
     return batch
+
+
+def _products(names: str) -> Callable[..., int]:
+    """How many products the map adds up: every entry of z with every row of the kernel."""
+
+    def products(*shapes: Any) -> int:
+        of = dict(zip(names, shapes))
+        return int(math.prod(of["z"]) * math.prod(of["w"][1:]))
+
+    return products
 
 
 def _conv_shape(x: Any, w: Any, stride: Any, pad: Any, dilation: Any, groups: Any) -> Any:
@@ -129,5 +140,5 @@ conv_kernel: Linear = Linear(
     cost="contraction",
 )
 _MAPS = {"z": conv, "x": conv_input, "w": conv_kernel}
-for _map in _MAPS.values():
-    _map.fresh = True
+for _map, _names in ((conv, "xwz"), (conv_input, "zwx"), (conv_kernel, "xzw")):
+    _map.fresh, _map.products = True, _products(_names)
