@@ -55,12 +55,17 @@ from pycograd.transparent import transparent as transparent
 
 if _TYPE_CHECKING:
     from pycograd import (
+        dsl as dsl,
         graph as graph,
         nn as nn,
         optim as optim,
         random as random,
         testing as testing,
         training as training,
+    )
+    from pycograd.dsl.ipython import (
+        load_ipython_extension as load_ipython_extension,
+        unload_ipython_extension as unload_ipython_extension,
     )
     from pycograd.graph import (
         CostModel as CostModel,
@@ -127,7 +132,7 @@ if _TYPE_CHECKING:
     )
 
 # What `import pycograd` does not load: modules, and the modules whose public names are ours too.
-_MODULES = ("graph", "nn", "optim", "random", "testing", "training")
+_MODULES = ("dsl", "graph", "nn", "optim", "random", "testing", "training")
 _GRAPHS = (
     "CostModel",
     "Decision",
@@ -173,6 +178,7 @@ _SINGLE = {
     "capture": "pycograd.transforms.capture",
     **dict.fromkeys(("activate", "get_backend", "register_backend"), "pycograd.plugins.hub"),
     "device": "pycograd.plugins.placing",
+    **dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "pycograd.dsl.ipython"),
     "export_onnx": "pycograd.plugins.exports",
     **dict.fromkeys(("cond", "fori_loop", "scan", "while_loop"), "pycograd.transforms.control"),
     **dict.fromkeys(_GRAPHS, "pycograd.graph"),
