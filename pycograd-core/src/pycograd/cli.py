@@ -63,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     named.add_argument(
         "folder", metavar="DIR", nargs="?", type=Path, help="pycograd-NAME if left out"
     )
+    script = command(
+        "run", _run, help="run a script written in the DSL of parameters and pipelines"
+    )
+    script.add_argument("script", metavar="SCRIPT", type=Path, help="a file")
+    script.add_argument("arguments", nargs=argparse.REMAINDER, help="what it finds in sys.argv")
     examples = command("examples", _examples, "train the examples")
     examples.add_argument("names", nargs="*", metavar="EXAMPLE", help="all if left out")
     examples.add_argument("--plot", type=Path, help="where the loss plot goes")
@@ -184,6 +189,15 @@ def _new_plugin(options: Any) -> int:
     print(f"  pip install -e {folder} && python -m pytest {folder}")
     print(f"  pycograd conformance {options.name}")
     return 0
+
+
+def _run(options: Any) -> int:
+    from pycograd.dsl.files import run
+
+    if not options.script.is_file():
+        print(f"pycograd run: there is no file {options.script}", file=sys.stderr)
+        return 2
+    return run(options.script, options.arguments)
 
 
 def _examples(options: Any) -> int:

@@ -1,0 +1,185 @@
+"""What lowered code calls: the operators and macros that are more than a call.
+
+Each does what pipescript's operator or macro of that name does.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from typing import Any, Final
+
+from pycograd.parameters import params
+
+__all__ = [
+    "assign",
+    "compose",
+    "do",
+    "filtering",
+    "fork",
+    "lazily_filtering",
+    "lazily_mapping",
+    "mapping",
+    "operation",
+    "parallel",
+    "params",
+    "partial",
+    "partly",
+    "power",
+    "reducing",
+    "unless_none",
+]
+
+Function = Callable[..., Any]
+
+_OPERATIONS: Final[dict[str, tuple[Function, str]]] = {
+    "Add": (operator.add, "__add__"),
+    "Sub": (operator.sub, "__sub__"),
+    "Mult": (operator.mul, "__mul__"),
+    "MatMult": (operator.matmul, "__matmul__"),
+    "Div": (operator.truediv, "__truediv__"),
+    "FloorDiv": (operator.floordiv, "__floordiv__"),
+    "Mod": (operator.mod, "__mod__"),
+    "Pow": (operator.pow, "__pow__"),
+    "LShift": (operator.lshift, "__lshift__"),
+    "RShift": (operator.rshift, "__rshift__"),
+    "BitAnd": (operator.and_, "__and__"),
+    "BitXor": (operator.xor, "__xor__"),
+    "Lt": (operator.lt, "__add__"),
+    "LtE": (operator.le, "__add__"),
+    "Gt": (operator.gt, "__add__"),
+    "GtE": (operator.ge, "__add__"),
+    "Eq": (operator.eq, "__add__"),
+    "NotEq": (operator.ne, "__add__"),
+    "USub": (operator.neg, "__neg__"),
+    "Invert": (operator.invert, "__invert__"),
+}
+
+
+def operation(name: str, *operands: Any) -> Any:
+    """An operator on values; on functions, the function that applies it to their results.
+
+    >>> operation("Pow", abs, 2)(-3.0)
+    9.0
+    """
+    apply, method = _OPERATIONS[name]
+    functions = [callable(x) and not hasattr(type(x), method) for x in operands]
+    if not any(functions):
+        return apply(*operands)
+    if name == "MatMult" and functions[-1]:
+        raise TypeError(
+            "f @ g of two functions, or of a matrix and a function, is no stage: write"
+            " f .> g, or $ |> W @ g($)"
+        )
+
+    def stage(*args: Any, **kwargs: Any) -> Any:
+        return apply(*[x(*args, **kwargs) if f else x for x, f in zip(operands, functions)])
+
+    return stage
+
+
+def _star(f: Function, value: Any, stars: int) -> Any:
+    return f(value) if not stars else f(*value) if stars == 1 else f(**value)
+
+
+def compose(first: Function, second: Function, stars: int = 0) -> Function:
+    """`first .> second`, where the result of the first may be splatted."""
+
+    def composed(*args: Any, **kwargs: Any) -> Any:
+        return _star(second, first(*args, **kwargs), stars)
+
+    return composed
+
+
+def power(f: Any, exponent: Any) -> Any:
+    """`f .** n`, `f` applied n times; `f .** g`, `f` after `g`; of numbers, their power."""
+    if not callable(f):
+        return f**exponent
+    if callable(exponent):
+        return compose(exponent, f)
+    n = operator.index(exponent)
+    if n < 0:
+        raise ValueError(f"f .** {n}: a function is applied a number of times that is not negative")
+
+    def repeated(value: Any, *rest: Any) -> Any:
+        for i in range(n):
+            value = f(value, *rest) if not i else f(*value) if rest else f(value)
+        return value
+
+    return repeated
+
+
+def partly(f: Function, value: Any, stars: int) -> Function:
+    """`value $> f`: the function with its first arguments given."""
+    return _star(partial(partial, f), value, stars)  # type: ignore[no-any-return]
+
+
+def unless_none(f: Function, value: Any, stars: int) -> Any:
+    """`value ?> f`."""
+    return None if value is None else _star(f, value, stars)
+
+
+def assign(scope: dict[str, Any], name: str, value: Any) -> Any:
+    """`value |>> name`."""
+    scope[name] = value
+    return value
+
+
+# -- macros ------------------------------------------------------------------------------------
+def _like(kind: type) -> Callable[[Iterable[Any]], Any]:
+    return kind if kind in (frozenset, list, set, tuple) else iter
+
+
+def mapping(f: Function) -> Function:
+    """`map[f]`: a list, tuple or set gives one of its kind, anything else an iterator."""
+    return lambda values, *rest: _like(type(values))(map(f, values, *rest))
+
+
+def filtering(f: Function) -> Function:
+    """`filter[f]`: a list, tuple or set gives one of its kind, anything else an iterator."""
+    return lambda values: _like(type(values))(filter(f, values))
+
+
+def lazily_mapping(f: Function) -> Function:
+    """`imap[f]`."""
+    return lambda values, *rest: map(f, values, *rest)
+
+
+def lazily_filtering(f: Function) -> Function:
+    """`ifilter[f]`."""
+    return lambda values: filter(f, values)
+
+
+def reducing(f: Function) -> Function:
+    """`reduce[f]`; the function that it makes takes a first value after the values."""
+    return lambda values, *start: functools.reduce(f, values, *start)
+
+
+def do(f: Function) -> Function:
+    """`do[f]`: calls `f`, and hands on what it was given."""
+
+    def done(value: Any, *rest: Any) -> Any:
+        f(value, *rest)
+        return (value, *rest) if rest else value
+
+    return done
+
+
+def fork(*functions: Function) -> Function:
+    """`fork[f, g]`: the results of all, for the same arguments."""
+    return lambda *args: tuple([f(*args) for f in functions])
+
+
+def parallel(*functions: Function) -> Function:
+    """`parallel[f, g]`: as `fork`, each in a thread of its own, in the context of this one."""
+
+    def run(*args: Any) -> tuple[Any, ...]:
+        with ThreadPoolExecutor(len(functions)) as pool:
+            calls = [pool.submit(copy_context().run, f, *args) for f in functions]
+        return tuple([call.result() for call in calls])
+
+    return run
