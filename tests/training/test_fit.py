@@ -9,7 +9,15 @@ import pytest
 
 import pycograd as pg
 from pycograd.optim import SGD, Adam
-from pycograd.training import DataLoader, EarlyStopping, History, MixedPrecision, fit, train
+from pycograd.training import (
+    Checkpoint,
+    DataLoader,
+    EarlyStopping,
+    History,
+    MixedPrecision,
+    fit,
+    train,
+)
 
 X = np.linspace(-1.0, 1.0, 12).reshape(6, 2)
 Y = X @ np.array([1.5, -0.5]) + 0.3
@@ -291,3 +299,108 @@ def test_settings_of_mixed_precision():
     for settings in ({"dtype": "float64"}, {"scale": 0.0}, {"factor": 1.0}, {"interval": 0}):
         with pytest.raises(ValueError, match="MixedPrecision"):
             MixedPrecision(**settings)
+
+
+# -- checkpoints -----------------------------------------------------------------------------------
+def noisy(generator):
+    """An objective with random numbers of its own."""
+
+    def run(batch):
+        x, y = batch
+        return objective((x + 0.1 * generator.standard_normal(x.shape), y))
+
+    return run
+
+
+def course(path, stop_at=None, epochs=5, precision=None):
+    """A run with all that has a state, stopped by Ctrl-C at a call of the objective."""
+    weights, generator, calls = model(np.float32), np.random.default_rng(7), []
+    run, stopping = noisy(generator), EarlyStopping(patience=4)
+
+    def interrupted(batch):
+        calls.append(1)
+        if len(calls) == stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return run(batch)
+
+    history = fit(
+        weights,
+        interrupted,
+        X.astype("f4"),
+        Y.astype("f4"),
+        epochs=epochs,
+        opt=Adam(0.05),
+        batch_size=2,
+        rng=1,
+        callbacks=[stopping],
+        precision=precision,
+        checkpoint=path and Checkpoint(path, every=2, rng=generator),
+    )
+    return weights, history, stopping
+
+
+@pytest.mark.parametrize("precision", [None, "float16"])
+@pytest.mark.parametrize("stop_at", [1, 2, 3, 8, 14])
+def test_a_run_goes_on_bit_by_bit(tmp_path, stop_at, precision):
+    pytest.importorskip("safetensors")
+    whole, expected, kept = course(None, precision=precision)
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(KeyboardInterrupt, match=r"fit stopped in epoch \d.*run\.safetensors"):
+        course(path, stop_at, precision=precision)
+    weights, history, stopping = course(path, precision=precision)
+    for name in whole:
+        assert np.asarray(weights[name]).tobytes() == np.asarray(whole[name]).tobytes()
+    assert history.loss == expected.loss
+    assert (stopping.best, stopping.since) == (kept.best, kept.since)
+    again, same, _ = course(path, precision=precision)  # there is nothing left to do
+    assert same.loss == expected.loss
+    assert np.asarray(again.slope).tobytes() == np.asarray(whole.slope).tobytes()
+    assert os.listdir(tmp_path) == ["run.safetensors"]
+
+
+def test_a_checkpoint_of_another_run_is_refused_and_changes_nothing(tmp_path):
+    pytest.importorskip("safetensors")
+    path = str(tmp_path / "run.safetensors")
+    fit(model(), objective, X, Y, epochs=1, opt=0.1, checkpoint=path)
+    other = pg.params(slope=np.zeros(3), shift=0.0)
+    with pytest.raises(pg.ParameterError, match="not those of this model"):
+        fit(other, objective, X, Y, epochs=1, opt=0.1, checkpoint=path)
+    weights = model()
+    with pytest.raises(pg.ParameterError, match="SGD, not of Adam"):
+        fit(weights, objective, X, Y, epochs=1, opt=Adam(), checkpoint=path)
+    assert not np.any(weights.slope)
+    with pytest.raises(ValueError, match="other callbacks"):
+        fit(
+            model(),
+            objective,
+            X,
+            Y,
+            epochs=1,
+            opt=0.1,
+            checkpoint=path,
+            callbacks=[EarlyStopping()],
+        )
+    with pytest.raises(ValueError, match="another precision"):
+        fit(model(), objective, X, Y, epochs=1, opt=0.1, checkpoint=path, precision="float16")
+    with pytest.raises(ValueError, match="every must be positive"):
+        Checkpoint(path, every=0)
+
+
+def test_a_loader_goes_on_where_it_stood():
+    loader = DataLoader(np.arange(7), batch_size=2, shuffle=True, rng=3)
+    expected = [b.tolist() for _ in range(3) for b in loader]
+    for stop in range(10):
+        first = DataLoader(np.arange(7), batch_size=2, shuffle=True, rng=3)
+        seen = []
+        while len(seen) < stop:
+            for batch in first:
+                seen.append(batch.tolist())
+                if len(seen) == stop:
+                    break
+        second = DataLoader(np.arange(7), batch_size=2, shuffle=True, rng=99)
+        second.load_state_dict(first.state_dict())
+        while len(seen) < 12:
+            seen += [b.tolist() for b in second]
+        assert seen == expected
+    with pytest.raises(ValueError, match="no state of this loader"):
+        loader.load_state_dict({"seed": 1, "epoch": 0, "batch": 4})

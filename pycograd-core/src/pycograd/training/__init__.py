@@ -1,6 +1,7 @@
 """Training: mini-batches, loops, what is done between epochs, a progress bar, accuracy."""
 
 from pycograd.training.callbacks import EarlyStopping
+from pycograd.training.checkpoints import Checkpoint
 from pycograd.training.data import DataLoader, batches
 from pycograd.training.fitting import fit, train
 from pycograd.training.history import History
@@ -17,6 +18,7 @@ __all__ = [
     "fit",
     "History",
     "EarlyStopping",
+    "Checkpoint",
     "MixedPrecision",
     "accuracy",
     "progress",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,14 @@ class EarlyStopping:
             epoch.stop(f"no improvement on {self.best:.4g} for {self.patience} epochs")
             if self.restore and self._values is not None:
                 write(zip(epoch.weights._leaves, self._values))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best loss, the epochs since, and the weights of the best epoch."""
+        return {"best": self.best, "since": self.since, "values": self._values}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Takes up what `state_dict` returned."""
+        self.best, self.since, self._values = saved["best"], saved["since"], saved["values"]
 
 
 def _copies(weights: ParamDict) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,8 @@ class DataLoader:
             self._seed = int(rng.integers(1 << 62))
         else:
             self._seed = operator.index(np.random.SeedSequence(rng).entropy)  # type: ignore[arg-type]
-        self._epoch = 0
+        self._epoch = self._first = 0  # where the next pass begins
+        self._given: tuple[int, int] | None = None  # of the latest: its epoch, batches given
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -67,18 +68,51 @@ class DataLoader:
         return (self._count + spare) // self.batch_size
 
     def __iter__(self) -> Iterator[Any]:
-        epoch, self._epoch = self._epoch, self._epoch + 1
-        return self._batches(epoch)
+        epoch, first = self._epoch, self._first
+        self._epoch, self._first, self._given = epoch + 1, 0, (epoch, first)
+        return self._batches(epoch, first)
 
-    def _batches(self, epoch: int) -> Iterator[Any]:
+    def state_dict(self) -> dict[str, int]:
+        """Where it stands: the seed of its orders, the epoch, and the batches given of it.
+
+        >>> import numpy as np
+        >>> loader = DataLoader(np.arange(6), batch_size=2, shuffle=True, rng=5)
+        >>> batch = next(iter(loader))
+        >>> loader.state_dict()
+        {'seed': 5, 'epoch': 0, 'batch': 1}
+        """
+        epoch, given = self._given or (self._epoch, self._first)
+        if given == len(self):
+            epoch, given = epoch + 1, 0
+        return {"seed": self._seed, "epoch": epoch, "batch": given}
+
+    def load_state_dict(self, saved: Mapping[str, int]) -> None:
+        """Makes the next pass begin where a loader of the same data and settings stood.
+
+        Arguments:
+            saved: what `state_dict` returned.
+
+        Raises:
+            ValueError: it is no such state, or one of more batches than there are.
+        """
+        if set(saved) != {"seed", "epoch", "batch"} or not 0 <= saved["batch"] < len(self):
+            raise ValueError(
+                f"DataLoader.load_state_dict: {dict(saved)} is no state of this loader"
+            )
+        self._seed, self._epoch, self._first = saved["seed"], saved["epoch"], saved["batch"]
+        self._given = None
+
+    def _batches(self, epoch: int, first: int) -> Iterator[Any]:
         order = None
         if self._shuffle:
             order = np.random.default_rng([self._seed, epoch]).permutation(self._count)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
+        for given in range(first, len(self)):
+            self._given = epoch, given + 1
+            start = given * self.batch_size
             stop = min(start + self.batch_size, self._count)
             if self._window is not None:
-                first = np.arange(start, stop) if order is None else order[start:stop]
-                index = first[:, None] + np.arange(self._window)
+                heads = np.arange(start, stop) if order is None else order[start:stop]
+                index = heads[:, None] + np.arange(self._window)
                 yield self._arrays[0][index], self._arrays[0][index + 1]
             else:
                 # A slice is a view; only a shuffled batch is copied.

@@ -16,11 +16,12 @@ from pycograd.optim.clip import clip_grad_norm
 from pycograd.optim.optax import as_optimizer
 from pycograd.parameters import ParamDict
 from pycograd.training.callbacks import Callback, Epoch
+from pycograd.training.checkpoints import Checkpoint, Place
 from pycograd.training.data import DataLoader
 from pycograd.training.history import History
 from pycograd.training.interrupts import Interrupts
 from pycograd.training.precision import MixedPrecision
-from pycograd.training.progress import progress
+from pycograd.training.progress import Progress, progress
 
 
 def train(
@@ -65,7 +66,7 @@ def train(
             last = step([()], f"step {i + 1}")
             first = last if i == 0 else first
             bar.update(loss=last)
-            if interrupts.asked:
+            if interrupts.asked():
                 raise KeyboardInterrupt
     return first, last
 
@@ -152,6 +153,7 @@ def fit(
     clip: float | None = None,
     accumulate: int = 1,
     precision: Any = None,
+    checkpoint: Any = None,
     backend: Any = None,
     jit: bool = False,
 ) -> History:
@@ -173,6 +175,8 @@ def fit(
         accumulate: how many batches make one step, by the mean of their gradients.
         precision: `"float16"` or `"bfloat16"`, or a `MixedPrecision`: passes are in 16 bits, and a
             step whose gradients overflow is left out.
+        checkpoint: a path, or a `Checkpoint`: the state of the run is written there after each
+            epoch and after Ctrl-C; if the file is there already, the run goes on from it.
         backend, jit: as in `weights.grad`.
 
     Returns:
@@ -183,6 +187,7 @@ def fit(
         NanError: the loss became nan or infinite; it names the first operation that made a nan, and
             the weights are those before that step.
         KeyboardInterrupt: after Ctrl-C, at the end of the step that was being taken.
+        ParameterError: the checkpoint is of another model; nothing has changed.
 
     >>> import numpy as np
     >>> x = np.linspace(-1.0, 1.0, 8)
@@ -197,43 +202,82 @@ def fit(
         if count < 1:
             raise ValueError(f"fit: {name} must be positive, not {count}")
     options = {"backend": backend, "jit": jit}
-    passes = (
-        precision if isinstance(precision, MixedPrecision | None) else MixedPrecision(precision)
-    )
-    step = _Step(weights, objective, opt, options, "fit", clip, passes)
+    if precision is not None and not isinstance(precision, MixedPrecision):
+        precision = MixedPrecision(precision)
+    step = _Step(weights, objective, opt, options, "fit", clip, precision)
     measure = _measure(weights, objective, validation, loader)
-    history = History()
-    bar = progress(_numbered(loader, epochs), epochs * len(loader), "fit")
+    place = Place(loader, precision, callbacks)
+    if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+        checkpoint = Checkpoint(checkpoint)
+    if checkpoint is not None:
+        checkpoint.resume(weights, step.optimizer, place)
+    done = (place.epoch - 1) * len(loader) + len(place.sizes)
+    bar = progress(range(epochs * len(loader) - done), description="fit")
     with Interrupts() as interrupts:
-        losses: list[float] = []
-        sizes: list[int] = []
-        group: list[tuple[Any, ...]] = []
-        begun = time.monotonic()
-        for number, i, batch in bar:
-            group.append((batch,))
-            sizes.append(_size(batch))
-            last = i + 1 == len(loader)
-            if len(group) == accumulate or last:
-                loss = step(group, f"epoch {number}, batch {i + 1}")
-                losses += [loss] * len(group)
-                group = []
-                bar.update(loss=loss)
-            if last:
-                mean = float(np.average(losses, weights=sizes))
-                history.loss.append(mean)
-                checked = None if measure is None else measure()
-                if checked is not None:
-                    history.validation.append(checked)
-                history.seconds.append(time.monotonic() - begun)
-                epoch = Epoch(number, mean, checked, weights, step.optimizer, history)
-                for callback in callbacks:
-                    callback(epoch)
-                losses, sizes, begun = [], [], time.monotonic()
-                if history.stopped:
-                    break
-            if interrupts.asked:
-                raise KeyboardInterrupt
-    return history
+        ticks = iter(bar)
+        while not place.over(epochs):
+            _epoch(step, place, accumulate, interrupts, ticks, bar)
+            whole = len(place.losses) == len(loader)
+            if whole:
+                _close(step, place, measure, callbacks)
+            if checkpoint is not None and (interrupts.asked() or checkpoint.due(place, epochs)):
+                checkpoint.save(weights, step.optimizer, place)
+            if interrupts.asked():
+                raise KeyboardInterrupt(*_how_to_go_on(checkpoint, place))
+    return place.history
+
+
+def _how_to_go_on(checkpoint: Checkpoint | None, place: Place) -> tuple[str, ...]:
+    if checkpoint is None:
+        return ()
+    return (
+        f"fit stopped in epoch {place.epoch}; the same call goes on from there, by what is in"
+        f" {checkpoint.path}",
+    )
+
+
+def _epoch(
+    step: _Step,
+    place: Place,
+    accumulate: int,
+    interrupts: Interrupts,
+    ticks: Iterator[int],
+    bar: Progress[int],
+) -> None:
+    """The steps of an epoch, from where it stands to its end or to an interrupt."""
+    group: list[tuple[Any, ...]] = []
+    place.begun = time.monotonic()
+    for batch in place.loader:
+        group.append((batch,))
+        place.sizes.append(_size(batch))
+        if len(group) == accumulate or len(place.sizes) == len(place.loader):
+            loss = step(group, f"epoch {place.epoch}, batch {len(place.sizes)}")
+            place.losses += [loss] * len(group)
+            group = []
+            bar.update(loss=loss)
+            if interrupts.asked():
+                return
+        next(ticks, None)
+
+
+def _close(
+    step: _Step,
+    place: Place,
+    measure: Callable[[], float] | None,
+    callbacks: Sequence[Callback],
+) -> None:
+    """The end of an epoch: what is measured, and the callbacks."""
+    history = place.history
+    mean = float(np.average(place.losses, weights=place.sizes))
+    history.loss.append(mean)
+    checked = None if measure is None else measure()
+    if checked is not None:
+        history.validation.append(checked)
+    history.seconds.append(time.monotonic() - place.begun)
+    epoch = Epoch(place.epoch, mean, checked, step.weights, step.optimizer, history)
+    place.epoch, place.losses, place.sizes = place.epoch + 1, [], []
+    for callback in callbacks:
+        callback(epoch)
 
 
 def _loader(
@@ -253,12 +297,6 @@ def _loader(
         )
     size = max(count, 1) if batch_size is None else batch_size
     return DataLoader(*arrays, batch_size=size, shuffle=shuffle, rng=rng, drop_last=drop_last)
-
-
-def _numbered(loader: DataLoader, epochs: int) -> Iterator[tuple[int, int, Any]]:
-    for number in range(1, epochs + 1):
-        for i, batch in enumerate(loader):
-            yield number, i, batch
 
 
 def _size(batch: Any) -> int:

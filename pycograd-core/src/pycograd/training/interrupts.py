@@ -9,14 +9,14 @@ from typing import Any
 
 
 class Interrupts:
-    """A block in which Ctrl-C sets `asked` at first; a second one interrupts at once.
+    """A block in which Ctrl-C makes `asked()` true at first; a second one interrupts at once.
 
     In threads other than the main one, and where the program handles the signal in its own way,
     nothing changes.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self._asked = False
         self._before: Any = None
 
     def __enter__(self) -> Interrupts:
@@ -37,7 +37,11 @@ class Interrupts:
             signal.signal(signal.SIGINT, self._before)
             self._before = None
 
+    def asked(self) -> bool:
+        """True once Ctrl-C was pressed."""
+        return self._asked
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self._asked:
             raise KeyboardInterrupt
-        self.asked = True
+        self._asked = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,14 @@ class MixedPrecision:
         if self.good >= self.interval and self.dtype == np.float16:
             self.scale, self.good = self.scale * self.factor, 0
         return value, tree_map(lambda g: g / np.asarray(scale, dtype_of(g)), grads)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The scale, and the passes since it changed."""
+        return {"scale": self.scale, "good": self.good}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Takes up what `state_dict` returned."""
+        self.scale, self.good = float(saved["scale"]), int(saved["good"])
 
     def _lowered(self, weights: ParamDict, objective: Callable[..., Any]) -> Callable[..., Any]:
         """`objective(*args)` times a scale, on values of 16 bits."""
