@@ -279,10 +279,14 @@ def test_rules_of_custom_functions_are_kept():
     assert ct.data.tolist() == [100.0, 100.0]
 
 
-@pytest.mark.parametrize("name", ["torch", "jax", "tf"])
-def test_installed_frameworks(name):
+def skip_without(name):
     if name not in {r.name for r in HUB.records() if r.state in ("discovered", "active")}:
         pytest.skip(f"no {name} here")
+
+
+@pytest.mark.parametrize("name", ["torch", "jax", "tf"])
+def test_installed_frameworks(name):
+    skip_without(name)
     for f in (
         lambda b: jit(value_and_grad(loss), backend=b),
         lambda b: value_and_grad(loss, backend=b),
@@ -292,6 +296,30 @@ def test_installed_frameworks(name):
         np.testing.assert_allclose(value, expected, rtol=1e-10)
         np.testing.assert_allclose(grads[0]["w"], wanted[0]["w"], rtol=1e-10)
         np.testing.assert_allclose(grads[1], wanted[1], rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["loopback", "torch", "jax", "tf"])
+def test_results_are_memory_of_their_own_whatever_memory_the_arguments_have(name):
+    skip_without(name)
+    fixed = np.arange(4.0)
+
+    def f(x):
+        return x, x.T, np.reshape(x, -1), x * 1.0, fixed + x[0, 0]
+
+    compiled = jit(f, backend=name)
+    plain = np.arange(6.0).reshape(2, 3)
+    frozen = plain.copy()
+    frozen.flags.writeable = False
+    for x in (plain, frozen, plain[:, ::-1], plain.T, plain[::2], plain.astype(">f8")):
+        before = x.copy()
+        for _ in range(2):  # the second call is that of compiled code
+            outs = compiled(x)
+            for out, want in zip(outs, f(x), strict=True):
+                np.testing.assert_array_equal(out, want)
+            for i, out in enumerate(outs):
+                assert not any(np.shares_memory(out, y) for y in (x, fixed, *outs[:i]))
+                out[...] = -1.0
+            np.testing.assert_array_equal(x, before)
 
 
 def in_torch():

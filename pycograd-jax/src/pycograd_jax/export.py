@@ -90,7 +90,7 @@ def text_of(graph: Graph) -> str:
                 f"stablehlo: an input of {graph.name} has the symbolic shape {v.shape}: give the"
                 " axes numbers"
             )
-    run = lowered(optimized(graph), JaxBackend())
+    run = lowered(optimized(graph, JaxBackend.name), JaxBackend())
     with wide():
         specs = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in graph.inputs]
         # An argument that is not used stays one of `main`.

@@ -74,7 +74,7 @@ def export_onnx(
         )
     args = (*(() if params is None else (params,)), *example_inputs)
     try:
-        graph = optimized(capture(f, *args))
+        graph = optimized(capture(f, *args), "onnx")
     except PycogradError as error:
         name = getattr(f, "__name__", "the function")
         raise _error(f"{name} cannot be captured as one graph for all inputs: {error}") from error

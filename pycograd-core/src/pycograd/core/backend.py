@@ -97,6 +97,14 @@ class Backend:
         """An array of the library with the contents of a NumPy array, on a device."""
         raise NotImplementedError
 
+    def borrowed(self, array: Any, device: str | None = None) -> Any:
+        """What stands for a NumPy array in one call of `compile`d code or of `grad_and_value`.
+
+        Nobody writes to the array before the results are there, and they are copied: it may share
+        the memory.
+        """
+        return self.from_numpy(array, device)
+
     def to_numpy(self, array: Any) -> Any:
         """A NumPy array with the contents of one of the library's."""
         raise NotImplementedError

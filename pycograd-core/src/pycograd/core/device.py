@@ -121,6 +121,10 @@ class DeviceTrace(Trace):
             return self.here(x)
         return self.backend.from_numpy(np.asarray(x), self.device)
 
+    def borrowed(self, x: Any) -> Any:
+        """`x` for one call of compiled code, whose results are copied: it may share the memory."""
+        return self.backend.borrowed(np.asarray(x), self.device)
+
 
 _NUMBERS = frozenset({float, int, complex, bool})
 

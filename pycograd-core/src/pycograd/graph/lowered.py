@@ -123,7 +123,7 @@ class _Held:
             return self.trace.here(array)
         if self.known is not None:
             before, native = self.known
-            if before is None or np.array_equal(_bits(array), before):
+            if before is None or bool((_bits(array) == before).all()):
                 return native
         before = None if is_frozen(array) else _bits(array).copy()  # first: a thread may write
         native = self.trace.argument(array)
@@ -163,7 +163,7 @@ class _Writer:
         self.given_arrays = [f"x{i}" for i in range(len(values))]
         self.names = dict(zip(values, self.given_arrays))
         lines = [
-            f"{self.names[v]} = fixed({self.names[v]}, {self.given('d', v.dtype)})"
+            f"{self.names[v]} = fixed({self.names[v]}, {self.dtype(v)})"
             for v in graph.inputs
             if v.weak and not v.shape  # a Python number may come for it
         ]
@@ -236,7 +236,7 @@ class _Writer:
         """Lines that look at the dtypes of the results, or convert those found to be others."""
         lines = []
         for v in equation.outs:
-            name, dtype = self.names[v], self.given("d", v.dtype)
+            name, dtype = self.names[v], self.dtype(v)
             if self.note:
                 lines.append(f"{name} = noting({self.results}, {name}, {dtype})")
             elif self.results in self.owner.odd:
@@ -310,6 +310,10 @@ class _Writer:
         if dtype is None or dtype == x.dtype:
             return name
         return f"cast({name}, {self.given('d', dtype)})"
+
+    def dtype(self, v: Value) -> str:
+        """The dtype that an array of the library has for a value, in this byte order."""
+        return self.given("d", v.dtype.newbyteorder("="))
 
     def output(self, x: Atom) -> str:
         if isinstance(x, Value):

@@ -45,7 +45,7 @@ class NativeProgram:
         rules: whether the library's autodiff will go through it (see `Lowered`).
     """
 
-    __slots__ = ("lowered", "trace", "compiled", "numbers", "_final", "_gradients")
+    __slots__ = ("lowered", "trace", "compiled", "numbers", "places", "_final", "_gradients")
 
     def __init__(
         self, graph: Graph, backend: Backend, device: str | None, compiled: bool, rules: bool
@@ -56,6 +56,7 @@ class NativeProgram:
         self.trace = trace_of(backend, device)
         # What is returned without being computed, as it is.
         self.numbers = {i: x.number for i, x in enumerate(graph.outputs) if isinstance(x, Literal)}
+        self.places: list[int | None] = []  # of the leaves to differentiate, among the inputs
         self._final: Callable[..., Any] | None = None
         self._gradients: dict[tuple[int, ...], Callable[..., Any]] = {}
 
@@ -72,6 +73,12 @@ class NativeProgram:
     def held(self) -> list[Any]:
         """The constants, as they are now; they come behind the inputs."""
         return self.lowered.moved() if self.lowered.constants else []
+
+    def borrowed(self, leaves: Sequence[Any]) -> list[Any]:
+        """NumPy's arrays for one call whose results are copied."""
+        if self.lowered.final is None:
+            self.lowered.settled(*map(self.trace.argument, leaves), *self.held())
+        return list(map(self.trace.borrowed, leaves))
 
     def function(self, given: Sequence[Any]) -> Callable[..., Any]:
         """The code itself, a function of the inputs and constants."""
@@ -96,11 +103,11 @@ class NativeProgram:
                 else lambda *xs: backend.grad_and_value(loss, xs, live)
             )
             self._gradients[live] = found
-        return found(*given)  # type: ignore[no-any-return]
+        return found(*given)
 
     def __call__(self, *leaves: Any) -> list[Any]:
         """The outputs for NumPy's arrays, as such."""
-        outs = self.run(list(map(self.trace.argument, leaves)))
+        outs = self.run(self.borrowed(leaves))
         backend, numbers = self.lowered.backend, self.numbers
         return [numbers[i] if i in numbers else home(backend, x) for i, x in enumerate(outs)]
 
@@ -297,9 +304,11 @@ def native_value_and_grad(
         if found.program is None:
             eval_shape(own, *args, **kwargs)  # raises what is wrong with f or its arguments
         program = loss._compiled(found)
-        places = _places(args, kwargs, selection)
+        if not program.places:  # the same for all calls of one signature
+            program.places = _places(args, kwargs, selection)
+        places = program.places
         live = tuple(sorted({at for at in places if at is not None}))
-        value, cts = program.grad_and_value(list(map(program.trace.argument, leaves)), live)
+        value, cts = program.grad_and_value(program.borrowed(leaves), live)
         by_place = dict(zip(live, [loss.backend.to_numpy(ct) for ct in cts]))
         grads = [
             None if at is None else _like(by_place[at], leaf)

@@ -21,12 +21,13 @@ def capture(f: Callable[..., Any], *args: Any) -> Graph:
     return graph
 
 
-def optimized(graph: Graph, backend: str = "numpy") -> Graph:
+def optimized(graph: Graph, backend: str) -> Graph:
     """An equal graph with less to do, as `pycograd.optimize`.
 
     Arguments:
         graph: what `capture` returned.
-        backend: the name of the backend that will run it, for plugins' passes.
+        backend: the name of the backend, or of the exporter, that will run the graph: what is
+            fused for it, and which passes of plugins run.
     """
     made: Graph = import_module("pycograd.graph.passes").optimize(graph, backend=backend)
     return made
