@@ -162,6 +162,8 @@ def _index(x: Any, key: Any, fresh: bool = False) -> Any:
 
 
 def _gather(x: Any, *arrays: Any, key: Any, unique: bool = False) -> Any:
+    if arrays and _is_rows(key, arrays):
+        return x[tuple([whole(a).to(x.device) for a in arrays])]
     return take(x, key, arrays)
 
 
