@@ -26,12 +26,15 @@ _UNSET: Final = (KeyError, ValueError)  # of a global that is deleted, a cell th
 
 
 class Read:
-    """One variable: where it is, and what was in it."""
+    """One variable: where it is, and what was in it.
 
-    __slots__ = ("name", "get", "value")
+    `key` tells it from others: the cell, or the globals and the name; None of what has none.
+    """
 
-    def __init__(self, name: str, get: Callable[[], Any]) -> None:
-        self.name, self.get = name, get
+    __slots__ = ("name", "get", "key", "value")
+
+    def __init__(self, name: str, get: Callable[[], Any], key: Any = None) -> None:
+        self.name, self.get, self.key = name, get, key
         try:
             self.value = get()
         except _UNSET:
@@ -52,9 +55,10 @@ class Reads:
         variables: one `Read` for each.
         baked: what is not watched: the objects whose attributes or entries may be read, and what
             gives something else each time.
+        functions: the Python functions that are followed.
     """
 
-    __slots__ = ("variables", "baked", "sums", "held", "_home")
+    __slots__ = ("variables", "baked", "functions", "sums", "held", "_home")
 
     def __init__(self, f: Any) -> None:
         self.variables: list[Read] = []
@@ -62,7 +66,11 @@ class Reads:
         self.sums: list[tuple[str, Any, int]] = []  # of the arrays that the graph does not read
         self.held: list[tuple[Any, Any, Any]] = []  # the arrays that it does: shape and dtype
         self._home = _package(next(functions_of(f), None))
-        self._visit(f, set())
+        self.functions: set[Any] = set()
+        self._visit(f, self.functions)
+        lent = next((g.__lent__ for g in functions_of(f) if hasattr(g, "__lent__")), ())
+        # What its caller hands over anew at each call is no matter of comparing.
+        self.variables = [x for x in self.variables if x.key is None or x.key not in lent]
         seen: set[int] = set()
         for variable in self.variables:
             array = variable.value
@@ -107,7 +115,7 @@ class Reads:
             if function in seen or self._is_library(function):
                 continue
             seen.add(function)
-            for read in _variables(function):
+            for read in variables_of(function):
                 self._read(read, seen)
 
     def _read(self, read: Read, seen: set[Any]) -> None:
@@ -170,9 +178,10 @@ def _bound(f: Any) -> Iterator[tuple[str, Any]]:
         f = f.func
 
 
-def _variables(function: types.FunctionType) -> Iterator[Read]:
+def variables_of(function: types.FunctionType) -> Iterator[Read]:
+    """The variables of one function: its cells, defaults and globals."""
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-        yield Read(name, lambda cell=cell: cell.cell_contents)  # type: ignore[misc]
+        yield Read(name, lambda cell=cell: cell.cell_contents, id(cell))  # type: ignore[misc]
     count = function.__code__.co_argcount
     for i in range(len(function.__defaults__ or ())):
         name = function.__code__.co_varnames[count - len(function.__defaults__ or ()) + i]
@@ -186,7 +195,7 @@ def _variables(function: types.FunctionType) -> Iterator[Read]:
     names = _names(function)
     for name in names:
         if name in known:
-            yield Read(name, lambda name=name: known[name])  # type: ignore[misc]
+            yield Read(name, lambda name=name: known[name], (id(known), name))  # type: ignore[misc]
             module = known[name]
             if isinstance(module, types.ModuleType) and _package(module) not in _LIBRARIES:
                 inside = vars(module)

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from pycograd.core.errors import NotDifferentiableError
-from pycograd.core.fillable import settled, settled_tree
+from pycograd.core.fillable import settled_tree
 from pycograd.parameters import names
-from pycograd.parameters.weight import Weight, current, enter, leave
+from pycograd.parameters.compiled import compiled
+from pycograd.parameters.passes import on_values
+from pycograd.parameters.weight import current
 from pycograd.transforms.reverse import value_and_grad
-from pycograd.transforms.wrap import check_callable, name_of
+from pycograd.transforms.wrap import check_callable
 from pycograd.transparent import prepared
 
 if TYPE_CHECKING:
     from pycograd.parameters.model import ParamDict
-
-_SIGNATURE: Final = inspect.Signature(
-    [
-        inspect.Parameter("weights", inspect.Parameter.POSITIONAL_ONLY),
-        inspect.Parameter("fixed", inspect.Parameter.POSITIONAL_ONLY),
-        inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),
-        inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),
-    ]
-)
-_KEPT: Final = 32  # compiled objectives of one model; the oldest goes first
 
 
 def value_and_gradients(
@@ -47,8 +38,8 @@ def value_and_gradients(
         if backend is None and not jit:
             value, found = _eagerly(values, fixed, (live, rest), prepared(objective), args, kwargs)
         else:
-            run = _compiled(model, objective, live, rest, backend, jit)
-            value, found = run(values, fixed, *args, **kwargs)
+            run = compiled(model, objective, backend, jit)
+            value, found = run(values, fixed, args, kwargs)
     if not rest:
         return value, list(found)
     slopes = iter(found)
@@ -94,54 +85,5 @@ class Binding:
             return settled_tree(prepared(self._f, indexed=True)(*args, **kwargs))
 
 
-def on_values(
-    values: Sequence[Any],
-    fixed: Sequence[Any],
-    weights: tuple[Sequence[Weight], Sequence[Weight]],
-    f: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> Any:
-    """A call of `f` in which values stand for weights, two rows of them."""
-    live, rest = weights
-    token = enter((live or rest)[0].store, [*live, *rest], [*values, *fixed])
-    try:
-        return settled(f(*args, **kwargs))
-    finally:
-        leave((live or rest)[0].store, token)
-
-
 on_values.__name__ = "the objective"  # what errors call it
 _eagerly = value_and_grad(on_values, 0, transparent=False)
-
-
-def _compiled(
-    model: ParamDict,
-    objective: Callable[..., Any],
-    live: Sequence[Weight],
-    rest: Sequence[Weight],
-    backend: Any,
-    jit: bool,
-) -> Callable[..., Any]:
-    """As `differentiated`, kept for the next call."""
-    made = model._live.made
-    key = id(objective), backend, jit
-    if key not in made:
-        from pycograd.graph import jit as compiled
-
-        target = prepared(objective, indexed=True)
-
-        def run(values: Any, fixed: Any, *args: Any, **kwargs: Any) -> Any:
-            return on_values(values, fixed, (live, rest), target, args, kwargs)
-
-        run.__name__ = name_of(objective)
-        # Whoever looks for what it reads from outside finds the objective behind it.
-        vars(run).update(__wrapped__=objective, __signature__=_SIGNATURE)
-        if backend is None:
-            found: Any = compiled(value_and_grad(run, 0, transparent=False))
-        else:
-            found = value_and_grad(run, 0, transparent=False, backend=backend, jit=jit)
-        while len(made) >= _KEPT:
-            made.pop(next(iter(made)))
-        made[key] = objective, found
-    return made[key][1]  # type: ignore[no-any-return]

@@ -182,8 +182,8 @@ class ParamDict(Mapping[Any, Any]):
             args, kwargs: what it is called with; constants.
             backend: the name of a backend, `"torch"`, whose own autodiff is to be used.
             jit: whether the function is compiled, once for each objective and signature of its
-                arguments. Weights and arguments are inputs of the program. Other arrays that the
-                objective uses are read at each call; `explain` says what is part of the program.
+                arguments. Weights, arguments and the arrays in variables that the objective names
+                are inputs of the program; `explain` says what is part of it.
 
         Returns:
             `(value, gradients)`: a 0-d array, and a `ParamDict` like this one with None in the
@@ -200,6 +200,34 @@ class ParamDict(Mapping[Any, Any]):
         """
         value, grads = gradient.value_and_gradients(self, objective, args, kwargs, backend, jit)
         return value, param_dict(self._structure, grads, None)
+
+    def explain(self, objective: Callable[..., Any], backend: Any = None) -> str:
+        """What is part of the program that `grad(objective, jit=True)` made, and its inputs.
+
+        Arguments:
+            objective: as given to `grad`.
+            backend: likewise.
+
+        Returns:
+            A text for people.
+
+        Raises:
+            ValueError: it has not been compiled.
+
+        >>> weights = params(w=np.ones(2))
+        >>> objective = lambda x: np.sum(weights.w * x)
+        >>> _ = weights.grad(objective, np.ones(2), jit=True)
+        >>> print(weights.explain(objective))
+        <lambda>: compiled 1 time
+          1. the first call
+        inputs: weights, arguments
+        """
+        for jit in (True, False):
+            known = self._weights("explain").made.get((id(objective), backend, jit))
+            if known is not None:
+                text: str = known.explain()
+                return text
+        raise ValueError("explain: grad has not compiled this objective; call it with jit=True")
 
     def bind(self, f: Callable[..., Any]) -> Callable[..., Any]:
         """`f` with the names of the weights bound whenever it is called.
