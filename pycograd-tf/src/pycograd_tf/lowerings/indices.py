@@ -297,7 +297,13 @@ def _written(x: Any, y: Any, key: Any) -> Any:
     if not x.shape.rank:
         return tf.reshape(y, [])
     part = _Part(shape(x), key)
-    return raw.TensorStridedSliceUpdate(input=x, value=part.value(y), **part.bounds())
+    if {*part.strides} <= {1, -1}:
+        return raw.TensorStridedSliceUpdate(input=x, value=part.value(y), **part.bounds())
+    # XLA writes no wider strides.
+    at, _, _, whole = _targets("item assignment", shape(x), key, ())
+    rows = tf.reshape(spread(y, whole), [math.prod(whole)])
+    found = tf.tensor_scatter_nd_update(tf.reshape(x, [-1]), tf.reshape(at, [-1, 1]), rows)
+    return tf.reshape(found, shape(x))
 
 
 def _index_update(

@@ -8,7 +8,7 @@ _SPECIAL = """
     airy_aip airy_bi airy_bip ber bei ker kei berp beip kerp keip pbdv_value pbdv_slope pbvv_value
     pbvv_slope pbwa_value pbwa_slope struve modstruve itj0y0_j itj0y0_y iti0k0_i iti0k0_k it2j0y0_j
     it2j0y0_y it2i0k0_i it2i0k0_k itairy_ai itairy_bi itairy_ai_left itairy_bi_left itstruve0
-    itmodstruve0 it2struve0 wright_bessel log_wright_bessel wrightomega gammainc_order gammaincinv
+    itmodstruve0 it2struve0 wright_bessel log_wright_bessel wrightomega gammaincinv
     gammainccinv betainc_order betaincinv betainccinv chdtri chdtriv gdtrix gdtria pdtri bdtri
     nbdtri fdtri stdtrit tklmbda erfcx erfcx_derivative dawsn_derivative wofz wofz_derivative erfi
     ndtri_exp voigt_profile owens_t expn sici_si sici_ci shichi_shi shichi_chi lambertw elliprf

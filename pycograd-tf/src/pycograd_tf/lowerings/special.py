@@ -10,7 +10,15 @@ import numpy as np
 import tensorflow as tf
 
 from pycograd_tf.dtypes import cast, promoted
-from pycograd_tf.lowerings.common import Lowering, floating, is_known, refused, tensors, together
+from pycograd_tf.lowerings.common import (
+    Lowering,
+    floating,
+    is_known,
+    is_number,
+    refused,
+    tensors,
+    together,
+)
 from pycograd_tf.lowerings.elementwise import TABLE as ELEMENTWISE
 
 tm = tf.math
@@ -286,6 +294,15 @@ def _gamma_density(x: Any, y: Any) -> Any:
     return tf.where(tf.equal(y, 0), edge, tf.exp(log) / where(tf.equal(y, 0), 1.0, y))
 
 
+def _gammainc_order(x: Any, y: Any, order: Any) -> Any:
+    """The derivative of gammainc in x, of which TensorFlow has the first."""
+    if not is_number(order) or order != 1:
+        raise refused("gammainc_order", "TensorFlow has the first derivative alone")
+    x, y = together(x, y)
+    found = tf.raw_ops.IgammaGradA(a=x, x=y)
+    return where(tf.equal(y, 0) | tm.is_inf(y), 0.0, found)
+
+
 def _beta_density(a: Any, b: Any, x: Any) -> Any:
     return tf.exp(_xlogy(a - 1, x, tm.log) + _xlogy(b - 1, -x, tm.log1p) - _betaln(a, b))
 
@@ -472,5 +489,6 @@ _FUNCTIONS: dict[str, Lowering] = {
 TABLE: dict[str, Lowering] = {
     **{name: _of_floats(name, f, True) for name, f in _OF_COMPLEX.items()},
     **{name: _of_floats(name, f, False) for name, f in _FUNCTIONS.items()},
+    "gammainc_order": _gammainc_order,
     **_POLYNOMIALS,
 }
