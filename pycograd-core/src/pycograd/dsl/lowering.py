@@ -490,7 +490,9 @@ class _Lowering(ast.NodeTransformer):
         made = self.visit(value)
         names: list[str] = []
         for target in reversed(targets):
-            made = _bound_to(target, made, names)
+            own: list[str] = []
+            made = _bound_to(target, made, own)
+            names = own + names
         return made, names
 
 

@@ -18,7 +18,6 @@ import re
 import tokenize
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Final, NamedTuple, NoReturn
 
 HOLE: Final = "ǂ"  # in the place of $; letters, so that names may hold them
@@ -238,11 +237,14 @@ class _Reader:
         """All of them, in order; None if Python's tokenizer refuses the source."""
         lines = io.StringIO(self._source.translate(_LETTERS)).readline
         found: list[Token] = []
-        with suppress(tokenize.TokenError, SyntaxError):
+        try:
             for token in self._outside_strings(tokenize.generate_tokens(lines)):
                 found += self._pieces(token)
             return found
-        self._refuse_unclosed(found)
+        except (tokenize.TokenError, SyntaxError) as error:
+            unclosed = "EOF in multi-line statement" in str(error)
+        if unclosed:
+            self._refuse_unclosed(found)
         return None
 
     def _outside_strings(
@@ -264,7 +266,8 @@ class _Reader:
         """A token; a name and the $ or ? that follows it are two."""
         start, end = self._at(token.start), self._at(token.end)
         text = token.string
-        if token.type == tokenize.NAME and len(text) > 1 and text[-1] in (HOLE, _QUERY):
+        glued = token.type == tokenize.NAME and text[-1] in (HOLE, _QUERY)
+        if glued and len(text) > 1 and not {HOLE, _QUERY} & {*text[:-1]}:
             yield Token(token.type, text[:-1], start, end - 1)
             text, start = text[-1], end - 1
         yield Token(token.type, text, start, end)
@@ -274,24 +277,31 @@ class _Reader:
         return min(self._starts[min(line, len(self._starts)) - 1] + column, len(self._source))
 
     def _refuse_unclosed(self, tokens: Sequence[Token]) -> None:
-        """Raises for a block that is not closed."""
+        """Raises for a bracket that is not closed."""
         stack: list[tuple[Token, Token | None]] = []
         before = None
         for token in tokens:
             if token.kind == tokenize.OP and token.text in "([{":
                 stack.append((token, before))
             elif token.kind == tokenize.OP and token.text in ")]}" and stack:
-                stack.pop()
+                opened, _ = stack.pop()
+                if opened.text + token.text not in ("()", "[]", "{}"):
+                    line = _line_of(self._starts, opened.start)
+                    message = f"{token.text!r} does not match {opened.text!r} of line {line}"
+                    at = token.start, token.end
+                    raise syntax_error(message, self._filename, self._source, *at)
             before = token
         for opened, name in stack:
-            if opened.text == "{" and name is not None and name.text == "params":
-                raise syntax_error(
-                    "'{' of params{...} was never closed",
-                    self._filename,
-                    self._source,
-                    name.start,
-                    opened.end,
-                )
+            if opened.text == "{" and name is not None and name.text in ("params", *BRACED):
+                raise self._unclosed(opened, name)
+        if stack:
+            raise self._unclosed(stack[-1][0])
+
+    def _unclosed(self, opened: Token, name: Token | None = None) -> SyntaxError:
+        what = f"{opened.text!r}" + ("" if name is None else f" of {name.text}{{...}}")
+        start = opened.start if name is None else name.start
+        message = f"{what} was never closed"
+        return syntax_error(message, self._filename, self._source, start, opened.end)
 
 
 # -- spelling ----------------------------------------------------------------------------------

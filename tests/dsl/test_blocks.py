@@ -1,0 +1,188 @@
+"""`params{...}`: what it binds, what its lines see, and what is said about mistakes in them."""
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pycograd as pg
+from dsl_code import run
+from pycograd.dsl.source import parse
+
+
+def test_separators_comments_and_lines() -> None:
+    scope = run(
+        "model = params{\n"
+        "    # the first layer; not a separator {\n"
+        "    U = np.ones((2, 3)); u = np.zeros(\n"
+        "        3\n"
+        "    )  # u;\n"
+        "\n"
+        "    V = frozen[U.T]; scale = buffer[2.0];\n"
+        "    name = 'a; b\\n{'\n"
+        "}\n",
+        np=np,
+    )
+    model = scope["model"]
+    assert list(model) == ["U", "u", "V", "scale", "name"]
+    assert model.U.shape == (2, 3) and model.u.shape == (3,) and model.V.shape == (3, 2)
+    assert model.name == "a; b\n{"
+    assert not {"U", "u", "V", "scale"} & scope.keys()
+
+
+def test_temporaries_nesting_and_what_was_bound_before() -> None:
+    model = run(
+        "model = params{\n"
+        "    _n = 3; w = np.full(_n, 2.0)\n"
+        "    twin = tied[w]\n"
+        "    enc = {w = w[:2] * _n; inner = {b = np.zeros(_n)}}\n"
+        "    table = {'k': np.ones(1)}; layers = [{'w': np.ones(2)} for _ in range(2)]\n"
+        "    (a, *rest), _unused = (1.0, 2.0, 3.0), 0\n"
+        "    left = right = np.ones(1)\n"
+        "}",
+        np=np,
+    )["model"]
+    assert list(model) == ["w", "twin", "enc", "table", "layers", "a", "rest", "left", "right"]
+    assert model.twin is model.w
+    np.testing.assert_array_equal(model.enc.w, [6.0, 6.0])
+    assert model.enc.inner.b.shape == (3,) and len(model.layers) == 2
+    assert [float(r) for r in model.rest] == [2.0, 3.0]
+
+
+def test_sees_globals_and_the_locals_of_functions() -> None:
+    scope = run(
+        "size = 2\n"
+        "def make(n, w=1.0):\n"
+        "    k = n + 1\n"
+        "    return [params{a = np.zeros((size, n, k)); w = w * i} for i in range(2)]\n"
+        "models = make(3, 5.0)\n",
+        np=np,
+    )
+    assert [m.a.shape for m in scope["models"]] == [(2, 3, 4)] * 2
+    assert [float(m.w) for m in scope["models"]] == [0.0, 5.0]
+
+
+def test_holes_and_pipelines_in_a_block() -> None:
+    scope = run(
+        "make = $ |> params{w = 2 * np.ones($n); u = 1.0 |> $ * 3; act = $ |> np.tanh}\n"
+        "model = make(3)",
+        np=np,
+    )
+    np.testing.assert_array_equal(scope["model"].w, 2 * np.ones(3))
+    assert scope["model"].act(0.0) == 0.0
+
+
+def test_qualified_and_beside_other_contexts() -> None:
+    scope = run(
+        "with pg.dtype('float32'), pg.params{w = 1.0; v = np.ones(2)} as model:\n"
+        "    product = w * v\n",
+        pg=pg,
+        np=np,
+    )
+    assert scope["model"].w.dtype == np.float32 and scope["model"].v.dtype == np.float64
+    np.testing.assert_array_equal(scope["product"], [1.0, 1.0])
+    assert "w" not in scope and "v" not in scope
+
+
+def test_a_variable_named_params_is_the_users() -> None:
+    scope = run("params = {'lr': 0.1}\nmodel = params{w = params['lr']}")
+    assert float(scope["model"].w) == 0.1 and scope["params"] == {"lr": 0.1}
+
+
+def test_trains_as_the_plain_functions_do() -> None:
+    source = (
+        "with params{W = np.eye(2); b = frozen[np.ones(2)]; enc = {g = 0.5}} as weights:\n"
+        "    net = $ |> $ @ W + b |> np.tanh |> $ * enc.g\n"
+        "    loss = |> data |> net |> np.sum($ ** 2)\n"
+        "    value, grads = weights.grad(loss)\n"
+        "    jitted = weights.grad(loss, jit=True)\n"
+    )
+    data = np.arange(6.0).reshape(3, 2) / 5
+    scope = run(source, np=np, data=data)
+
+    def plain(W: Any, g: Any) -> Any:
+        return np.sum((np.tanh(data @ W + np.ones(2)) * g) ** 2)
+
+    value, (dW, dg) = pg.value_and_grad(plain)(np.eye(2), 0.5)
+    for found, grads in ((scope["value"], scope["grads"]), scope["jitted"]):
+        np.testing.assert_allclose(found, value)
+        np.testing.assert_allclose(grads.W, dW)
+        np.testing.assert_allclose(grads.enc.g, dg)
+        assert grads.b is None
+
+
+def test_reads_weights_in_threads() -> None:
+    source = (
+        "with params{w = 2.0} as weights:\n"
+        "    f = $ |> $ * w\n"
+        "    found = []\n"
+        "    work = |> f(3.0) |> found.append\n"
+        "    threads = [Thread(target=work) for _ in range(4)]\n"
+        "    threads |> map[$.start()]\n"
+        "    threads |> map[$.join()]\n"
+    )
+    assert run(source, Thread=threading.Thread)["found"] == [6.0] * 4
+
+
+# -- mistakes --------------------------------------------------------------------------------------
+MISTAKES: dict[str, tuple[str, int, str]] = {
+    # source: what the error says, its line, what is marked there
+    "x = 1\nwith params{\n  a = 3 +\n} as w:\n  pass": ("invalid syntax", 3, ""),
+    "x = 1\nwith params{\n  a = 3; b = (4\n} as w:\n  pass": (
+        r"'\}' does not match '\(' of line 3",
+        4,
+        "}",
+    ),
+    "\nwith params{\n  a = 1\nx = [2]": (r"'\{' of params\{...\} was never closed", 2, "params{"),
+    "params{ é = 1; for i in x: 3 }": ("not 'for'", 1, "for"),
+    "params{ a = 1; a += 3 }": (r"not '\+='", 1, "+="),
+    "params{ a: float = 3 }": ("not ':'", 1, ":"),
+    "params{\n  a[0] = 3 }": ("gives values to names", 2, "a[0]"),
+    "params{ a = 1)": (r"'\)' closes nothing", 1, ")"),
+    "y = 1\nz = $ + y": (r"the hole \$ belongs to no function", 2, "$"),
+    "é = 'é'; z = y + $name": (r"the hole \$name belongs", 1, "$name"),
+    "x |> when[$ > 0]": ("pipescript's own", 1, "when[$ > 0]"),
+    "y = a?.b |> f": ("pipescript's own", 1, "?"),
+    "m = macro[$$ + 1]": ("pipescript's own", 1, "$$"),
+    "x |> f |>> 3": (r"\|>> assigns to a name", 1, "3"),
+    "y = (x |> f |>)": ("invalid syntax", 1, ")"),
+    "y = x |> f\nz = (1 +": (r"'\(' was never closed", 2, "("),
+    "x |> g($ $)": ("forgot a comma", 1, "$ $"),
+    "f{ a = $ }": ("ends in an expression", 1, "{ a = $ }"),
+}
+
+
+@pytest.mark.parametrize("source", MISTAKES)
+def test_mistakes_are_shown_where_they_are(source: str) -> None:
+    message, line, marked = MISTAKES[source]
+    with pytest.raises(SyntaxError, match=message) as caught:
+        parse(source, "cell 7")
+    error = caught.value
+    assert error.filename == "cell 7"
+    assert error.__context__ is None or error.__suppress_context__
+    assert error.lineno == line
+    assert error.text is not None and error.offset is not None and error.end_offset is not None
+    assert error.text.rstrip("\n") == source.split("\n")[line - 1]
+    found = error.text[error.offset - 1 : max(error.end_offset, error.offset + 1) - 1]
+    assert found.strip() == marked
+
+
+@pytest.mark.parametrize(
+    "source, error, line",
+    [
+        ("x = 1\nwith params{\n  a = 1.0\n  b = frozn[a]\n} as w:\n  pass", NameError, 4),
+        ("with params{\n  a = 1.0\n  b = later\n  later = 1.0\n} as w:\n  pass", NameError, 1),
+        ("with params{\n  a = 1.0\n  step = 2.0\n} as w:\n  pass", pg.ParameterError, 1),
+        ("a = 3\nwith params{\n  a = 1.0\n} as w:\n  pass", pg.ParameterError, 2),
+        ("x = (1\n  |> $ + 1\n  |> $ / 0\n  |> str)", ZeroDivisionError, 3),
+        ("f = $ |> $ + 1\n\ny = 'a' |> f", TypeError, 1),
+    ],
+)
+def test_errors_name_the_line(source: str, error: type[Exception], line: int) -> None:
+    with pytest.raises(error) as caught:
+        run(source)
+    lines = [
+        entry.lineno + 1 for entry in caught.traceback if str(entry.path).endswith("dsl_test.py")
+    ]
+    assert lines[-1] == line
