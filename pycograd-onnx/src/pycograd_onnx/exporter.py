@@ -192,7 +192,7 @@ def _exported(
         try:
             with np.errstate(all="ignore"):
                 wanted = graph.evaluate([known[v] for v in graph.inputs])
-        except PycogradError as error:
+        except (PycogradError, np.linalg.LinAlgError) as error:
             raise _error(
                 f"the function itself fails on the inputs that the model is to be compared on"
                 f" ({sizes or 'the example'}); give arrays that suit it, with a graph captured for"

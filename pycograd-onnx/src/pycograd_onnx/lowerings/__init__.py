@@ -12,6 +12,7 @@ from pycograd_onnx.lowerings import (
     elementwise,
     gamma,
     indexing,
+    matrices,
     reductions,
     shapes,
     wide,
@@ -27,6 +28,7 @@ STRUCTURAL = frozenset({*shapes.table(), *indexing.table(), "cond", "scan", "whi
 def table() -> dict[str, Callable[..., Any]]:
     """Primitive name -> lowering."""
     made: dict[str, Callable[..., Any]] = {}
-    for part in (elementwise, shapes, indexing, reductions, algebra, conv, control, wide, gamma):
+    of_arrays = (elementwise, shapes, indexing, reductions, algebra, matrices, conv, wide, gamma)
+    for part in (*of_arrays, control):
         made |= part.table()
     return made

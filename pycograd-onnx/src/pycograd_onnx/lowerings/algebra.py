@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pycograd_onnx.lowerings.elementwise import of_floats
 from pycograd_onnx.lowerings.shapes import known
-from pycograd_onnx.writer import BOOL, INT, Refused, Tensor, Writer
+from pycograd_onnx.writer import BOOL, INT, Tensor, Writer
 
 Lowering = Callable[..., Any]
 
@@ -59,17 +58,10 @@ def _convolve(g: Writer, x: Any, y: Any, start: int, length: int) -> Tensor:
     return g.sum(windows * g.unsqueeze(y, y.ndim - 1), (g.joined(windows, y).__len__() - 1,))
 
 
-def _det(g: Writer, x: Tensor) -> Tensor:
-    if x.ndim < 2:
-        raise Refused("det of no matrix")
-    return g.node("Det", [x], x.dtype, x.shape[:-2])
-
-
 def table() -> dict[str, Lowering]:
     """Primitive name -> lowering."""
     return {
         "matmul": _matmul,
         "einsum": _einsum,
         "convolve": _convolve,
-        "det": of_floats(_det),
     }

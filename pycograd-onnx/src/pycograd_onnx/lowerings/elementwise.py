@@ -76,6 +76,34 @@ def _fmod(g: Writer, x: Any, y: Any) -> Tensor:
     return g.where(none, 0, x - (x / safe) * safe)  # type: ignore[no-any-return]
 
 
+def _gcd(g: Writer, x: Any, y: Any) -> Tensor:
+    """Euclid's algorithm, until all entries are done."""
+    x, y = g.common(x, y)
+    shape, label = g.joined(x, y), g.label
+    x, y = g.expand(g.unary("Abs", x), shape), g.expand(g.unary("Abs", y), shape)
+
+    def going(y: Tensor) -> Tensor:
+        return g.reduce("ReduceMax", y, range(y.ndim), False) > 0
+
+    a, b = (Tensor(g, g.fresh("value"), x.dtype, shape) for _ in range(2))
+    step, open_ = Tensor(g, g.fresh("step"), INT, ()), Tensor(g, g.fresh("going"), BOOL, ())
+
+    def run() -> list[Tensor]:
+        rest = _fmod(g, a, b)  # by 0 it is 0
+        return [going(rest), g.where(b.equals(0), a, b), rest]
+
+    body, _ = g.subgraph([step, open_, a, b], run, "body")
+    g.label = label
+    return g.many("Loop", [None, going(y), x, y], [(x.dtype, shape)] * 2, body=body)[0]
+
+
+def _lcm(g: Writer, x: Any, y: Any) -> Tensor:
+    x, y = g.common(x, y)
+    divisor = _gcd(g, x, y)
+    found = x / g.where(divisor.equals(0), 1, divisor) * y
+    return g.unary("Abs", found)
+
+
 def _power(g: Writer, x: Any, y: Any) -> Tensor:
     if g.outs[0].dtype.kind == "f":
         x, y = g.floats(x, y)
@@ -412,6 +440,16 @@ def table() -> dict[str, Lowering]:
     for name in ("rad2deg", "degrees"):
         made[name] = f(lambda g, x: x * (180 / math.pi))
     made |= {
+        name: f(lambda g, x, turned=turned: turned(g, x * (math.pi / 180)))
+        for name, turned in {
+            "sindg": lambda g, x: g.unary("Sin", x),
+            "cosdg": lambda g, x: g.unary("Cos", x),
+            "tandg": lambda g, x: g.unary("Tan", x),
+            "cotdg": lambda g, x: 1.0 / g.unary("Tan", x),
+        }.items()
+    }
+    made["radian"] = f(lambda g, d, m, s: (d + m / 60.0 + s / 3600.0) * (math.pi / 180))
+    made |= {
         "add": _add,
         "subtract": lambda g, x, y: g.binary("Sub", x, y),
         "multiply": _multiply,
@@ -419,6 +457,8 @@ def table() -> dict[str, Lowering]:
         "floor_divide": lambda g, x, y: _divmod(g, x, y)[0],
         "remainder": lambda g, x, y: _divmod(g, x, y)[1],
         "fmod": _fmod,
+        "gcd": _gcd,
+        "lcm": _lcm,
         "power": _power,
         "float_power": _power,
         "negative": _negative,

@@ -108,6 +108,7 @@ def table() -> dict[str, Lowering]:
         "betaln": f(_betaln),
         "beta": f(_beta),
         "psi": f(_psi),
+        "poch": f(lambda g, x, y: _gamma(g, x + y) * _rgamma(g, x)),
         "binom": f(
             lambda g, n, k: _gamma(g, n + 1.0) * _rgamma(g, k + 1.0) * _rgamma(g, n - k + 1.0)
         ),

@@ -182,9 +182,7 @@ def _recurrence(g: Writer, a: Any, b: Any, axis: int, reverse: bool) -> Tensor:
 
 
 def _accumulate(g: Writer, x: Any, axis: int, ufunc: str) -> Tensor:
-    function = elementwise_table().get(ufunc)
-    if function is None or ufunc in ("gcd", "lcm"):
-        raise Refused(f"running results of {ufunc} are not exported")
+    function = elementwise_table()[ufunc]
     x = truth(g, x) if ufunc.startswith("logical") else g.tensor(x)
     return running(g, function, x, axis)
 
@@ -339,6 +337,8 @@ def table() -> dict[str, Lowering]:
         "bitwise_and_reduce": _folded("bitwise_and", -1),
         "bitwise_or_reduce": _folded("bitwise_or", 0),
         "bitwise_xor_reduce": _folded("bitwise_xor", 0),
+        "gcd_reduce": _folded("gcd", 0),
+        "lcm_reduce": _folded("lcm", 1),
         "packbits": _packbits,
         "unpackbits": _unpackbits,
         "logaddexp_accumulate": f(_logaddexp_accumulate),

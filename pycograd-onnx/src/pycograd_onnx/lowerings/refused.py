@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _NO_COMPLEX = "ONNX has no arithmetic of complex numbers"
-_NO_FACTORIZATION = "ONNX has no factorizations or inverses of matrices"
+_NO_FACTORIZATION = "ONNX has no such factorizations or functions of matrices"
 _OF_DATA = "the sizes of its results depend on data"
 _HOST_SOLVER = "the solver is scipy's, which runs Python functions on the host"
 
@@ -11,8 +11,8 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(("complex", "fft", "rfft", "irfft"), _NO_COMPLEX),
     **dict.fromkeys(
         (
-            "slogdet", "small_part", "inv", "solve", "pinv", "cholesky", "qr", "lu", "svd",
-            "svdvals", "eig", "eigh", "eigvals", "eigvalsh", "expm", "logm", "sqrtm",
+            *("small_part", "pinv", "qr", "lu", "svd", "svdvals", "eig", "eigh", "eigvals"),
+            *("eigvalsh", "expm", "logm", "sqrtm"),
         ),
         _NO_FACTORIZATION,
     ),
