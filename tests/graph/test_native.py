@@ -7,6 +7,7 @@ import pytest
 
 import pycograd
 from pycograd import compile_to, device, grad, jit, register_backend, value_and_grad, vmap
+from pycograd.core.device import on, trace_of
 from pycograd.core.errors import (
     ControlFlowError,
     LoweringNotFoundError,
@@ -175,6 +176,32 @@ def test_a_missing_lowering_names_primitive_line_and_where_to_read_on():
     assert said.startswith("primitive 'exp' has no lowering for backend 'loopback' (")
     assert "test_native.py" in said
     assert said.endswith("See: pycograd explain exp")
+
+
+def test_what_scipy_computes_says_how_to_leave_the_device():
+    integrate = pytest.importorskip("scipy.integrate", reason="no scipy here")
+
+    class Few(LoopbackBackend):
+        lowerings = {name: f for name, f in LoopbackBackend().lowerings.items() if name != "ode"}
+
+    def f(x):
+        return np.sum(integrate.odeint(lambda y, t, a: -a * y, x, np.arange(3.0), args=(x[0],)))
+
+    for run in (jit(f, backend=Few()), on_device(Few(), grad(f))):
+        with pytest.raises(LoweringNotFoundError) as caught:
+            run(np.ones(2))
+        said = str(caught.value)
+        assert "SciPy computes it" in said and "np.asarray(x)" in said
+        assert "test_native.py" in said
+        assert said.endswith("See: pycograd explain ode")
+
+
+def on_device(backend, f):
+    def run(*args):
+        with on(trace_of(backend)):
+            return f(*args)
+
+    return run
 
 
 def test_transforms_around_a_program_are_refused_rather_than_run_on_numpy():

@@ -154,10 +154,21 @@ class Backend:
             found = extend.lower_missing(primitive, self, [aval_of(x) for x in operands])
         if found is None:
             raise LoweringNotFoundError(
-                f"primitive {primitive.name!r} has no lowering for backend {self.name!r}",
+                self.missing(primitive),
                 see=f"pycograd explain {primitive.name}",
             )
         return found
+
+    def missing(self, primitive: Any) -> str:
+        """The message for a primitive without a lowering; of SciPy's own code, what to do."""
+        message = f"primitive {primitive.name!r} has no lowering for backend {self.name!r}"
+        if not str(getattr(primitive.impl, "__module__", "")).startswith("pycograd.scipy."):
+            return message
+        return (
+            f"{message}: SciPy computes it, on NumPy's arrays. Call the function, or its gradient,"
+            f" outside device({self.name!r}) and without backend={self.name!r}, with np.asarray(x)"
+            f" for an array x that is there"
+        )
 
     def compile(self, run: Callable[..., Any]) -> Callable[..., Any]:
         """`run`, a function of the library's arrays, under the library's own compiler."""

@@ -343,7 +343,7 @@ def found_for(backend: Backend, equation: Equation, avals: Sequence[Any]) -> Cal
         return backend.lowering(equation.primitive, avals)
     except LoweringNotFoundError as error:
         name = equation.primitive.name
-        message = f"primitive {name!r} has no lowering for backend {backend.name!r}"
+        message = backend.missing(equation.primitive)
         if not equation.line or not str(error).startswith(message):
             raise
         found = LoweringNotFoundError(f"{message} ({equation.line})", f"pycograd explain {name}")
