@@ -1,27 +1,32 @@
 """TensorFlow, imported without the lines that its C++ code writes to the terminal.
 
 They come before its logging is set up, so no setting of it stops them: the descriptor itself is
-turned away while TensorFlow starts. What it said is shown if it does not start.
+turned away while TensorFlow starts. What anybody else said meanwhile comes after, and what
+TensorFlow said if it does not start.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from importlib import import_module
-from threading import RLock
+from threading import Lock
 from typing import Any
 
-_lock = RLock()
+_lock = Lock()
+_OF_ITS_LOG = re.compile(
+    rb"[IWE]\d{4} \d|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] "
+    rb"|WARNING: All log messages before absl::|To enable the following instructions: "
+)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """A block in which nothing reaches the standard error, unless it raises."""
+def quietly() -> Iterator[None]:
+    """A block in which nothing of TensorFlow's log reaches the standard error, unless it raises."""
     try:
         saved = os.dup(2)
     except OSError:  # there is none to turn away
@@ -30,26 +35,33 @@ def _quiet() -> Iterator[None]:
     with tempfile.TemporaryFile() as kept:
         try:
             os.dup2(kept.fileno(), 2)
-            try:
-                yield
-            finally:
-                sys.stderr.flush()
-                os.dup2(saved, 2)
+            yield
         except BaseException:
-            kept.seek(0)
-            os.write(2, kept.read())
+            _restore(saved)
+            _show(kept, re.compile(rb"(?!)"))
             raise
-        finally:
-            os.close(saved)
+        _restore(saved)
+        _show(kept, _OF_ITS_LOG)
 
 
-@cache
+def _restore(saved: int) -> None:
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    os.dup2(saved, 2)
+    os.close(saved)
+
+
+def _show(kept: Any, hidden: re.Pattern[bytes]) -> None:
+    kept.seek(0)
+    for line in kept:
+        if not hidden.match(line):
+            os.write(2, line)
+
+
 def tensorflow() -> Any:
     """The library, with its devices found."""
     with _lock:
-        if "tensorflow" in sys.modules:
-            return import_module("tensorflow")
-        with _quiet():
-            library = import_module("tensorflow")
-            library.config.list_physical_devices()
-        return library
+        if "tensorflow" not in sys.modules:
+            with quietly():
+                import_module("tensorflow").config.list_physical_devices()
+    return import_module("tensorflow")
