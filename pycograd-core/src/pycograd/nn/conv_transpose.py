@@ -15,7 +15,8 @@ from typing import Any
 from pycograd.core.aval import shape_of
 from pycograd.core.errors import ArgumentError, ShapeError
 from pycograd.nn.columns import Ints, Pads
-from pycograd.nn.conv import (
+from pycograd.nn.convolution import conv_input
+from pycograd.nn.spatial import (
     add_bias,
     check_channels,
     check_groups,
@@ -26,7 +27,6 @@ from pycograd.nn.conv import (
     ints,
     pairs,
 )
-from pycograd.nn.convolution import conv_input
 
 __all__ = ["conv_transpose1d", "conv_transpose2d"]
 

@@ -19,7 +19,7 @@ from pycograd.core.errors import ArgumentError, ShapeError
 from pycograd.core.linear import General, Linear
 from pycograd.nn.arguments import floating
 from pycograd.nn.columns import Ints, Pads, accurate, meeting, meetings, out_size
-from pycograd.nn.conv import images, ints, pairs
+from pycograd.nn.spatial import images, ints, pairs
 
 __all__ = ["avg_pool2d", "max_pool2d", "upsample_nearest2d"]
 

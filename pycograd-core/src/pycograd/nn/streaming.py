@@ -33,17 +33,9 @@ from pycograd.core import sizes
 from pycograd.core.aval import dtype_of, shape_of
 from pycograd.core.dtypes import resolve_dtype
 from pycograd.core.errors import ShapeError
-from pycograd.nn.conv import (
-    add_bias,
-    check_rank,
-    check_taps,
-    convolved,
-    images,
-    inexact,
-    ints,
-    pairs,
-)
+from pycograd.nn.conv import convolved
 from pycograd.nn.conv_transpose import transposed, transposed_sizes
+from pycograd.nn.spatial import add_bias, check_rank, check_taps, images, inexact, ints, pairs
 
 __all__ = [
     "streaming_conv1d",
