@@ -337,6 +337,13 @@ def _places(args: Any, kwargs: Any, selection: Selection) -> list[int | None]:
     for place in selection.places:
         tree = new_kwargs[place] if type(place) is str else new_args[place]
         found += tree_flatten(tree)[0]
+    for x, live, leaf in zip(found, selection.live, selection.leaves):
+        if live and x.at is None:
+            raise TypeError(
+                f"grad(backend=...) takes NumPy's arrays, not a {type(leaf).__module__}"
+                f".{type(leaf).__name__}. Pass np.asarray(x), or leave the gradient to the library"
+                " that has the array: compile_to(f, backend) is a function of its own arrays"
+            )
     return [x.at if live else None for x, live in zip(found, selection.live)]
 
 
