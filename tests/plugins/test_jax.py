@@ -25,6 +25,7 @@ from pycograd.core.errors import (
     LoweringNotFoundError,
     SymbolicSizeError,
     UnsupportedDtypeError,
+    UnsupportedOperationError,
 )
 from pycograd.core.primitive import REGISTRY
 from pycograd.core.tree import tree_leaves
@@ -237,6 +238,86 @@ def test_narrow_floats_stay(name):
 def test_a_dtype_that_jax_has_not():
     with pytest.raises(UnsupportedDtypeError, match=r"no .* arrays"):
         BACKEND.from_numpy(np.ones(2, np.longdouble))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: jax.random.key(0), lambda: jnp.ones(2, jnp.float8_e4m3fn)]
+)
+def test_arrays_of_jax_that_numpy_cannot_compute_with(make):
+    x = make()
+    with pytest.raises(UnsupportedDtypeError, match=f"no {x.dtype.name} arrays"):
+        pg.compile_to(lambda x: x * 1.0, "jax")(x)
+
+
+# -- arrays of others ------------------------------------------------------------------------------
+def test_arrays_of_jax_where_numpys_are_due():
+    f = lambda x: np.sum(x * x)
+    jitted = pg.jit(f, backend="jax")
+    for scale in (1.0, 3.0):  # a constant, as it is at each call
+        assert float(jitted(jnp.ones(3) * scale)) == 3.0 * scale**2
+    with pytest.raises(TypeError, match=r"takes NumPy's arrays, not a jax.*np\.asarray\(x\)"):
+        pg.grad(f, backend="jax")(jnp.ones(3))
+    with pytest.raises(TypeError, match="called with NumPy's. Use jit"):
+        pg.compile_to(f, "jax")(np.ones(3))
+
+
+def test_what_is_closed_over_is_read_at_each_call():
+    held, theirs = np.ones(3), jnp.arange(3.0)
+    f = lambda x: np.sum(x * held * theirs)
+    to, x = pg.compile_to(f, "jax"), np.array([0.5, -1.0, 2.0])
+    for scale in (2.0, 5.0):
+        held[:] = scale
+        assert_same(pg.value_and_grad(f, backend="jax")(x)[1][0], scale * np.arange(3.0))
+        with wide():
+            assert_same(to(jnp.asarray(x)), np.asarray(3.0 * scale))
+
+
+def test_arrays_that_jax_traces_do_not_become_constants():
+    f = pg.compile_to(lambda x, held: np.sum(x * held), "jax")
+    g = jax.jit(jax.grad(lambda held: f(jnp.ones(3, np.float32), held)))
+    for scale in (1.0, 2.0):
+        assert_same(g(jnp.full(3, scale, np.float32)), np.ones(3, np.float32))
+    closes = lambda held: pg.compile_to(lambda x: np.sum(x * held), "jax")(jnp.ones(3))
+    for run in (jax.jit, jax.grad):
+        with pytest.raises(jax.errors.TracerArrayConversionError):
+            run(closes)(jnp.ones(3))
+    with pytest.raises(jax.errors.TracerArrayConversionError):
+        jax.jit(pg.jit(np.sin, backend="jax"))(jnp.ones(3))
+
+
+def test_ours_outside_of_what_runs_in_jax():
+    f = lambda x: np.sum(x * x)
+    with pytest.raises(TypeError, match="converted to a plain array"):
+        pg.grad(pg.compile_to(f, "jax"))(np.ones(3))
+    with pytest.raises(UnsupportedOperationError, match="Compile the transform"):
+        pg.vmap(pg.jit(f, backend="jax"))(np.ones((2, 3)))
+    with pg_device(), pytest.raises(TypeError, match="not a valid JAX type"):
+        pg.grad(lambda x: jnp.sum(x))(np.ones(3))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (3, 0)])
+def test_arrays_without_axes_or_entries(shape):
+    f = lambda x: np.sum(np.sin(x) * x) + np.sum(np.sum(x, axis=None))
+    x = np.full(shape, 0.5)
+    want = pg.value_and_grad(f)(x)
+    assert_same(pg.value_and_grad(f, backend="jax")(x), want)
+    assert_same(pg.jit(pg.value_and_grad(f), backend="jax")(x), want)
+    with pg_device():
+        assert_same(pg.value_and_grad(f)(x), want)
+
+
+def test_python_decides_by_the_data_on_the_device():
+    def f(x):
+        while np.sum(x) < 10.0:
+            x = x * 2.0
+        return np.sum(x) if x[0] > 2.0 else np.sum(x * x)
+
+    for x in (np.array([1.0, 0.5]), np.array([0.1, 4.0])):
+        with pg_device():
+            got = pg.value_and_grad(f)(x)
+        assert_same(got, pg.value_and_grad(f)(x))
+    with pytest.raises(ControlFlowError, match=r"np\.where or cond"):
+        pg.jit(f, backend="jax")(x)
 
 
 # -- errors ----------------------------------------------------------------------------------------

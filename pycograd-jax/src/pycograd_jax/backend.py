@@ -85,6 +85,12 @@ class JaxBackend(Backend):
         # jax.jit takes NumPy's arrays, in a fraction of the time.
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
+    @cached_property
+    def _known(self) -> frozenset[np.dtype[Any]]:
+        import jax.numpy as jnp
+
+        return frozenset([jnp.dtype(name) for name in _DTYPES])
+
     def _accept(self, dtype: np.dtype[Any]) -> None:
         if dtype.name not in _DTYPES:
             self.refuse_dtype(dtype, "convert it with .astype first")
@@ -98,8 +104,11 @@ class JaxBackend(Backend):
         return isinstance(x, jax.Array)
 
     def dtype_of(self, array: Any) -> np.dtype[Any]:
-        dtype: np.dtype[Any] = np.dtype(array.dtype)
-        return dtype
+        dtype = array.dtype
+        if dtype not in self._known:  # of keys, of eight bits
+            self.refuse_dtype(dtype, "convert it with .astype first")
+        found: np.dtype[Any] = np.dtype(dtype)
+        return found
 
     def device_of(self, array: Any) -> str:
         import jax
