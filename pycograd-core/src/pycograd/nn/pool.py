@@ -112,11 +112,13 @@ def _winners(x: Any, ans: Any, k: Ints, stride: Ints, pad: Pads) -> tuple[list[A
     places = ans.shape[len(ans.shape) - len(k) :]
     padded = np.pad(x, _around(x.shape, pad), constant_values=np.nan) if any(map(any, pad)) else x
     taps = list(_taps(places, k, stride))
+    parts = [padded[tap] for tap in taps]
+    won = [part == ans for part in parts]
     known = raw(ans)
     if isinstance(known, np.ndarray) and not np.isnan(known).any():
-        return taps, [padded[tap] == ans for tap in taps]
+        return taps, won  # the common case, seen on the small result
     lost = ans != ans
-    return taps, [np.where(lost, padded[tap] != padded[tap], padded[tap] == ans) for tap in taps]
+    return taps, [np.where(lost, part != part, w) for part, w in zip(parts, won)]
 
 
 def _count(won: list[Any], dtype: Any) -> Any:
