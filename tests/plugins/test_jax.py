@@ -257,7 +257,7 @@ def test_arrays_of_jax_where_numpys_are_due():
         assert float(jitted(jnp.ones(3) * scale)) == 3.0 * scale**2
     with pytest.raises(TypeError, match=r"takes NumPy's arrays, not a jax.*np\.asarray\(x\)"):
         pg.grad(f, backend="jax")(jnp.ones(3))
-    with pytest.raises(TypeError, match="called with NumPy's. Use jit"):
+    with pytest.raises(TypeError, match=r"called with NumPy's\. Use jit"):
         pg.compile_to(f, "jax")(np.ones(3))
 
 
