@@ -149,6 +149,7 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     "y = (x |> f |>)": ("invalid syntax", 1, ")"),
     "y = x |> f\nz = (1 +": (r"'\(' was never closed", 2, "("),
     "x |> g($ $)": ("forgot a comma", 1, "$ $"),
+    "y = x.$name |> f": (r"\$name is no name for something", 1, "x.$name"),
     "f{ a = $ }": ("ends in an expression", 1, "{ a = $ }"),
 }
 

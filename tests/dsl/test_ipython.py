@@ -1,5 +1,7 @@
 """`%load_ext pycograd` in a real IPython shell, and in a real Jupyter kernel."""
 
+import os
+import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -222,6 +224,34 @@ def test_unloads_beneath_another_wrapper(one_shell: InteractiveShell) -> None:
         assert one_shell.run_cell("1 |> $").error_before_exec is not None
     finally:
         del one_shell.compile.ast_parse  # type: ignore[method-assign]
+
+
+BESIDE = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance(colors="nocolor")
+shell.history_manager.enabled = False
+for name in sys.argv[1:]:
+    shell.run_line_magic("load_ext", name)
+for cell in (
+    "[1, 2] |> map[$ + 1] |> sum |> print",
+    "with params{a = 2.0; b = frozen[1.0]} as w:\\n    3.0 |> $ * a + b |> print",
+    "5 |> when[$ > 4] |> $ + 1 |> print",
+    "%unload_ext pycograd",
+    "1 |> $ + 1 |> print",
+):
+    shell.run_cell(cell)
+"""
+
+
+@pytest.mark.parametrize("order", [("pycograd", "pipescript"), ("pipescript", "pycograd")])
+def test_beside_pipescript(order: tuple[str, str], tmp_path: Any) -> None:
+    script = tmp_path / "beside.py"
+    script.write_text(BESIDE)
+    environment = {**os.environ, "IPYTHONDIR": str(tmp_path)}
+    command = [sys.executable, str(script), *order]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["5", "7.0", "6", "2"], done.stdout + done.stderr
 
 
 def test_in_a_jupyter_kernel(tmp_path: Any) -> None:

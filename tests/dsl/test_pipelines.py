@@ -1,5 +1,6 @@
 """Pipelines mean what they mean to pipescript, and are plain functions to every transform."""
 
+import ast
 import functools
 import inspect
 import threading
@@ -10,6 +11,7 @@ import pytest
 
 import pycograd as pg
 from dsl_code import pipescript_value, run, value
+from pycograd.dsl.source import parse
 
 
 class Adder:
@@ -134,6 +136,18 @@ offset |> $ + (3 |> $ * offset)
 def test_means_what_it_means_to_pipescript(expression: str) -> None:
     ours, theirs = value(expression, **names()), pipescript_value(expression, **names())
     assert ours == theirs and type(ours) is type(theirs)
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS.strip().splitlines())
+def test_every_name_keeps_its_place(expression: str) -> None:
+    source = f"'é|>$'; é = (\n  {expression}); ü = é |> $ + params{{w = é; t = w}}.w\n"
+    kept = 0
+    for node in ast.walk(parse(source)):
+        if isinstance(node, ast.Name) and node.id not in ("__pycograd__", "globals"):
+            segment = ast.get_source_segment(source, node) or ""
+            assert segment == node.id or segment.startswith("$") or "params{" in segment, node.id
+            kept += segment == node.id
+    assert kept >= 5
 
 
 POINT_FREE = {
@@ -272,6 +286,24 @@ def test_holes_by_name_are_parameters_by_name() -> None:
 
 def test_a_hole_hides_no_variable_of_its_name() -> None:
     assert value("3 |> $v * v + _0", v=10, _0=1) == 31
+
+
+def test_a_hole_in_a_lambda_is_no_parameter_of_it() -> None:
+    assert value("3 |> (lambda v, _0: $v * v + _0)(10, 1)") == 31
+    assert value("3 |> (lambda _0: $ * _0)(10)") == 30
+
+
+def test_what_a_pipeline_reads_is_read_at_each_call_of_a_jitted_function() -> None:
+    scope = run(
+        "f = pg.jit($ |> $ * scale |> fork[np.sum, $ @ target] *|> $ + $)\n"
+        "found = []\n"
+        "for scale in (2.0, 3.0):\n"
+        "    target = scale * np.arange(3.0)\n"
+        "    np.ones(3) |> f |> found.append\n",
+        np=np,
+        pg=pg,
+    )
+    np.testing.assert_allclose(scope["found"], [6.0 + 12.0, 9.0 + 27.0])
 
 
 def test_an_enclosing_function_is_seen() -> None:

@@ -3,6 +3,9 @@
 A cell reaches the compiler of the shell as it was typed. That compiler's `ast_parse` is where the
 DSL is read, so that tracebacks, `inspect.getsource`, `%time` and `%timeit` see the cell itself, and
 a cell without DSL is parsed as ever. Nothing watches the code that runs.
+
+Where pipescript's own extension is loaded too, pipelines are its: it rewrites cells before they are
+parsed, and watches them run. `params{...}` is ours all the same.
 """
 
 from __future__ import annotations
@@ -57,6 +60,7 @@ class _Extension:
         from pycograd import parameters
 
         self._namespace = shell.user_ns
+        self._loaded = shell.extension_manager.loaded
         self._undo = [
             _wrap(shell.compile, "ast_parse", self._ast_parse),
             _wrap(shell, "check_complete", _check_complete),
@@ -87,6 +91,8 @@ class _Extension:
 
     def _taken(self) -> set[str]:
         """The names of macros to which the user has given a meaning."""
+        if "pipescript" in self._loaded:
+            return {*BRACED}
         absent = object()
         return {
             name

@@ -36,28 +36,33 @@ __all__ = [
 
 Function = Callable[..., Any]
 
-_OPERATIONS: Final[dict[str, tuple[Function, str]]] = {
-    "Add": (operator.add, "__add__"),
-    "Sub": (operator.sub, "__sub__"),
-    "Mult": (operator.mul, "__mul__"),
-    "MatMult": (operator.matmul, "__matmul__"),
-    "Div": (operator.truediv, "__truediv__"),
-    "FloorDiv": (operator.floordiv, "__floordiv__"),
-    "Mod": (operator.mod, "__mod__"),
-    "Pow": (operator.pow, "__pow__"),
-    "LShift": (operator.lshift, "__lshift__"),
-    "RShift": (operator.rshift, "__rshift__"),
-    "BitAnd": (operator.and_, "__and__"),
-    "BitXor": (operator.xor, "__xor__"),
-    "Lt": (operator.lt, "__add__"),
-    "LtE": (operator.le, "__add__"),
-    "Gt": (operator.gt, "__add__"),
-    "GtE": (operator.ge, "__add__"),
-    "Eq": (operator.eq, "__add__"),
-    "NotEq": (operator.ne, "__add__"),
-    "USub": (operator.neg, "__neg__"),
-    "Invert": (operator.invert, "__invert__"),
+_OPERATIONS: Final[dict[str, Function]] = {
+    "Add": operator.add,
+    "Sub": operator.sub,
+    "Mult": operator.mul,
+    "MatMult": operator.matmul,
+    "Div": operator.truediv,
+    "FloorDiv": operator.floordiv,
+    "Mod": operator.mod,
+    "Pow": operator.pow,
+    "LShift": operator.lshift,
+    "RShift": operator.rshift,
+    "BitAnd": operator.and_,
+    "BitXor": operator.xor,
+    "Lt": operator.lt,
+    "LtE": operator.le,
+    "Gt": operator.gt,
+    "GtE": operator.ge,
+    "Eq": operator.eq,
+    "NotEq": operator.ne,
+    "USub": operator.neg,
+    "Invert": operator.invert,
 }
+
+
+def _is_function(x: Any) -> bool:
+    """True for a callable without arithmetic of its own."""
+    return callable(x) and not hasattr(type(x), "__add__") and not hasattr(type(x), "__mul__")
 
 
 def operation(name: str, *operands: Any) -> Any:
@@ -66,8 +71,7 @@ def operation(name: str, *operands: Any) -> Any:
     >>> operation("Pow", abs, 2)(-3.0)
     9.0
     """
-    apply, method = _OPERATIONS[name]
-    functions = [callable(x) and not hasattr(type(x), method) for x in operands]
+    apply, functions = _OPERATIONS[name], [_is_function(x) for x in operands]
     if not any(functions):
         return apply(*operands)
     if name == "MatMult" and functions[-1]:

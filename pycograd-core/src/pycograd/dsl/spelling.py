@@ -54,7 +54,17 @@ PIPES: Final = {
 }
 _POWER: Final = ".**"
 _OPERATORS: Final = sorted([*PIPES, _POWER], key=len, reverse=True)
-BRACED: Final = ("do", "f", "filter", "fork", "ifilter", "imap", "map", "parallel", "reduce")
+MACROS: Final = {  # what they are in `runtime`
+    "do": "do",
+    "filter": "filtering",
+    "fork": "fork",
+    "ifilter": "lazily_filtering",
+    "imap": "lazily_mapping",
+    "map": "mapping",
+    "parallel": "parallel",
+    "reduce": "reducing",
+}
+BRACED: Final = ("f", *MACROS)
 _NAMES: Final = "|".join(BRACED)
 _SUSPECT: Final = re.compile(
     rf"(params|{_NAMES})[ \t]*{{|\b({_NAMES})\[|[$]|{'|'.join(map(re.escape, _OPERATORS))}"
