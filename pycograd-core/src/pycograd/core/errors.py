@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import FrameType
 
 __all__ = [
     "AmbiguousAliasError",
@@ -56,11 +57,11 @@ _USER_CODE = (
 
 
 def user_line() -> str:
-    """The innermost `file:line` outside this package and NumPy, or an empty string."""
+    """The innermost `file:line` outside this package, its plugins and NumPy, or an empty string."""
     frame = sys._getframe(1)
     while frame is not None:
-        if _is_users(path := frame.f_code.co_filename):
-            return f"{path}:{frame.f_lineno}"
+        if _is_users(frame):
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return ""
 
@@ -69,13 +70,16 @@ def line_of(error: BaseException) -> str:
     """As `user_line`, of where an error was raised."""
     found, trace = "", error.__traceback__
     while trace is not None:
-        if _is_users(path := trace.tb_frame.f_code.co_filename):
-            found = f"{path}:{trace.tb_lineno}"
+        if _is_users(trace.tb_frame):
+            found = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
         trace = trace.tb_next
     return found
 
 
-def _is_users(path: str) -> bool:
+def _is_users(frame: FrameType) -> bool:
+    path, module = frame.f_code.co_filename, frame.f_globals.get("__name__")
+    if module is None or module.startswith("pycograd_"):  # generated code, a plugin
+        return False
     ours = path.startswith(_HERE) and not path.startswith(_USER_CODE)
     return not (ours or f"{os.sep}numpy{os.sep}" in path or path.startswith("<__array_function__"))
 
