@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Final
+
+import numpy as np
 
 from pycograd.parameters import params
 
@@ -60,8 +63,13 @@ _OPERATIONS: Final[dict[str, Function]] = {
 }
 
 
+_FUNCTIONS: Final = {FunctionType, BuiltinFunctionType, MethodType, partial, np.ufunc}
+
+
 def _is_function(x: Any) -> bool:
     """True for a callable without arithmetic of its own."""
+    if type(x) in _FUNCTIONS:
+        return True
     return callable(x) and not hasattr(type(x), "__add__") and not hasattr(type(x), "__mul__")
 
 
@@ -71,19 +79,19 @@ def operation(name: str, *operands: Any) -> Any:
     >>> operation("Pow", abs, 2)(-3.0)
     9.0
     """
-    apply, functions = _OPERATIONS[name], [_is_function(x) for x in operands]
-    if not any(functions):
+    apply, functions = _OPERATIONS[name], tuple(map(_is_function, operands))
+    if True not in functions:
         return apply(*operands)
-    if name == "MatMult" and functions[-1]:
+    if functions == (True, False):
+        f, value = operands
+        return lambda *args: apply(f(*args), value)
+    if name == "MatMult":
         raise TypeError(
             "f @ g of two functions, or of a matrix and a function, is no stage: write"
             " f .> g, or $ |> W @ g($)"
         )
-
-    def stage(*args: Any, **kwargs: Any) -> Any:
-        return apply(*[x(*args, **kwargs) if f else x for x, f in zip(operands, functions)])
-
-    return stage
+    called = list(zip(operands, functions))
+    return lambda *args: apply(*[x(*args) if is_function else x for x, is_function in called])
 
 
 def _star(f: Function, value: Any, stars: int) -> Any:
