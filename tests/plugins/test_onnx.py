@@ -369,9 +369,21 @@ def test_bad_options(tmp_path: Path, options: Any, said: str) -> None:
         export_onnx(np.sin, np.ones(2), tmp_path / "f.onnx", **options)  # type: ignore[arg-type]
 
 
+def test_tensors_as_examples_and_parameters(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    p, x = {"w": torch.tensor([2.0, 3.0])}, torch.ones(2)
+    path = export_onnx(lambda p, x: p["w"] * x, [x], tmp_path / "f.onnx", params=p)
+    np.testing.assert_allclose(run(path, np.ones(2, np.float32))[0], [2.0, 3.0])
+
+
 def test_places_that_cannot_be_written_to(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="cannot be written to"):
         export_onnx(np.sin, [np.ones(2)], tmp_path / "missing" / "f.onnx")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(ExportError, match=r"folder cannot be written to"):
+        export_onnx(np.sin, [np.ones(2)], folder)
+    folder.rmdir()
     with pytest.raises(ExportError, match="returns no array"):
         export_onnx(lambda x: None, [np.ones(2)], tmp_path / "f.onnx")
     assert not list(tmp_path.iterdir())

@@ -153,6 +153,25 @@ def test_frozen_parameters_are_buffers_and_ties_one_parameter() -> None:
     np.testing.assert_allclose(module.get_parameter("a").grad, first + second)
 
 
+def test_parameters_that_are_tensors_are_copied() -> None:
+    w = torch.ones(3, 2, requires_grad=True)
+    module = to_torch_module(lambda p, x: x @ p["w"], {"w": w})
+    assert module.get_parameter("w") is not w and module.get_parameter("w").is_leaf
+    module(torch.ones(1, 3)).sum().backward()
+    assert w.grad is None and torch.equal(module.get_parameter("w").grad, torch.ones(3, 2))
+
+
+def test_numpy_inputs_are_an_error() -> None:
+    with pytest.raises(TypeError, match=r"its inputs are tensors: torch\.from_numpy"):
+        to_torch_module(model, params())(inputs())
+
+
+@pytest.mark.parametrize("tree", [{"forward": 1.0}, {"training": {"w": np.ones(2)}}])
+def test_names_that_modules_have_are_an_error(tree: Any) -> None:
+    with pytest.raises(ValueError, match=r"have an attribute '(forward|training)'; give it"):
+        to_torch_module(lambda p, x: x, tree)
+
+
 def test_unknown_buffers_are_an_error() -> None:
     with pytest.raises(ValueError, match=r"no parameter is named \['layer'\]; there are layers"):
         to_torch_module(model, params(), buffers=["layer"])

@@ -23,6 +23,7 @@ from pycograd.plugins.api import (
     optimized,
     tree_flatten,
     tree_paths,
+    tree_unflatten,
 )
 
 _SIZES = ((3, 5, 7), (4, 6, 9))  # of the symbols, in the two runs that check a file
@@ -72,7 +73,8 @@ def export_onnx(
             "example_inputs is a list with an entry for each argument, not a"
             f" {type(example_inputs).__name__}"
         )
-    args = (*(() if params is None else (params,)), *example_inputs)
+    params = None if params is None else _arrays(params)
+    args = (*(() if params is None else (params,)), *_arrays(tuple(example_inputs)))
     try:
         graph = optimized(capture(f, *args), "onnx")
     except PycogradError as error:
@@ -90,6 +92,20 @@ def export_onnx(
             fixed[v], names[v] = leaves[i], paths[i]
     examples = [leaves[places[id(v)]] for v in graph.inputs if v not in fixed]
     return _exported(graph, path, opset, dtype, examples, fixed, names)
+
+
+def _arrays(tree: Any) -> Any:
+    """A tree with the arrays of other libraries as NumPy's."""
+    leaves, structure = tree_flatten(tree)
+    return tree_unflatten(
+        structure,
+        [
+            np.asarray(x)
+            if hasattr(type(x), "__array__") and not isinstance(x, (np.ndarray, np.generic))
+            else x
+            for x in leaves
+        ],
+    )
 
 
 def _error(message: str) -> ExportError:
@@ -233,7 +249,10 @@ def _write(path: str | os.PathLike[str], data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.replace(name, target)
+        try:
+            os.replace(name, target)
+        except OSError as error:
+            raise _error(f"{target} cannot be written to: {error.strerror}") from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)

@@ -38,15 +38,16 @@ def to_torch_module(
 
     Arguments:
         f: a function of a tree of parameters and of arrays, in NumPy.
-        params: the tree; its arrays and floats become parameters, integers and booleans buffers.
-            What is frozen becomes buffers too. All are copies. An array that occurs twice is one parameter with two names.
+        params: the tree; its arrays (tensors too) and floats become parameters, integers, booleans
+            and what is frozen buffers. All are copies. An array that occurs twice is one parameter
+            with two names.
         buffers: dotted names of parameters, or of sub-trees, that are not trained.
 
     Returns:
         A module; its parameters have the dotted names of the leaves, `layers.0.w`.
 
     Raises:
-        ValueError: a name in `buffers` that no leaf has.
+        ValueError: a name in `buffers` that no leaf has, or one that no module's part can have.
 
     >>> import numpy as np
     >>> import torch
@@ -85,7 +86,11 @@ class FunctionModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
             if not _is_array(leaf):
                 continue
             if id(leaf) not in made or type(leaf) is float:
-                tensor = self._backend.from_numpy(np.asarray(leaf))
+                tensor = (
+                    leaf.detach().clone()
+                    if isinstance(leaf, torch.Tensor)
+                    else self._backend.from_numpy(np.asarray(leaf))
+                )
                 fixed = not live or any(name == b or name.startswith(f"{b}.") for b in buffers)
                 moving = tensor.is_floating_point() or tensor.is_complex()
                 made[id(leaf)] = nn.Parameter(tensor) if moving and not fixed else tensor
@@ -100,6 +105,8 @@ class FunctionModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
             if part not in home._modules:
                 home.add_module(_free(home, part), nn.Module())
             home = home._modules[part]
+        if last not in home._parameters and hasattr(home, last):
+            raise ValueError(_taken(name, last))
         if isinstance(tensor, nn.Parameter):
             home.register_parameter(last, tensor)
         else:
@@ -139,7 +146,8 @@ class FunctionModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     def _prepared(self, key: str, leaves: list[Any], inputs: tuple[Any, ...]) -> _Program:
         """The program for arguments like these, captured and tried on them."""
-        self._programs[key] = program = self._captured(leaves, inputs)
+        program = self._captured(leaves, inputs)
+        self._programs[key] = program
         return program
 
     _prepare = torch.compiler.disable(_prepared)  # capturing is no part of a compiled program
@@ -147,6 +155,11 @@ class FunctionModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
     def _captured(self, leaves: list[Any], inputs: tuple[Any, ...]) -> _Program:
         """The program for inputs, arrays or what is known of them, that is tried on `leaves`."""
         given, tree = tree_flatten(inputs)
+        if any([isinstance(x, np.ndarray) for x in given]):
+            raise TypeError(
+                "a module of to_torch_module was called with a NumPy array; its inputs are tensors:"
+                " torch.from_numpy(x)"
+            )
         avals = [
             self._aval(x, known)
             for x, known in zip([*self.tensors(), *given], [*self._leaves, *[None] * len(given)])
@@ -235,7 +248,7 @@ def _places(graph: Graph, leaves: list[Any]) -> list[int]:
 
 
 def _is_array(x: Any) -> bool:
-    return isinstance(x, (np.ndarray, np.generic)) or type(x) is float
+    return type(x) is float or hasattr(type(x), "__array__")  # another library's too
 
 
 def _kind(x: Any) -> str:
@@ -250,4 +263,13 @@ def _free(home: nn.Module, name: str) -> str:
     """The name of a new part; torch's own attributes are no names of parts."""
     if name in home._parameters or name in home._buffers:
         raise ValueError(f"to_torch_module: {name!r} is a parameter and a sub-tree")
+    if hasattr(home, name):
+        raise ValueError(_taken(name, name))
     return name
+
+
+def _taken(name: str, part: str) -> str:
+    return (
+        f"to_torch_module: no parameter can be named {name!r}, for torch's modules have an"
+        f" attribute {part!r}; give it another name"
+    )
