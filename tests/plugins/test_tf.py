@@ -483,6 +483,32 @@ def strided(x, y):
     return np.sum(z * z)
 
 
+def test_rows_of_tensorflow():
+    g = lambda x: np.maximum(x, 0.1) * np.sum(x * x)
+    x = np.linspace(0.05, 1.0, 6).reshape(2, 3)
+    rows = tf.vectorized_map(pg.compile_to(g, "tf"), tf.constant(x))
+    assert_same(rows.numpy(), np.stack([g(row) for row in x]))
+
+
+def test_a_saved_model(tmp_path):
+    module = tf.Module()
+    spec = tf.TensorSpec(ARGS[0].shape, tf.float64)
+    f = pg.compile_to(lambda x: program(x, ARGS[1]), "tf")
+    module.f = tf.function(f, input_signature=[spec])
+    tf.saved_model.save(module, str(tmp_path))
+    code = (
+        "import sys, numpy as np, tensorflow as tf\n"
+        "x = np.arange(6.0).reshape(2, 3) / 5.0 - 0.3\n"
+        "print(float(tf.saved_model.load(sys.argv[1]).f(x)), 'pycograd' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    value, imported = done.stdout.split()
+    assert imported == "False"
+    assert_same(np.float64(value), np.asarray(program(*ARGS))[()])
+
+
 @pytest.mark.parametrize("f", [program, strided])
 def test_xla(f):
     backend = TfBackend(jit_compile=True)

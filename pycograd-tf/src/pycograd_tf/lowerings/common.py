@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pycograd.plugins.api import LoweringNotFoundError, UnsupportedDtypeError
+from pycograd.plugins.api import LoweringNotFoundError
 from pycograd_tf.dtypes import cast, promoted
 
 Lowering = Callable[..., Any]
@@ -33,7 +33,7 @@ def number(x: Any, dtype: Any) -> Any:
     if kind == "b":
         return tf.constant(x) if dtype == tf.bool else tf.constant(int(x), dtype)
     if kind == "c" and not dtype.is_complex:
-        dtype = tf.complex64 if dtype == tf.float32 else tf.complex128
+        dtype = tf.complex64 if dtype.is_floating and dtype.size <= 4 else tf.complex128
     elif kind == "f" and not (dtype.is_floating or dtype.is_complex):
         dtype = tf.float64
     elif kind == "i" and (dtype == tf.bool or (dtype.is_integer and not _fits(x, dtype))):
@@ -111,11 +111,6 @@ def at(axis: int, part: Any) -> tuple[Any, ...]:
 
 
 # -- what TensorFlow has of some dtypes alone ------------------------------------------------------
-def in_int64(function: Lowering) -> Lowering:
-    """`function` of integers, computed in int64."""
-    return lambda *xs, **params: function(*[tf.cast(x, tf.int64) for x in xs], **params)
-
-
 def widened(function: Lowering) -> Lowering:
     """`function` of floats, which is computed in float32 for narrower ones."""
 
@@ -124,17 +119,6 @@ def widened(function: Lowering) -> Lowering:
         if dtype not in _NARROW:
             return function(*xs, **params)
         return tf.cast(function(*[tf.cast(x, tf.float32) for x in xs], **params), dtype)
-
-    return run
-
-
-def of_reals(name: str, function: Lowering) -> Lowering:
-    """`function`, which TensorFlow has of real numbers alone, with an error that says so."""
-
-    def run(*xs: Any, **params: Any) -> Any:
-        if any(not is_number(x) and x.dtype.is_complex for x in xs):
-            raise UnsupportedDtypeError(f"{name}: backend 'tf' has none of complex numbers")
-        return function(*xs, **params)
 
     return run
 
@@ -164,21 +148,17 @@ def running(function: Lowering, x: Any, axis: int) -> Any:
 
 
 def folded(function: Lowering, x: Any, axis: Sequence[int], keepdims: bool, start: Any) -> Any:
-    """The reduction by an associative and commutative operation, by halving."""
+    """The reduction by an associative and commutative operation, by halving; `start` of nothing."""
     for a in axis:
         if x.shape[a] == 0:
-            x = tf.fill([1 if i == a else n for i, n in enumerate(shape(x))], cast_number(start, x))
+            first = cast(tf.constant(start), x.dtype)
+            x = tf.fill([1 if i == a else n for i, n in enumerate(shape(x))], first)
         while x.shape[a] > 1:
             half = x.shape[a] // 2
             made = function(x[at(a, slice(0, half))], x[at(a, slice(half, 2 * half))])
             odd = x.shape[a] % 2
             x = tf.concat([made, x[at(a, slice(2 * half, None))]], a) if odd else made
     return x if keepdims else without(x, axis)
-
-
-def cast_number(x: Any, like: Any) -> Any:
-    """A number in the dtype of a tensor; -1 stands for the largest of unsigned ones."""
-    return cast(tf.constant(x), like.dtype)
 
 
 def without(x: Any, axis: Sequence[int]) -> Any:
