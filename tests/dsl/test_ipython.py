@@ -88,7 +88,8 @@ def state(shell: InteractiveShell) -> tuple[Any, ...]:
     manager = shell.input_transformer_manager
     return (
         {name: id(value) for name, value in shell.user_ns.items() if name[0] != "_"},
-        vars(shell.compile).keys(),
+        {*vars(shell.compile)},
+        {*vars(manager)},
         {name for name, value in vars(shell).items() if callable(value)},
         [*shell.input_transformers_post, *shell.ast_transformers],
         [*manager.cleanup_transforms, *manager.line_transforms, *manager.token_transformers],
@@ -115,6 +116,22 @@ def test_across_cells_and_after_a_new_definition(shell: InteractiveShell) -> Non
     assert run(shell, "3 |> both") == 12
     run(shell, "double = $ |> $ * 10")
     assert run(shell, "3 |> both") == 300
+
+
+def test_names_that_are_the_users_are_no_macros(shell: InteractiveShell) -> None:
+    run(shell, "import numpy as np\nfrom functools import reduce\nf = np.arange(3.0); map = [7]")
+    assert run(shell, "f[1] |> $ + 1") == 2.0
+    assert run(shell, "map[0] |> fork[f[$ - 6], $]") == (1.0, 7)
+    assert run(shell, "[1, 2] |> reduce[$ + $]") == 3
+    run(shell, "del map\ndef f(x): return x")
+    assert run(shell, "[3] |> map[f[$ + 1]]") == [4]
+
+
+def test_names_come_back_after_a_reset(shell: InteractiveShell) -> None:
+    shell.reset(new_session=False)
+    assert "frozen" not in shell.user_ns
+    shell.run_line_magic("reload_ext", "pycograd")
+    assert run(shell, "params{a = frozen[1.0]}.num_params()") == 1
 
 
 def test_magics_see_the_language(shell: InteractiveShell, capsys: Any) -> None:

@@ -260,6 +260,16 @@ def test_compiles_to_torch_and_exports_to_onnx(loss: Any, tmp_path: Any) -> None
     np.testing.assert_allclose(found, plain_loss(X), rtol=1e-5)
 
 
+def test_parallel_branches_differentiate() -> None:
+    scope = run(
+        "g = $ |> np.sin |> $ * 2 |> np.tanh |> np.cos |> np.sum\n"
+        "one = $ |> fork[g, g, g, g] |> sum\nother = $ |> parallel[g, g, g, g] |> sum\n",
+        np=np,
+    )
+    for _ in range(20):
+        np.testing.assert_allclose(pg.grad(scope["other"])(X)[0], pg.grad(scope["one"])(X)[0])
+
+
 def test_runs_in_threads(loss: Any) -> None:
     found: dict[int, Any] = {}
 

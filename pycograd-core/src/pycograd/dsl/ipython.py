@@ -38,6 +38,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     """
     if shell not in _loaded:
         _loaded[shell] = _Extension(shell)
+    _loaded[shell].lend_names()
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
@@ -57,21 +58,23 @@ class _Extension:
     """What is changed about one shell."""
 
     def __init__(self, shell: Any) -> None:
-        from pycograd import parameters
-
-        self._namespace = shell.user_ns
-        self._loaded = shell.extension_manager.loaded
+        self._shell = shell
+        self._lent: dict[str, Any] = {}
         self._undo = [
             _wrap(shell.compile, "ast_parse", self._ast_parse),
-            _wrap(shell, "check_complete", _check_complete),
+            _wrap(shell.input_transformer_manager, "check_complete", _check_complete),
             _wrap(shell, "should_run_async", _should_run_async),
         ]
-        lent = {name: getattr(parameters, name) for name in NAMES}
-        kept = [name for name in NAMES if self._namespace.get(name, lent[name]) is not lent[name]]
-        self._lent = {
-            name: lent[name] for name in NAMES if name not in self._namespace and name not in kept
-        }
-        shell.push(self._lent, interactive=False)
+
+    def lend_names(self) -> None:
+        """Gives the user the names that are not there, as they are not after `%reset`."""
+        from pycograd import parameters
+
+        namespace, every = self._shell.user_ns, {name: getattr(parameters, name) for name in NAMES}
+        kept = [name for name in NAMES if namespace.get(name, every[name]) is not every[name]]
+        new = {name: value for name, value in every.items() if name not in namespace}
+        self._shell.push(new, interactive=False)
+        self._lent |= new
         if kept:
             print(f"pycograd: {', '.join(kept)}: left as you have defined it")
 
@@ -79,8 +82,8 @@ class _Extension:
         for undo in self._undo:
             undo()
         for name, value in self._lent.items():
-            if self._namespace.get(name) is value:
-                del self._namespace[name]
+            if self._shell.user_ns.get(name) is value:
+                del self._shell.user_ns[name]
 
     def _ast_parse(self, parser: Callable[..., Any], source: str, *args: Any, **kwargs: Any) -> Any:
         filename = args[0] if args else kwargs.get("filename", "<unknown>")
@@ -91,15 +94,14 @@ class _Extension:
 
     def _taken(self) -> set[str]:
         """The names of macros to which the user has given a meaning."""
-        if "pipescript" in self._loaded:
+        if "pipescript" in self._shell.extension_manager.loaded:
             return {*BRACED}
-        absent = object()
+        found = {name: self._shell.user_ns[name] for name in BRACED if name in self._shell.user_ns}
         return {
             name
-            for name in BRACED
-            if name in self._namespace
-            and self._namespace[name] not in (getattr(builtins, name, absent), functools.reduce)
-            and not isinstance(self._namespace[name], types.FunctionType)
+            for name, value in found.items()
+            if value is not getattr(builtins, name, functools.reduce)
+            and not isinstance(value, types.FunctionType)
         }
 
 
