@@ -292,6 +292,8 @@ def placed(leaves: Sequence[Any]) -> list[Any]:
 
 def at_home(ct: Any, leaf: Any) -> Any:
     """A cotangent on the device of its leaf; a box of an outer transform holds what is there."""
+    if type(ct) is DeviceArray and not isinstance(leaf, Box):
+        return np.asarray(ct)
     if type(leaf) is not DeviceArray or (isinstance(ct, Box) and type(ct) is not DeviceArray):
         return ct
     at_leaf = type(ct) is DeviceArray and ct._trace is leaf._trace

@@ -340,7 +340,9 @@ def finish(leaf: Any, cts: list[Any], slot: int) -> Any:
         return ct.astype(leaf.dtype)  # the bytes the other way round
     if isinstance(ct, Box):
         refuse_escaped(ct, None)  # a rule used a value of the transform that has just ended
-        return ct if modes.homing is None else modes.homing(ct, leaf)
+        ct = ct if modes.homing is None else modes.homing(ct, leaf)
+        if isinstance(ct, Box):
+            return ct
     kind = type(leaf)
     if ct is None:
         if isinstance(leaf, Box):
