@@ -90,7 +90,12 @@ if _TYPE_CHECKING:
     from pycograd.nn import *
     from pycograd.optim import *
     from pycograd.parameters import *
-    from pycograd.plugins.exports import export_onnx as export_onnx
+    from pycograd.plugins.exports import (
+        export_onnx as export_onnx,
+        export_program as export_program,
+        export_torchscript as export_torchscript,
+        to_torch_module as to_torch_module,
+    )
     from pycograd.plugins.hub import (
         activate as activate,
         get_backend as get_backend,
@@ -179,7 +184,10 @@ _SINGLE = {
     **dict.fromkeys(("activate", "get_backend", "register_backend"), "pycograd.plugins.hub"),
     "device": "pycograd.plugins.placing",
     **dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "pycograd.dsl.ipython"),
-    "export_onnx": "pycograd.plugins.exports",
+    **dict.fromkeys(
+        ("export_onnx", "export_program", "export_torchscript", "to_torch_module"),
+        "pycograd.plugins.exports",
+    ),
     **dict.fromkeys(("cond", "fori_loop", "scan", "while_loop"), "pycograd.transforms.control"),
     **dict.fromkeys(_GRAPHS, "pycograd.graph"),
 }

@@ -6,14 +6,19 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from pycograd.core import modes
+from pycograd.core.box import Box
 from pycograd.core.errors import NotDifferentiableError
 from pycograd.core.fillable import settled_tree
+from pycograd.core.tree import tree_flatten
 from pycograd.parameters import names
 from pycograd.parameters.compiled import compiled
 from pycograd.parameters.passes import on_values
 from pycograd.parameters.weight import current
 from pycograd.transforms.reverse import value_and_grad
-from pycograd.transforms.wrap import check_callable
+from pycograd.transforms.wrap import check_callable, name_of
 from pycograd.transparent import prepared
 
 if TYPE_CHECKING:
@@ -39,11 +44,21 @@ def value_and_gradients(
             value, found = _eagerly(values, fixed, (live, rest), prepared(objective), args, kwargs)
         else:
             run = compiled(model, objective, backend, jit)
-            value, found = run(values, fixed, args, kwargs)
+            given = values
+            if backend is not None:  # which moves NumPy's arrays itself
+                given, fixed = tuple(map(_home, values)), tuple(map(_home, fixed))
+            value, found = run(given, fixed, args, kwargs)
+            if modes.homing is not None:
+                found = [modes.homing(g, x) for g, x in zip(found, values)]
     if not rest:
         return value, list(found)
     slopes = iter(found)
     return value, [next(slopes) if trained else None for trained in model._structure.trainable]
+
+
+def _home(x: Any) -> Any:
+    """An array of another library as one of NumPy's."""
+    return np.asarray(x) if isinstance(x, Box) and x.bottom else x
 
 
 class Names:
@@ -83,6 +98,24 @@ class Binding:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with Names(self._model, self._f):
             return settled_tree(prepared(self._f, indexed=True)(*args, **kwargs))
+
+
+class Functional:
+    """A function that reads weights, as one of a tree of their values and its arguments."""
+
+    def __init__(self, model: ParamDict, f: Callable[..., Any]) -> None:
+        check_callable(f, "to_torch_module")
+        self.__name__ = name_of(f)
+        self._model, self._f = model, f
+
+    def __call__(self, tree: Any, *args: Any) -> Any:
+        model = self._model
+        values = model._structure.unique(tree_flatten(tree)[0])
+        others = model._others()
+        weights = model._leaves, others
+        with Names(model, self._f):
+            f, fixed = prepared(self._f, indexed=True), [current(w) for w in others]
+            return settled_tree(on_values(values, fixed, weights, f, args, {}))
 
 
 on_values.__name__ = "the objective"  # what errors call it

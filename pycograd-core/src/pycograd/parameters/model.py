@@ -159,11 +159,15 @@ class ParamDict(Mapping[Any, Any]):
         """The weights that are trained, and all the others of the model."""
         live = self._weights("grad")
         if live.parts is None:
-            assert self._store is not None
             trained = [w for w, t in zip(self._leaves, self._structure.trainable) if t]
-            chosen = set(map(id, trained))
-            live.parts = trained, [w for w in self._store.weights if id(w) not in chosen]
+            live.parts = trained, self._others(trained)
         return live.parts
+
+    def _others(self, weights: Sequence[Weight] | None = None) -> list[Weight]:
+        """The weights of the whole model but for these, or for those of this part of it."""
+        assert self._store is not None
+        chosen = set(map(id, self._leaves if weights is None else weights))
+        return [w for w in self._store.weights if id(w) not in chosen]
 
     # -- training ----------------------------------------------------------------------------------
     def grad(
@@ -364,6 +368,33 @@ class ParamDict(Mapping[Any, Any]):
         write(zip(self._leaves, values))
         for put in finish:
             put()
+
+    def to_torch_module(self, forward: Callable[..., Any]) -> Any:
+        """A function of the weights as an `nn.Module` of torch; pycograd-torch makes it.
+
+        Its parameters are copies of the weights under their dotted names, ties kept; what is frozen
+        and buffers are buffers.
+
+        Arguments:
+            forward: a function that reads the weights, by their bare names or from this
+                `ParamDict`.
+
+        Returns:
+            The module; `export_torchscript` takes it.
+
+        Raises:
+            UnknownBackendError: pycograd-torch is not installed.
+
+        >>> weights = params(w=np.ones((3, 2)))
+        >>> module = weights.to_torch_module(lambda x: np.tanh(x @ w))  # doctest: +SKIP
+        """
+        from pycograd.plugins.exports import to_torch_module
+
+        self._weights("to_torch_module")
+        structure = self._structure
+        tree = structure.nested(_plain(self._leaves))
+        fixed = [name for name, at in structure.paths() if not structure.trainable[at]]
+        return to_torch_module(gradient.Functional(self, forward), tree, buffers=fixed)
 
     # -- counting ----------------------------------------------------------------------------------
     def num_params(self, trainable: bool | None = None) -> int:

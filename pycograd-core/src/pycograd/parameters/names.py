@@ -41,11 +41,16 @@ class Bound:
 def caller() -> FrameType:
     """The innermost frame of the user's own code."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and is_library(frame.f_globals.get("__name__")):
+    while frame.f_back is not None and _is_between(frame.f_globals.get("__name__")):
         if frame.f_code.co_filename[:1] == "<" and frame.f_code.co_name == "<module>":
             break  # an example in a docstring is its reader's
         frame = frame.f_back
     return frame
+
+
+def _is_between(module: Any) -> bool:
+    """True for the name of a module that is not the user's: a library, or a plugin of ours."""
+    return is_library(module) or (isinstance(module, str) and module.startswith("pycograd_"))
 
 
 def scopes_of(f: Any, frame: FrameType) -> list[Scope]:

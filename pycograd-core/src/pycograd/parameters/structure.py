@@ -56,6 +56,28 @@ class Structure:
         named = zip(self.tree.paths(), self.places)
         return [(path, at) for path, at in named if at is not None]
 
+    def nested(self, leaves: Sequence[Any]) -> dict[str, Any]:
+        """The parameters alone in dicts of dicts, named as in `names`; ties in each place."""
+
+        def build(tree: TreeDef, start: int) -> dict[str, Any]:
+            found: dict[str, Any] = {}
+            for name, child in zip(tree.names(), tree.children):
+                if child is not LEAF:
+                    found[name] = build(child, start)
+                elif (at := self.places[start]) is not None:
+                    found[name] = leaves[at]
+                start += child.num_leaves
+            return found
+
+        return build(self.tree, 0)
+
+    def unique(self, leaves: Sequence[Any]) -> list[Any]:
+        """Each parameter once, of the leaves of what `nested` made."""
+        found: dict[int, Any] = {}
+        for at, leaf in zip([at for at in self.places if at is not None], leaves):
+            found.setdefault(at, leaf)
+        return [found[i] for i in range(len(self.names))]
+
     def part(self, tree: TreeDef, start: int) -> tuple[Structure, list[int]]:
         """The structure of a sub-dict whose leaves begin at `start`, and its parameters."""
         key = start, tree.num_leaves

@@ -66,6 +66,7 @@ class Weight(Box):
         self.array, self.info, self.store = array, info, store
 
     value = property(lambda self: current(self))
+    device = property(lambda self: current(self).device)
 
     def rebind(self, new: Box) -> None:
         self.value[...] = settled(new)

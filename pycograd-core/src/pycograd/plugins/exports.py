@@ -1,13 +1,14 @@
-"""`export_onnx`: a function as a file, written by the exporter of that name."""
+"""Functions as files and modules of other libraries, which plugins make."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from typing import Any
 
 from pycograd.core.ir import Graph
-from pycograd.plugins.hub import get_exporter
+from pycograd.plugins.hub import get_backend, get_exporter
 
 
 def export_onnx(
@@ -50,3 +51,72 @@ def export_onnx(
         f, path, example_inputs=example_inputs, params=params, opset=opset, dtype=dtype
     )
     return made
+
+
+def to_torch_module(f: Callable[..., Any], params: Any, *, buffers: Iterable[str] = ()) -> Any:
+    """A function of parameters as an `nn.Module` of torch; pycograd-torch makes it.
+
+    Arguments:
+        f: a function of a tree of parameters and of arrays, in NumPy; the module's `forward` takes
+            the arrays.
+        params: the tree; copies of its arrays become parameters with dotted names.
+        buffers: dotted names of parameters, or of sub-trees, that are not trained.
+
+    Returns:
+        The module.
+
+    Raises:
+        UnknownBackendError: pycograd-torch is not installed.
+
+    >>> module = to_torch_module(lambda w, x: x @ w, np.ones((3, 2)))  # doctest: +SKIP
+    """
+    return _torch().to_torch_module(f, params, buffers=buffers)
+
+
+def export_torchscript(
+    module: Any, example_inputs: Sequence[Any], path: str | os.PathLike[str] | None = None
+) -> Any:
+    """A module as TorchScript, which runs where there is no Python; pycograd-torch does it.
+
+    Arguments:
+        module: of `to_torch_module`, or any `nn.Module`.
+        example_inputs: the arguments of one call, tensors or NumPy arrays.
+        path: of the file to write; none is written if left out.
+
+    Returns:
+        The `torch.jit.ScriptModule`.
+
+    Raises:
+        UnknownBackendError: pycograd-torch is not installed.
+        ExportError: the result is not that of the module, or the module cannot be traced.
+
+    >>> script = export_torchscript(module, [np.ones((4, 3))])  # doctest: +SKIP
+    """
+    return _torch().export_torchscript(module, example_inputs, path)
+
+
+def export_program(
+    module: Any, example_inputs: Sequence[Any], path: str | os.PathLike[str] | None = None
+) -> Any:
+    """A module as a program of `torch.export`; pycograd-torch does it.
+
+    Arguments:
+        module: of `to_torch_module`, or any `nn.Module`.
+        example_inputs: the arguments of one call, tensors or NumPy arrays.
+        path: of the file to write; none is written if left out.
+
+    Returns:
+        The `torch.export.ExportedProgram`.
+
+    Raises:
+        UnknownBackendError: pycograd-torch is not installed.
+        ExportError: the result is not that of the module, or the module cannot be exported.
+
+    >>> program = export_program(module, [np.ones((4, 3))])  # doctest: +SKIP
+    """
+    return _torch().export_program(module, example_inputs, path)
+
+
+def _torch() -> Any:
+    """The package that provides the backend of this name."""
+    return import_module(type(get_backend("torch")).__module__.partition(".")[0])
