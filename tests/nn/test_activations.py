@@ -9,6 +9,7 @@ import pytest
 
 from pycograd import nn
 from pycograd.core.aval import ShapeDtypeStruct
+from pycograd.core.errors import ShapeError
 from pycograd.transforms.batch import vmap
 from pycograd.transforms.forward import jvp
 from pycograd.transforms.reverse import grad
@@ -193,3 +194,13 @@ def test_exact_gelu_without_scipy(monkeypatch):
 def test_an_unknown_approximation_is_refused():
     with pytest.raises(ValueError, match="gelu: approximate must be 'tanh' or 'none', not 'erf'"):
         nn.gelu(POINTS, "erf")
+
+
+def test_gates(rng):
+    x, y = rng.standard_normal((2, 3, 4))
+    np.testing.assert_allclose(nn.gated_act(x, y), np.tanh(x) / (1 + np.exp(-y)))
+    np.testing.assert_allclose(nn.glu(x), x[:, :2] / (1 + np.exp(-x[:, 2:])))
+    np.testing.assert_allclose(nn.glu(x.T, 0), nn.glu(x).T)
+    assert str(eval_shape(nn.glu, ShapeDtypeStruct((2, "N")))) == "f64[2,(N)//2]"
+    with pytest.raises(ShapeError, match=r"glu: shape \(4, 3\) has an odd size along axis 1"):
+        nn.glu(x.T)

@@ -10,7 +10,7 @@ from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.errors import ShapeError
 from pycograd.transforms.batch import vmap
 from pycograd.transforms.forward import jvp
-from pycograd.transforms.reverse import grad
+from pycograd.transforms.reverse import grad, value_and_grad
 from pycograd.transforms.shapes import eval_shape
 
 try:
@@ -228,3 +228,43 @@ def test_mistakes_are_named(rng):
         nn.cross_entropy(x, x, ignore_index=0)
     with pytest.raises(ValueError, match="reduction must be 'mean', 'sum' or 'none', not 'avg'"):
         nn.mse_loss(x, x, reduction="avg")
+
+
+def test_huber_loss(rng):
+    x, y = rng.standard_normal((2, 50)) * 2
+    error = np.abs(x - y)
+    wanted = np.where(error <= 0.7, error**2 / 2, 0.7 * (error - 0.35))
+    np.testing.assert_allclose(nn.huber_loss(x, y, "none", 0.7), wanted, rtol=1e-12)
+    np.testing.assert_allclose(nn.huber_loss(x, y, delta=0.7), wanted.mean())
+    far = np.array([-1e300, -0.7, 0.0, 0.7, 1e300])
+    np.testing.assert_array_equal(
+        grad(lambda x: nn.huber_loss(x, 0.0, "sum", 0.7))(far)[0], np.clip(far, -0.7, 0.7)
+    )
+    with pytest.raises(ValueError, match="huber_loss: delta must be positive, not 0"):
+        nn.huber_loss(x, y, delta=0)
+    with pytest.raises(ShapeError, match=r"huber_loss: shapes \(50,\) and \(49,\)"):
+        nn.huber_loss(x, y[:49])
+
+
+def test_kl_div(rng):
+    logs, own = nn.log_softmax(rng.standard_normal((2, 3, 4)))
+    targets = np.exp(own)
+    wanted = np.sum(targets * (own - logs), -1)
+    np.testing.assert_allclose(nn.kl_div(logs, targets, reduction="none"), wanted, rtol=1e-12)
+    np.testing.assert_allclose(nn.kl_div(logs, own, log_target=True), wanted.mean())
+    np.testing.assert_allclose(nn.kl_div(logs.T, targets.T, 0, "sum"), wanted.sum())
+    np.testing.assert_allclose(nn.kl_div(own, targets), 0, atol=1e-15)
+    with pytest.raises(ShapeError, match=r"kl_div: shapes \(3, 4\) and \(4,\) must be equal"):
+        nn.kl_div(logs, targets[0])
+
+
+@pytest.mark.parametrize("log_target", [False, True])
+def test_impossible_classes_add_nothing_to_kl_div(log_target):
+    logs, targets = np.array([-np.inf, np.log(0.25), np.log(0.75)]), np.array([0.0, 0.5, 0.5])
+    with np.errstate(divide="ignore"):
+        targets = np.log(targets) if log_target else targets
+    f = lambda x, y: nn.kl_div(x, y, log_target=log_target)
+    value, grads = value_and_grad(f)(logs, targets)
+    np.testing.assert_allclose(value, 0.5 * np.log(0.5 / 0.25) + 0.5 * np.log(0.5 / 0.75))
+    np.testing.assert_allclose(grads[0], [0.0, -0.5, -0.5])
+    assert np.isfinite(grads[1]).all() and grads[1][0] == 0

@@ -2,7 +2,9 @@
 
 from pycograd.nn.activations import (
     elu,
+    gated_act,
     gelu,
+    glu,
     hardsigmoid,
     hardswish,
     leaky_relu,
@@ -16,13 +18,29 @@ from pycograd.nn.activations import (
     swish,
     tanh,
 )
-from pycograd.nn.attention import scaled_dot_product_attention
+from pycograd.nn.attention import multi_head_attention, scaled_dot_product_attention
 from pycograd.nn.conv import causal_conv1d, conv1d, conv2d, conv3d
 from pycograd.nn.conv_transpose import conv_transpose1d, conv_transpose2d
 from pycograd.nn.layers import dropout, embedding, linear, one_hot
-from pycograd.nn.losses import bce_with_logits, cross_entropy, mse_loss, nll_loss
-from pycograd.nn.norm import layer_norm
+from pycograd.nn.losses import (
+    bce_with_logits,
+    cross_entropy,
+    huber_loss,
+    kl_div,
+    mse_loss,
+    nll_loss,
+)
+from pycograd.nn.norm import (
+    batch_norm,
+    batch_norm_init,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    rms_norm,
+)
 from pycograd.nn.pool import avg_pool2d, max_pool2d, upsample_nearest2d
+from pycograd.nn.recurrent import gru_cell, lstm_cell, rnn_cell
+from pycograd.nn.rwkv import rwkv_init, rwkv_parallel, rwkv_recurrent
 from pycograd.nn.softmax import log_softmax, logsumexp, softmax
 from pycograd.nn.streaming import (
     streaming_conv1d,
@@ -37,6 +55,8 @@ from pycograd.nn.streaming import (
 
 __all__ = [
     "avg_pool2d",
+    "batch_norm",
+    "batch_norm_init",
     "bce_with_logits",
     "causal_conv1d",
     "conv1d",
@@ -48,20 +68,34 @@ __all__ = [
     "dropout",
     "elu",
     "embedding",
+    "gated_act",
     "gelu",
+    "glu",
+    "group_norm",
+    "gru_cell",
     "hardsigmoid",
     "hardswish",
+    "huber_loss",
+    "instance_norm",
+    "kl_div",
     "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
     "logsumexp",
+    "lstm_cell",
     "max_pool2d",
     "mish",
     "mse_loss",
+    "multi_head_attention",
     "nll_loss",
     "one_hot",
     "relu",
+    "rms_norm",
+    "rnn_cell",
+    "rwkv_init",
+    "rwkv_parallel",
+    "rwkv_recurrent",
     "scaled_dot_product_attention",
     "selu",
     "sigmoid",

@@ -11,12 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import aval_of, is_inexact, promote, ufunc_dtype
+from pycograd.core.aval import aval_of, is_inexact, promote, shape_of, ufunc_dtype
+from pycograd.core.dims import Dim
 from pycograd.core.elementwise import Elementwise
+from pycograd.core.errors import ShapeError
+from pycograd.ops.axes import axis_of
 
 __all__ = [
     "elu",
+    "gated_act",
     "gelu",
+    "glu",
     "hardsigmoid",
     "hardswish",
     "leaky_relu",
@@ -349,3 +354,48 @@ def gelu(x: Any, approximate: str = "tanh") -> Any:
     if approximate == "none":
         return x * _normal_cdf(x)
     raise ValueError(f"gelu: approximate must be 'tanh' or 'none', not {approximate!r}")
+
+
+# -- gates -----------------------------------------------------------------------------------------
+def gated_act(x: Any, gate: Any) -> Any:
+    """`tanh(x) * sigmoid(gate)`, the gated unit of WaveNet.
+
+    Arguments:
+        x, gate: real; they broadcast.
+
+    Returns:
+        An array of the common shape.
+
+    Raises:
+        ShapeError: shapes that do not broadcast.
+
+    >>> gated_act(np.array([0.0, 1000.0]), np.array([0.0, 0.0]))
+    array([0. , 0.5])
+    """
+    return np.multiply(np.tanh(x), sigmoid(gate))
+
+
+def glu(x: Any, axis: int = -1) -> Any:
+    """`a * sigmoid(b)`, where `a` and `b` are the two halves of `x`.
+
+    Arguments:
+        x: real, any shape, of an even size along `axis`.
+        axis: the axis that is halved.
+
+    Returns:
+        An array of half the size along `axis`.
+
+    Raises:
+        ShapeError: an odd size along `axis`.
+
+    >>> glu(np.array([1.0, 2.0, 0.0, 1000.0]))
+    array([0.5, 2. ])
+    """
+    x = x if hasattr(x, "shape") else np.asarray(x)
+    axis = axis_of(axis, len(shape_of(x)), "glu")
+    size = shape_of(x)[axis]
+    if not isinstance(size, Dim) and size % 2:
+        raise ShapeError(f"glu: shape {shape_of(x)} has an odd size along axis {axis}")
+    front = (slice(None),) * axis
+    a, b = x[(*front, slice(None, size // 2))], x[(*front, slice(size // 2, None))]
+    return a * sigmoid(b)

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from pycograd import random
+from pycograd.core import sizes
 from pycograd.core.aval import shape_of
 from pycograd.core.dtypes import current_dtype, resolve_dtype
+from pycograd.core.errors import ShapeError
 from pycograd.nn.arguments import integers, known
 from pycograd.transforms.custom import stop_gradient
 
@@ -33,8 +35,30 @@ def linear(x: Any, w: Any, b: Any = None) -> Any:
     array([[4.],
            [4.]])
     """
+    _check_linear(shape_of(x), shape_of(w), None if b is None else shape_of(b))
     y = x @ w
     return y if b is None else y + b
+
+
+def _check_linear(x: Any, w: Any, b: Any) -> None:
+    try:
+        if len(x) < 1 or len(w) != 2:
+            raise ShapeError("linear: other numbers of axes")
+        sizes.same_size(x[-1], w[0], "linear")
+    except ShapeError as error:
+        turned = len(x) > 0 and len(w) == 2 and x[-1] == w[1]
+        raise ShapeError(
+            f"linear: incompatible shapes {x} and {w}: x is (..., n), w is (n, m)"
+            + ("; write w.T" if turned else "")
+        ) from error
+    if b is None:
+        return
+    try:
+        if len(b) != 1:
+            raise ShapeError("linear: other numbers of axes")
+        sizes.same_size(b[0], w[1], "linear")
+    except ShapeError as error:
+        raise ShapeError(f"linear: b has shape {b}, not ({w[1]},)") from error
 
 
 def one_hot(indices: Any, n: int, dtype: Any = None) -> Any:

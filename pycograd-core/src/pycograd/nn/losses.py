@@ -15,7 +15,14 @@ from pycograd.nn.arguments import floating, integers, known
 from pycograd.nn.softmax import log_softmax, logsumexp
 from pycograd.ops.axes import axis_of
 
-__all__ = ["bce_with_logits", "cross_entropy", "mse_loss", "nll_loss"]
+__all__ = [
+    "bce_with_logits",
+    "cross_entropy",
+    "huber_loss",
+    "kl_div",
+    "mse_loss",
+    "nll_loss",
+]
 
 
 def cross_entropy(
@@ -119,6 +126,77 @@ def mse_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
     prediction, target = _array(prediction), _array(target)
     _same_shape("mse_loss", prediction, target)
     return _reduced("mse_loss", np.square(prediction - target), reduction)
+
+
+def huber_loss(prediction: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
+    """Half the squared error up to `delta`, and from there on linear in the error.
+
+    Arguments:
+        prediction, target: real, of one shape; or one of them a scalar.
+        reduction: "mean" over all entries, "sum", "none".
+        delta: the error where the two pieces meet, positive.
+
+    Returns:
+        A scalar; for "none" an array of the common shape.
+
+    Raises:
+        ShapeError: different shapes.
+        ValueError: a `delta` that is not positive, or an unknown reduction.
+
+    >>> huber_loss(np.array([0.5, 3.0]), np.array([0.0, 0.0]), reduction="none")
+    array([0.125, 2.5  ])
+    """
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta must be positive, not {delta}")
+    prediction, target = _array(prediction), _array(target)
+    _same_shape("huber_loss", prediction, target)
+    error = floating(prediction - target, "huber_loss")
+    near = np.clip(error, -delta, delta)
+    return _reduced("huber_loss", near * (error - 0.5 * near), reduction)
+
+
+def kl_div(
+    log_probabilities: Any,
+    targets: Any,
+    axis: int = -1,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Any:
+    """The Kullback-Leibler divergence of target distributions from predicted ones.
+
+    Arguments:
+        log_probabilities: real, any shape, the logarithms of the predicted probabilities.
+        targets: probabilities of the same shape; their logarithms with `log_target`.
+        axis: the axis of the classes.
+        reduction: "mean" over all positions (what PyTorch calls "batchmean"), "sum", "none".
+        log_target: True where `targets` are logarithms.
+
+    Returns:
+        A scalar; for "none" an array without `axis`. A target of 0 adds nothing, and there the
+        derivatives are 0.
+
+    Raises:
+        ShapeError: targets of another shape.
+        ValueError: an unknown reduction.
+
+    >>> kl_div(np.log(np.array([0.5, 0.5])), np.array([1.0, 0.0]))
+    np.float64(0.6931471805599453)
+    """
+    logs = floating(log_probabilities, "kl_div")
+    targets = floating(_array(targets), "kl_div")
+    axis = axis_of(axis, len(shape_of(logs)), "kl_div")
+    if len(shape_of(targets)) != len(shape_of(logs)):
+        raise _mismatch("kl_div", shape_of(logs), shape_of(targets))
+    _same_shape("kl_div", logs, targets)
+    if log_target:
+        some = targets > -np.inf
+        own = np.where(some, targets, 0)
+        weight = np.where(some, np.exp(own), 0)
+    else:
+        some = targets > 0
+        own, weight = np.log(np.where(some, targets, 1)), targets
+    loss = np.sum(weight * (own - np.where(some, logs, 0)), axis)
+    return _reduced("kl_div", loss, reduction)
 
 
 # softplus(x) - x y, so arranged that nothing cancels for y = 0 and y = 1

@@ -13,6 +13,8 @@ from pycograd.testing.samples import Draw, Kink, Sample
 draw = Draw("nn")
 _X = draw.normal(2, 3)
 _ROWS = draw.normal(3, 4)
+_SHARES = nn.softmax(draw.normal(3, 4))
+_KEEP: Any = np.tri(3, 5, 1, dtype=np.bool_)
 
 
 def _activation(name: str, f: Callable[..., Any], at_zero: float, of: str = "") -> Sample:
@@ -24,6 +26,12 @@ def _activation(name: str, f: Callable[..., Any], at_zero: float, of: str = "") 
         Kink([np.zeros((0, 2))], [np.zeros((0, 2))]),
     ]
     return Sample(of or name, f, [_X], name=name, complex=False, kinks=kinks)
+
+
+def _weights(gates: int) -> list[Any]:
+    """Of a cell with 3 inputs and 2 units."""
+    m = 2 * gates
+    return [draw.normal(m, 3), draw.normal(m, 2), draw.normal(m), draw.normal(m)]
 
 
 def _sample(primitive: str, f: Callable[..., Any], *operands: Any, **options: Any) -> Sample:
@@ -83,5 +91,83 @@ SAMPLES = [
         *[draw.normal(3, 2) for _ in range(3)],
         name="attention",
         symbolic=False,
+    ),
+    _sample("where", lambda x, w: nn.kl_div(nn.log_softmax(x), w), _ROWS, _SHARES, name="kl_div"),
+    _sample(
+        "exp",
+        lambda x, t: nn.kl_div(nn.log_softmax(x), t, log_target=True),
+        _ROWS,
+        np.log(_SHARES),
+        name="kl_div of logarithms",
+    ),
+    _sample("clip", lambda x, y: nn.huber_loss(x, y, delta=0.9), _X, _X[::-1], name="huber_loss"),
+    _sample("sigmoid", nn.gated_act, _X, _X[::-1], name="gated_act"),
+    _sample("sigmoid", nn.glu, _ROWS, name="glu"),
+    _sample("sqrt", nn.rms_norm, _ROWS, draw.normal(4), name="rms_norm"),
+    _sample(
+        "standardize",
+        lambda x, gamma, beta: nn.batch_norm(x, gamma, beta, *nn.batch_norm_init(2))[0],
+        draw.normal(3, 2, 2),
+        draw.normal(2),
+        draw.normal(2),
+        name="batch_norm",
+        symbolic=[("B", 2, 2), (2,), (2,)],
+    ),
+    _sample(
+        "sqrt",
+        lambda x, mean, var: nn.batch_norm(x, None, None, mean, var, training=False)[0],
+        draw.normal(3, 2, 2),
+        draw.normal(2),
+        draw.positive(2),
+        name="batch_norm with what it has seen",
+        symbolic=[("B", 2, 2), (2,), (2,)],
+    ),
+    _sample(
+        "standardize",
+        lambda x, gamma, beta: nn.group_norm(x, gamma, beta, 2),
+        draw.normal(2, 4, 3),
+        draw.normal(4),
+        draw.normal(4),
+        name="group_norm",
+        symbolic=[("B", 4, 3), (4,), (4,)],
+    ),
+    _sample("standardize", nn.instance_norm, draw.normal(2, 3, 4), name="instance_norm"),
+    _sample(
+        "softmax",
+        lambda q, k, w: nn.multi_head_attention(q, k, k, 2, wq=w, mask=_KEEP),
+        draw.normal(2, 3, 4),
+        draw.normal(2, 5, 4),
+        draw.normal(4, 4),
+        name="multi_head_attention",
+        symbolic=[("B", 3, 4), ("B", 5, 4), (4, 4)],
+    ),
+    _sample("tanh", nn.rnn_cell, _X, draw.normal(2, 2), *_weights(1), name="rnn_cell"),
+    _sample("sigmoid", nn.gru_cell, _X, draw.normal(2, 2), *_weights(3), name="gru_cell"),
+    _sample(
+        "sigmoid",
+        lambda x, h, c, *weights: nn.lstm_cell(x, (h, c), *weights),
+        _X,
+        draw.normal(2, 2),
+        draw.normal(2, 2),
+        *_weights(4),
+        name="lstm_cell",
+    ),
+    _sample(
+        "logaddexp",
+        lambda k, v, decay, bonus: nn.rwkv_parallel(k, v, decay, bonus)[0],
+        draw.normal(2, 3, 2),
+        draw.normal(2, 3, 2),
+        draw.positive(2),
+        draw.normal(2),
+        name="rwkv_parallel",
+    ),
+    _sample(
+        "logaddexp",
+        lambda k, v, mean, log_weight, decay: nn.rwkv_recurrent(
+            k, v, (mean, log_weight), decay, decay
+        ),
+        *[draw.normal(3, 2) for _ in range(4)],
+        draw.positive(2),
+        name="rwkv_recurrent",
     ),
 ]

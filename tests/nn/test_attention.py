@@ -1,0 +1,76 @@
+"""Attention in several heads: each head is an attention of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pycograd import nn
+from pycograd.core.errors import ShapeError
+from pycograd.transforms.batch import vmap
+from pycograd.transforms.reverse import grad
+
+
+def test_heads_are_attentions_of_their_own(rng):
+    q, k, v = (rng.standard_normal((2, n, 6)) for n in (3, 5, 5))
+    mask = rng.random((2, 3, 5)) < 0.7
+    for options in ({}, {"causal": True}, {"mask": mask}, {"mask": mask[0], "causal": True}):
+        parts = [
+            nn.scaled_dot_product_attention(*[x[..., i : i + 2] for x in (q, k, v)], **options)
+            for i in (0, 2, 4)
+        ]
+        found = nn.multi_head_attention(q, k, v, 3, **options)
+        np.testing.assert_allclose(found, np.concatenate(parts, -1), rtol=1e-12)
+    each = rng.standard_normal((2, 3, 3, 5))
+    parts = [
+        nn.scaled_dot_product_attention(*[x[..., 2 * i : 2 * i + 2] for x in (q, k, v)], each[:, i])
+        for i in range(3)
+    ]
+    np.testing.assert_allclose(
+        nn.multi_head_attention(q, k, v, 3, each), np.concatenate(parts, -1), rtol=1e-12
+    )
+
+
+def test_projections(rng):
+    q, k = rng.standard_normal((3, 4)), rng.standard_normal((5, 4))
+    w = {f"w{of}": rng.standard_normal((4, 6)) for of in "qkv"} | {"wo": np.ones((6, 2))}
+    b = {f"b{of}": rng.standard_normal(6) for of in "qkv"} | {"bo": np.ones(2)}
+    parts = [nn.linear(x, w[f"w{of}"], b[f"b{of}"]) for of, x in zip("qkv", (q, k, k))]
+    wanted = nn.multi_head_attention(*parts, 2) @ w["wo"] + 1
+    np.testing.assert_allclose(nn.multi_head_attention(q, k, k, 2, **w, **b), wanted)
+    with pytest.raises(ShapeError, match=r"multi_head_attention: the projection of k: linear: "):
+        nn.multi_head_attention(q, k[:, :3], k, 2, **w)
+    with pytest.raises(TypeError, match="multi_head_attention: q has a bias but no weights"):
+        nn.multi_head_attention(q, k, k, 2, bq=np.ones(4))
+
+
+def test_a_batch_is_a_loop(rng):
+    q, k = rng.standard_normal((4, 3, 6)), rng.standard_normal((4, 5, 6))
+    mask = rng.random((4, 3, 5)) < 0.8
+    f = grad(lambda q, k, m: np.sum(nn.multi_head_attention(q, k, k, 2, m) ** 2), argnums=(0, 1))
+    found = vmap(f)(q, k, mask)
+    for a, b in zip(found, zip(*[f(*row) for row in zip(q, k, mask)]), strict=True):
+        np.testing.assert_allclose(a, np.stack(b), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        nn.multi_head_attention(q, k, k, 2, mask),
+        vmap(lambda q, k, m: nn.multi_head_attention(q, k, k, 2, m))(q, k, mask),
+    )
+
+
+def test_mistakes():
+    x = np.ones((3, 6))
+    with pytest.raises(ShapeError, match="num_heads=4 does not divide the 6 features of q"):
+        nn.multi_head_attention(x, x, x, 4)
+    with pytest.raises(ShapeError, match=r"v is \(..., n, d\), not of shape \(6,\)"):
+        nn.multi_head_attention(x, x, x[0], 2)
+    with pytest.raises(ShapeError, match=r"a mask of shape \(3, 4\) does not broadcast .* 3, 3\)"):
+        nn.multi_head_attention(x, x, x, 2, np.ones((3, 4), bool))
+    with pytest.raises(ShapeError, match=r"incompatible shapes \(3, 6\), \(3, 6\) and \(2, 6\)"):
+        nn.scaled_dot_product_attention(x, x, x[:2])
+
+
+def test_linear_says_what_to_write():
+    with pytest.raises(ShapeError, match=r"linear: incompatible .* \(3, 6\) and \(2, 6\).*w\.T"):
+        nn.linear(np.ones((3, 6)), np.ones((2, 6)))
+    with pytest.raises(ShapeError, match=r"linear: b has shape \(1, 2\), not \(2,\)"):
+        nn.linear(np.ones((3, 6)), np.ones((6, 2)), np.ones((1, 2)))
