@@ -136,7 +136,21 @@ def _lowering(record: Record, primitive: str) -> dict[str, Any]:
     if found is not None:
         answer["lowering"] = where(found)
         answer["by"] = HUB.hooks.owner(backend, said["name"]) or record.owner
+    elif reason := _refusal(backend, said["name"]):
+        answer["lowering"] = f"none: {reason}"
     return answer
+
+
+def _refusal(backend: Any, name: str) -> str:
+    """Why a backend does not lower a primitive; empty if it does not say, or a plugin does it."""
+    from pycograd.core.errors import LoweringNotFoundError
+    from pycograd.core.primitive import primitive_named
+
+    try:
+        backend.lowering(primitive_named(name))
+    except LoweringNotFoundError as error:
+        return str(error).partition(f"backend {backend.name!r}: ")[2]
+    return ""
 
 
 QUESTIONS: Final[dict[str, Callable[[Record, str], dict[str, Any]]]] = {
