@@ -129,10 +129,6 @@ class _Table(Mapping[str, Callable[..., Any]]):
 _SOLVERS = (
     *("tape:ode-*", "jvp:ode-*", "second:ode-*", "vmap_grad:ode-*"),
     *("tape:integral-1", "jvp:integral-1", "second:integral-1", "vmap_grad:integral-1"),
-    *("forward:implicit-root", "tape:implicit-root", "jvp:implicit-root", "second:implicit-root"),
-    *("vmap_grad:implicit-root", "tape:implicit-m*", "jvp:implicit-m*", "second:implicit-m*"),
-    *("tape:implicit-least_squares", "jvp:implicit-least_squares", "second:implicit-least_squares"),
-    "tape:implicit-curve_fit",
 )
 
 
