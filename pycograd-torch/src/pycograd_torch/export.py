@@ -40,6 +40,7 @@ def export_torchscript(
         ExportError: the result is not that of the module, or the module cannot be traced.
 
     >>> import numpy as np
+    >>> import torch
     >>> from pycograd_torch import to_torch_module
     >>> module = to_torch_module(lambda w, x: np.tanh(x @ w), np.ones((3, 2)))
     >>> script = export_torchscript(module, [np.ones((4, 3))])
@@ -83,6 +84,7 @@ def export_program(
         ExportError: the result is not that of the module, or the module cannot be exported.
 
     >>> import numpy as np
+    >>> import torch
     >>> from pycograd_torch import to_torch_module
     >>> module = to_torch_module(lambda w, x: np.tanh(x @ w), np.ones((3, 2)))
     >>> program = export_program(module, [np.ones((4, 3))])
