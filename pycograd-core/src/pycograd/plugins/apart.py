@@ -149,7 +149,8 @@ def _refusal(backend: Any, name: str) -> str:
     try:
         backend.lowering(primitive_named(name))
     except LoweringNotFoundError as error:
-        return str(error).partition(f"backend {backend.name!r}: ")[2]
+        reason = str(error).partition(f"backend {backend.name!r}: ")[2]
+        return reason.partition(" (<string>:")[0]  # without the line of the program that asks
     return ""
 
 
