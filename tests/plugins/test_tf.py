@@ -14,6 +14,7 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 pytest.importorskip("pycograd_tf", reason="pycograd-tf is not installed")
 
 import pycograd as pg
+from pycograd.cli import main
 from pycograd.core.device import DeviceArray, on, trace_of
 from pycograd.core.errors import (
     BackendUnavailableError,
@@ -159,6 +160,13 @@ def test_a_refusal_says_why():
 
     with pytest.raises(LoweringNotFoundError, match="'jv' is not lowered by backend 'tf': Tensor"):
         BACKEND.lowering(REGISTRY["jv"])
+
+
+@pytest.mark.slow
+def test_explain_gives_the_reason_of_a_refusal(capsys):
+    assert main(["explain", "jv"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("tf ")]
+    assert f"none: {REFUSED['jv']}  " in line
 
 
 # -- dtypes ----------------------------------------------------------------------------------------
@@ -490,6 +498,7 @@ def test_rows_of_tensorflow():
     assert_same(rows.numpy(), np.stack([g(row) for row in x]))
 
 
+@pytest.mark.slow
 def test_a_saved_model(tmp_path):
     module = tf.Module()
     spec = tf.TensorSpec(ARGS[0].shape, tf.float64)
