@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from contextlib import ExitStack
 from typing import Any
 
@@ -24,10 +25,19 @@ def value(expression: str, **names: Any) -> Any:
 
 def pipescript_value(expression: str, **names: Any) -> Any:
     """The value that pipescript gives an expression, by watching it run."""
-    import pyccolo
-    from pipescript import PIPESCRIPT_TRACERS
+    before = {*vars(builtins)}
+    try:
+        import pyccolo
+        from pipescript import PIPESCRIPT_TRACERS
 
-    with ExitStack() as stack:
-        for tracer in PIPESCRIPT_TRACERS:
-            stack.enter_context(tracer.instance())
-        return pyccolo.exec(f"result = ({expression})", dict(names))["result"]
+        vars(builtins).update(_pipescripts)
+        with ExitStack() as stack:
+            for tracer in PIPESCRIPT_TRACERS:
+                stack.enter_context(tracer.instance())
+            return pyccolo.exec(f"result = ({expression})", dict(names))["result"]
+    finally:
+        for name in vars(builtins).keys() - before:
+            _pipescripts[name] = vars(builtins).pop(name)
+
+
+_pipescripts: dict[str, Any] = {}  # what it puts among Python's own names

@@ -50,6 +50,24 @@ def test_temporaries_nesting_and_what_was_bound_before() -> None:
     assert [float(r) for r in model.rest] == [2.0, 3.0]
 
 
+def test_every_kind_of_parameter() -> None:
+    model = run(
+        "model = params{\n"
+        "    w = np.ones(2); b = frozen[w * 2]; m = buffer[0]\n"
+        "    t = tied[w]; a = tied('key', 1.0); c = tied('key')\n"
+        "    cpu = on_cpu[np.ones(3)]; dev = on_device('numpy')[np.ones(1)]\n"
+        "}",
+        np=np,
+    )["model"]
+    value, grads = model.grad(
+        lambda: np.sum(model.w * model.b * model.t) + model.a * model.c + np.sum(model.cpu)
+    )
+    assert value == 8.0 and grads.b is None and grads.m is None
+    np.testing.assert_array_equal(grads.w, [4.0, 4.0])
+    assert float(grads.a) == 2.0 and model.c is model.a and model.t is model.w
+    assert grads.cpu.shape == (3,) and grads.dev.shape == (1,)
+
+
 def test_sees_globals_and_the_locals_of_functions() -> None:
     scope = run(
         "size = 2\n"

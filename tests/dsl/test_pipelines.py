@@ -337,6 +337,17 @@ def test_indices_stay_indices() -> None:
     )
     assert (scope["first"], scope["at"], scope["entry"], scope["inside"]([1])) == (5, 5, "1", 2)
     assert scope["g"](0) == 5
+    model = run("with params{f = np.arange(3.0)} as w: x = 1 |> f[$]\nx = x + 0", np=np)
+    assert model["x"] == 1.0
+
+
+def test_macros_that_are_imported_or_shadowed_by_functions() -> None:
+    scope = run(
+        "from functools import reduce\nfrom os import path as fork\n"
+        "def f(x): return x\n"
+        "x = [1, 2] |> reduce[$ + $]\ny = 3 |> f[$ + 1] |> fork[$, $ * 2]\nz = f(7)\n"
+    )
+    assert (scope["x"], scope["y"], scope["z"]) == (3, (4, 8), 7)
 
 
 UNTOUCHED = [

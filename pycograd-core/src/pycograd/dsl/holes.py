@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
-from pycograd.dsl.marks import FORWARD, body_of, chain_of, is_hole, pipe_of, split
+from pycograd.dsl.marks import FORWARD, block_of, body_of, chain_of, is_hole, pipe_of, split
 from pycograd.dsl.spelling import HOLE, MACROS
 
 FOREIGN: Final = {
@@ -23,7 +23,7 @@ _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 def bound_by(scope: ast.AST) -> set[str]:
-    """The names that a scope binds, but to functions: those cannot be indexed."""
+    """The names that a scope binds to what may be an array: not to functions it defines."""
     found: set[str] = set()
     if isinstance(scope, _FUNCTIONS):
         found |= {node.arg for node in ast.walk(scope.args) if isinstance(node, ast.arg)}
@@ -36,11 +36,21 @@ def bound_by(scope: ast.AST) -> set[str]:
             continue
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             found.add(node.id)
-        elif isinstance(node, ast.alias):
-            found.add((node.asname or node.name).partition(".")[0])
+        elif isinstance(node, ast.alias) and (node.asname or node.name) == "f":
+            found.add("f")  # a macro that is imported, as reduce is, is itself
+        elif isinstance(node, ast.Subscript) and block_of(node) is not None:
+            found |= _weights(node)
         if not isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
             waiting += ast.iter_child_nodes(node)
     return found
+
+
+def _weights(block: ast.Subscript) -> set[str]:
+    """The names that `params{...}` binds."""
+    assert isinstance(block.slice, ast.Tuple)
+    assigned = [entry for entry in block.slice.elts if isinstance(entry, ast.Compare)]
+    targets = [target for a in assigned for target in (a.left, *a.comparators[:-1])]
+    return {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
 
 
 class Holes:

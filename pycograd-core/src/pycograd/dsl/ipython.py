@@ -10,9 +10,6 @@ parsed, and watches them run. `params{...}` is ours all the same.
 
 from __future__ import annotations
 
-import builtins
-import functools
-import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
@@ -93,16 +90,11 @@ class _Extension:
         return parse(source, filename, self._taken(), lambda text, name: parser(text, name, symbol))
 
     def _taken(self) -> set[str]:
-        """The names of macros to which the user has given a meaning."""
+        """The names of macros to which the user has given something that can be indexed."""
         if "pipescript" in self._shell.extension_manager.loaded:
             return {*BRACED}
-        found = {name: self._shell.user_ns[name] for name in BRACED if name in self._shell.user_ns}
-        return {
-            name
-            for name, value in found.items()
-            if value is not getattr(builtins, name, functools.reduce)
-            and not isinstance(value, types.FunctionType)
-        }
+        namespace = self._shell.user_ns
+        return {n for n in BRACED if hasattr(type(namespace.get(n)), "__getitem__")}
 
 
 def _wrap(owner: Any, name: str, around: Callable[..., Any]) -> Callable[[], None]:
