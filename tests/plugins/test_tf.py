@@ -169,6 +169,35 @@ def test_explain_gives_the_reason_of_a_refusal(capsys):
     assert f"none: {REFUSED['jv']}  " in line
 
 
+WIDE = {
+    "exp1": [np.logspace(-6, 2.5, 60)],
+    "expi": [np.concatenate([-np.logspace(-6, 2.5, 60), np.logspace(-6, 2, 60)])],
+    "log_ndtr": [np.linspace(-60.0, 12.0, 145)],
+    "ndtr": [np.linspace(-30.0, 9.0, 79)],
+    "ellipe": [np.concatenate([-np.logspace(-3, 3, 40), np.linspace(0.0, 1.0, 41)])],
+    "ellipk": [np.concatenate([-np.logspace(-3, 3, 40), np.linspace(0.0, 0.999, 41)])],
+    "gamma": [np.linspace(-20.3, 30.0, 90)],
+    "rgamma": [np.arange(-9.0, 30.0, 0.5)],
+    "gammasgn": [np.linspace(-20.3, 5.0, 60)],
+    "exprel": [np.concatenate([np.logspace(-12, 2, 40), -np.logspace(-12, 2, 40)])],
+    "sindg": [np.arange(-720.0, 721.0, 7.5)],
+    "cosdg": [np.arange(-720.0, 721.0, 7.5)],
+    "logit": [np.linspace(0.0, 1.0, 41)],
+    "eval_legendre": [np.arange(12)[:, None], np.linspace(-1.0, 1.0, 9)],
+    "eval_chebyt": [np.arange(12)[:, None], np.linspace(-1.0, 1.0, 9)],
+    "eval_genlaguerre": [np.arange(9)[:, None], 0.7, np.linspace(0.0, 9.0, 9)],
+    "eval_jacobi": [np.arange(9)[:, None], 0.7, -0.4, np.linspace(-1.0, 1.0, 9)],
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_what_is_written_here_equals_scipy_far_and_near(name):
+    special = pytest.importorskip("scipy.special")
+    want = getattr(special, name)(*WIDE[name])
+    got = TABLE[name](*[tf.constant(x) if isinstance(x, np.ndarray) else x for x in WIDE[name]])
+    np.testing.assert_allclose(got.numpy(), want, rtol=1e-11, atol=1e-13)
+
+
 # -- dtypes ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["float16", "bfloat16", "float32"])
 def test_narrow_floats_stay(name):

@@ -162,8 +162,8 @@ def _polynomial(name: str, step: Callable[..., tuple[Any, Any, Any]]) -> Lowerin
     """p[k + 1] = (a x + b) p[k] - c p[k - 1] from 1 and 0, for whole degrees of every entry."""
 
     def run(n: Any, *rest: Any) -> Any:
-        n, *rest_ = tensors(n, *rest)
-        weights, x = [floating(w) for w in rest_[:-1]], floating(rest_[-1])
+        n, *others, x = tensors(n, *rest)
+        weights, x = [floating(w) for w in others], floating(x)
         if n.dtype.is_floating or n.dtype.is_complex:
             if not is_known(n) or bool((n.numpy() != np.round(n.numpy())).any()):
                 raise refused(name, "only polynomials, of whole degrees, have a recurrence")
@@ -200,9 +200,7 @@ def _jacobi_step(k: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
 
 _EVAL: dict[str, Callable[..., tuple[Any, Any, Any]]] = {
     "eval_legendre": lambda k: ((2 * k + 1) / (k + 1), 0.0, k / (k + 1)),
-    "eval_chebyt": lambda k: (
-        where(tf.equal(k, 0), 1.0, 2 + 0 * k), 0.0, where(tf.equal(k, 0), 0.0, 1 + 0 * k),
-    ),
+    "eval_chebyt": lambda k: (where(tf.equal(k, 0), tf.ones_like(k), 2.0), 0.0, tf.sign(k)),
     "eval_chebyu": lambda k: (2.0, 0.0, 1.0),
     "eval_chebys": lambda k: (1.0, 0.0, 1.0),
     "eval_hermite": lambda k: (2.0, 0.0, 2 * k),
