@@ -1,5 +1,6 @@
 """`%load_ext pycograd` in a real IPython shell, and in a real Jupyter kernel."""
 
+import builtins
 import os
 import subprocess
 import sys
@@ -47,11 +48,15 @@ def one_shell() -> Iterator[InteractiveShell]:
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
-    hook, modules = sys.displayhook, sys.modules["__main__"]
+    hooks, main = (sys.displayhook, sys.excepthook), sys.modules["__main__"]
+    names = {*vars(builtins)}
     shell = InteractiveShell.instance(config=config)
     yield shell
+    shell.restore_sys_module_state()
     InteractiveShell.clear_instance()
-    sys.displayhook, sys.modules["__main__"] = hook, modules
+    (sys.displayhook, sys.excepthook), sys.modules["__main__"] = hooks, main
+    for name in vars(builtins).keys() - names:
+        del vars(builtins)[name]
 
 
 @pytest.fixture
@@ -90,7 +95,7 @@ def state(shell: InteractiveShell) -> tuple[Any, ...]:
         {name: id(value) for name, value in shell.user_ns.items() if name[0] != "_"},
         {*vars(shell.compile)},
         {*vars(manager)},
-        {name for name, value in vars(shell).items() if callable(value)},
+        {name for name, value in vars(shell).items() if callable(value) or "pyco" in name},
         [*shell.input_transformers_post, *shell.ast_transformers],
         [*manager.cleanup_transforms, *manager.line_transforms, *manager.token_transformers],
         [*shell.Completer.custom_matchers],

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
 
 from pycograd.dsl.source import NAMES, legal_text, parse
 from pycograd.dsl.spelling import BRACED
@@ -20,7 +19,7 @@ from pycograd.dsl.spelling import BRACED
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_loaded: Final[WeakKeyDictionary[Any, _Extension]] = WeakKeyDictionary()
+_KEPT: Final = "_pycograd_extension"  # the attribute of a shell that has what was changed about it
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -33,9 +32,9 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
     >>> load_ipython_extension(get_ipython())  # doctest: +SKIP
     """
-    if shell not in _loaded:
-        _loaded[shell] = _Extension(shell)
-    _loaded[shell].lend_names()
+    if _KEPT not in vars(shell):
+        setattr(shell, _KEPT, _Extension(shell))
+    getattr(shell, _KEPT).lend_names()
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
@@ -46,7 +45,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
 
     >>> unload_ipython_extension(get_ipython())  # doctest: +SKIP
     """
-    extension = _loaded.pop(shell, None)
+    extension = vars(shell).pop(_KEPT, None)
     if extension is not None:
         extension.unload()
 
