@@ -47,16 +47,16 @@ def scaled_dot_product_attention(
     _check("scaled_dot_product_attention", q, k, v, mask)
     scores = (q * (1 / math.sqrt(q.shape[-1]))) @ np.matrix_transpose(k)
     keep: Any = np.tri(*scores.shape[-2:], dtype=np.bool_) if causal else None
+    if mask is not None and dtype_of(mask).kind == "b":
+        keep = mask if keep is None else keep & mask
+        some = np.any(keep, axis=-1, keepdims=True)
+        weights = softmax(np.where(keep | ~some, scores, -np.inf))
+        return np.where(keep, weights, 0) @ v
     if mask is not None:
-        if dtype_of(mask).kind == "b":
-            keep = mask if keep is None else keep & mask
-        else:
-            scores = scores + mask
-    if keep is None:
-        return softmax(scores) @ v
-    some = np.any(keep, axis=-1, keepdims=True)
-    weights = softmax(np.where(keep | ~some, scores, -np.inf))
-    return np.where(keep, weights, 0) @ v
+        scores = scores + mask
+    if causal:  # every query sees key 0
+        scores = np.where(keep, scores, -np.inf)
+    return softmax(scores) @ v
 
 
 def multi_head_attention(

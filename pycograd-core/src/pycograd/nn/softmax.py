@@ -56,7 +56,10 @@ def _along(name: str, value: Any, jvp: Any, vjp: Any) -> General:
 def _softmax_map(t: Any, ans: Any, *, axis: tuple[int, ...]) -> Any:
     """The derivative `diag(y) - y y^T`, symmetric: it moves tangents and cotangents alike."""
     weighted = ans * t
-    return weighted - ans * np.sum(weighted, axis, keepdims=True)
+    if type(weighted) is np.ndarray:  # nobody else's, and as large as the scores of attention
+        np.subtract(t, np.sum(weighted, axis, keepdims=True), weighted)
+        return np.multiply(weighted, ans, weighted)
+    return ans * (t - np.sum(weighted, axis, keepdims=True))
 
 
 _softmax = _along("softmax", _softmax_value, _softmax_map, _softmax_map)
