@@ -130,6 +130,31 @@ def test_trains_as_the_plain_functions_do() -> None:
         assert grads.b is None
 
 
+def test_a_highway_layer_in_a_function() -> None:
+    scope = run(
+        "def step(X, Y, W, n):\n"
+        "    with params{T = 0.5 * W; H = W; bias = np.zeros(n)} as weights:\n"
+        "        gate = $ |> $ @ T + bias |> pg.sigmoid\n"
+        "        layer = $ |> fork[$, $ |> $ @ H |> np.tanh, gate] *|> ($x, $h, $t)"
+        " *|> $h * $t + $x * (1 - $t)\n"
+        "        return weights.grad(|> layer(X) |> f{ ($ - Y) * ($ - Y) } |> np.mean)\n",
+        np=np,
+        pg=pg,
+    )
+    X, Y, W = np.random.default_rng(0).standard_normal((3, 4, 4))
+
+    def plain(T: Any, H: Any, bias: Any) -> Any:
+        t = 1 / (1 + np.exp(-(X @ T + bias)))
+        return np.mean((np.tanh(X @ H) * t + X * (1 - t) - Y) ** 2)
+
+    found, grads = scope["step"](X, Y, W, 4)
+    value, expected = pg.value_and_grad(plain, (0, 1, 2))(0.5 * W, W, np.zeros(4))
+    np.testing.assert_allclose(found, value)
+    for name, slope in zip(("T", "H", "bias"), expected):
+        np.testing.assert_allclose(grads[name], slope, rtol=1e-10, atol=1e-15)
+    assert not {"T", "H", "bias"} & scope.keys()
+
+
 def test_reads_weights_in_threads() -> None:
     source = (
         "with params{w = 2.0} as weights:\n"
