@@ -21,6 +21,7 @@ from pycograd.nn.activations import (
 from pycograd.nn.attention import multi_head_attention, scaled_dot_product_attention
 from pycograd.nn.conv import causal_conv1d, conv1d, conv2d, conv3d
 from pycograd.nn.conv_transpose import conv_transpose1d, conv_transpose2d
+from pycograd.nn.einops_backend import register_einops_backend
 from pycograd.nn.layers import dropout, embedding, linear, one_hot
 from pycograd.nn.losses import (
     bce_with_logits,
@@ -90,6 +91,7 @@ __all__ = [
     "multi_head_attention",
     "nll_loss",
     "one_hot",
+    "register_einops_backend",
     "relu",
     "rms_norm",
     "rnn_cell",
