@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from pycograd.core import lent
 from pycograd.core.aval import ShapeDtypeStruct, aval_of, make_aval
 from pycograd.core.box import Box
 from pycograd.core.dims import Constraints, Dim
@@ -240,7 +241,7 @@ class Graph:
         """The outputs for these inputs, one equation after the other."""
         sizes = self.sizes(leaves)
         known: dict[Value, Any] = dict(zip(self.inputs, leaves))
-        known.update(self.constants)
+        known.update(lent.current(self.constants))
         last = self.last_uses()
         for at, equation in enumerate(self.equations):
             operands = [x.number if isinstance(x, Literal) else known[x] for x in equation.operands]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pycograd.core import modes
+from pycograd.core import lent, modes
 from pycograd.core.aval import aval_of
 from pycograd.core.box import Box
 from pycograd.core.dtypes import current_dtype
@@ -39,16 +39,22 @@ class Compiled:
     Attributes:
         graph: as captured.
         reads: what it holds for.
-        nested: whether it holds a value of a transform that is running, and so for one call alone.
+        alone: whether it holds a value of a transform that is running, and so for one call alone.
         program: compiled at the first call on plain arrays.
     """
 
-    __slots__ = ("graph", "reads", "nested", "program")
+    __slots__ = ("graph", "reads", "alone", "program", "_lent")
 
     def __init__(self, graph: Graph, reads: Reads) -> None:
         self.graph, self.reads = graph, reads
-        self.nested = any(isinstance(array, Box) for _, array in graph.constants)
+        self.alone = any(isinstance(array, Box) for _, array in graph.constants)
         self.program: Program | None = None
+        self._lent = [array for array in held_arrays(graph) if lent.is_lent(array)]
+
+    @property
+    def nested(self) -> bool:
+        """True if a value of a transform that is running stands for something that it holds."""
+        return self.alone or any([isinstance(lent.now(array), Box) for array in self._lent])
 
 
 class Jitted:
@@ -167,7 +173,7 @@ class Jitted:
                     " value, and write it outside"
                 )
             found = Compiled(graph, reads)
-            if found.nested:
+            if found.alone:
                 return found
             reads.watch(held_arrays(graph))
             self._cache.pop(key, None)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pycograd.core import lent
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.errors import BudgetError
 from pycograd.core.ir import Equation, Graph, Literal, Value, subgraphs
@@ -182,7 +183,7 @@ def run_steps(
     """Runs a schedule on arrays: the outputs, and the most bytes that were in use at once."""
     simulation = simulated(graph, steps)
     known: dict[Value, Any] = dict(zip(graph.inputs, leaves))
-    known.update(graph.constants)
+    known.update(lent.current(graph.constants))
     names = graph.names()
     peak = 0
     with Store(store_dir) as store:

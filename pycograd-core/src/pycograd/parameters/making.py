@@ -115,20 +115,20 @@ class _Making:
         )
 
     def model(self) -> ParamDict:
-        store = Store()
+        store, weights = Store(), list[Weight]()
         places: list[int | None] = [None] * len(self.leaves)
         for at, group in enumerate(self.groups.values()):
             for i in group:
                 places[i] = at
-            store.weights.append(self._weight(group, store))
+            weights.append(store.add(self._weight(group, store)))
         structure = Structure(
             self.treedef,
             places,
             {i: x.value for i, x in enumerate(self.leaves) if isinstance(x, _Setting)},
-            [w.info.trainable for w in store.weights],
-            [w.info.mutable for w in store.weights],
+            [w.info.trainable for w in weights],
+            [w.info.mutable for w in weights],
         )
-        return param_dict(structure, store.weights, store)
+        return param_dict(structure, weights, store)
 
     def _weight(self, group: list[int], store: Store) -> Weight:
         name = self.paths[group[0]]

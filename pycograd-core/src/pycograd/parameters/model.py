@@ -166,8 +166,7 @@ class ParamDict(Mapping[Any, Any]):
     def _others(self, weights: Sequence[Weight] | None = None) -> list[Weight]:
         """The weights of the whole model but for these, or for those of this part of it."""
         assert self._store is not None
-        chosen = set(map(id, self._leaves if weights is None else weights))
-        return [w for w in self._store.weights if id(w) not in chosen]
+        return self._store.others(self._leaves if weights is None else weights)
 
     # -- training ----------------------------------------------------------------------------------
     def grad(
@@ -478,8 +477,9 @@ def _again(structure: Structure, leaves: list[Any], infos: list[Info] | None) ->
     if infos is None:
         return param_dict(structure, leaves, None)
     store = Store()
-    store.weights = [Weight(owned(leaf, info), info, store) for leaf, info in zip(leaves, infos)]
-    return param_dict(structure, store.weights, store)
+    pairs = zip(leaves, infos)
+    weights = [store.add(Weight(owned(leaf, info), info, store)) for leaf, info in pairs]
+    return param_dict(structure, weights, store)
 
 
 def _placed(entry: Any, value: Any, name: str) -> Iterator[tuple[Weight, Any]]:

@@ -7,6 +7,7 @@ run in several threads; a name goes when the last block that needs it ends.
 from __future__ import annotations
 
 import builtins
+import inspect
 import sys
 import types
 from _thread import allocate_lock
@@ -125,9 +126,9 @@ def _refuse(bound: Bound, f: Any) -> None:
 
 def refuse_hidden(entries: Mapping[str, Any], frame: FrameType) -> None:
     """Raises if the code of a frame has local variables in the place of the names."""
-    if frame.f_locals is frame.f_globals or frame.f_code.co_name == "<module>":
-        return
-    code = frame.f_code
+    code = frame.f_code  # not f_locals, whose dict would keep what it holds
+    if not code.co_flags & inspect.CO_OPTIMIZED:
+        return  # not of a function
     hidden = {*code.co_varnames, *code.co_cellvars, *code.co_freevars} & entries.keys()
     if hidden:
         name = min(hidden)

@@ -58,18 +58,17 @@ class Structure:
 
     def nested(self, leaves: Sequence[Any]) -> dict[str, Any]:
         """The parameters alone in dicts of dicts, named as in `names`; ties in each place."""
+        return self._nested(self.tree, 0, leaves)
 
-        def build(tree: TreeDef, start: int) -> dict[str, Any]:
-            found: dict[str, Any] = {}
-            for name, child in zip(tree.names(), tree.children):
-                if child is not LEAF:
-                    found[name] = build(child, start)
-                elif (at := self.places[start]) is not None:
-                    found[name] = leaves[at]
-                start += child.num_leaves
-            return found
-
-        return build(self.tree, 0)
+    def _nested(self, tree: TreeDef, start: int, leaves: Sequence[Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, child in zip(tree.names(), tree.children):
+            if child is not LEAF:
+                found[name] = self._nested(child, start, leaves)
+            elif (at := self.places[start]) is not None:
+                found[name] = leaves[at]
+            start += child.num_leaves
+        return found
 
     def unique(self, leaves: Sequence[Any]) -> list[Any]:
         """Each parameter once, of the leaves of what `nested` made."""
@@ -99,23 +98,22 @@ class Structure:
 
     def assemble(self, leaves: Sequence[Any], nested: Any) -> dict[Any, Any]:
         """The entries of a `ParamDict`; `nested(structure, leaves)` makes those inside it."""
+        return dict(zip(self.tree.aux, self._children(self.tree, 0, leaves, nested)))
 
-        def build(tree: TreeDef, start: int) -> Any:
-            if tree is LEAF:
-                at = self.places[start]
-                return self.settings[start] if at is None else leaves[at]
-            if tree.node is dict:
-                part, mine = self.part(tree, start)
-                return nested(part, [leaves[at] for at in mine])
-            children = built(tree, start)
-            shallow = TreeDef(tree.node, tree.aux, (LEAF,) * len(children), len(children))
-            return tree_unflatten(shallow, children)
+    def _children(self, tree: TreeDef, start: int, leaves: Sequence[Any], nested: Any) -> list[Any]:
+        children = []
+        for child in tree.children:
+            children.append(self._entry(child, start, leaves, nested))
+            start += child.num_leaves
+        return children
 
-        def built(tree: TreeDef, start: int) -> list[Any]:
-            children = []
-            for child in tree.children:
-                children.append(build(child, start))
-                start += child.num_leaves
-            return children
-
-        return dict(zip(self.tree.aux, built(self.tree, 0)))
+    def _entry(self, tree: TreeDef, start: int, leaves: Sequence[Any], nested: Any) -> Any:
+        if tree is LEAF:
+            at = self.places[start]
+            return self.settings[start] if at is None else leaves[at]
+        if tree.node is dict:
+            part, mine = self.part(tree, start)
+            return nested(part, [leaves[at] for at in mine])
+        children = self._children(tree, start, leaves, nested)
+        shallow = TreeDef(tree.node, tree.aux, (LEAF,) * len(children), len(children))
+        return tree_unflatten(shallow, children)

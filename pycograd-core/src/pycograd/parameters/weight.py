@@ -9,6 +9,7 @@ of a program.
 from __future__ import annotations
 
 import operator
+import weakref
 from _thread import allocate_lock
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar, Token
@@ -19,6 +20,7 @@ import numpy as np
 from pycograd.core.box import Box
 from pycograd.core.errors import UnboundWeightError
 from pycograd.core.fillable import FRONT, settled, settled_tree
+from pycograd.core.lent import lend
 from pycograd.core.spelling import CREATORS
 from pycograd.core.tree import register_front
 from pycograd.transforms.capture import capturing
@@ -39,13 +41,29 @@ class Info(NamedTuple):
 
 
 class Store:
-    """The weights of one model, each once, and how many passes over them are running."""
+    """The weights of one model, and how many passes over them are running."""
 
-    __slots__ = ("weights", "passes")
+    __slots__ = ("_weights", "passes")
 
     def __init__(self) -> None:
-        self.weights: list[Weight] = []
+        self._weights: list[weakref.ref[Weight]] = []  # which hold the store
         self.passes = 0
+
+    def add(self, weight: Weight) -> Weight:
+        """Makes a weight one of the model."""
+        self._weights.append(weakref.ref(weight))
+        return weight
+
+    @property
+    def weights(self) -> list[Weight]:
+        """The weights that there are."""
+        return self.others(())
+
+    def others(self, weights: Sequence[Weight]) -> list[Weight]:
+        """The weights that there are but for these."""
+        known = set(map(id, weights))
+        found = [ref() for ref in self._weights]
+        return [w for w in found if w is not None and id(w) not in known]
 
 
 class Weight(Box):
@@ -56,14 +74,23 @@ class Weight(Box):
     array([2., 2.])
     """
 
-    __slots__ = ("array", "info", "store")
+    __slots__ = ("array", "info", "lent", "store")
     _trace = FRONT
     array: Any
     info: Info
     store: Store
+    lent: Any  # the view of the array that graphs hold, once there is one
 
     def __init__(self, array: Any, info: Info, store: Store) -> None:
-        self.array, self.info, self.store = array, info, store
+        self.array, self.info, self.store, self.lent = array, info, store, None
+
+    def held(self) -> Any:
+        """What a graph holds of it."""
+        if type(self.array) is not np.ndarray:
+            return self.array
+        if self.lent is None:
+            self.lent = lend(self, self.array)
+        return self.lent
 
     value = property(lambda self: current(self))
     device = property(lambda self: current(self).device)
@@ -182,7 +209,7 @@ def current(weight: Weight) -> Any:
             " Start the thread with contextvars.copy_context().run(f, ...) in the place of f(...)"
         )
     trace = capturing.get()
-    return weight.array if trace is None else trace.constant(weight.array)
+    return weight.array if trace is None else trace.constant(weight.held())
 
 
 register_front(Weight, current)

@@ -25,6 +25,7 @@ from pycograd.transforms.wrap import (
     Selection,
     Transformed,
     check_callable,
+    is_differentiable,
     leaves_like,
     name_of,
     normalize_argnums,
@@ -463,9 +464,11 @@ def _jacobian(
         selection = Selection(name, f, args, kwargs, numbers, names)
         if not all(selection.live):
             i = selection.live.index(False)
+            frozen = is_differentiable(selection.leaves[i])
+            what = "a parameter that is not trained" if frozen else "not a float or complex value"
             raise NotDifferentiableError(
-                f"{name} of {name_of(f)}: {selection.path(i)} is not a float or complex value, so"
-                " its structure cannot hold derivatives; pass it as another argument"
+                f"{name} of {name_of(f)}: {selection.path(i)} is {what}, so its structure cannot"
+                " hold derivatives; pass it as another argument"
             )
 
         def of_leaves(*xs: Any) -> Any:

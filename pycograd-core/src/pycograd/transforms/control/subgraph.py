@@ -47,7 +47,7 @@ def traced(
     outer, own = sizes.current(), Constraints()
     trace.known = {s for a in avals for s in symbols_of(a.shape)}
     trace.known |= (outer or own).reserved
-    token = capturing.set(trace)
+    token = capturing.set(capturing.get() or trace)  # parameters are met by the whole program
     try:
         with sizes.collecting(outer or own, trace), modes.staged(trace):
             out = run(*[trace.box(x) for x in inputs])
