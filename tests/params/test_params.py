@@ -173,3 +173,35 @@ def test_update_buffers_changes_all_or_nothing():
     assert m.n.count == 0
     m.update_buffers({"n.count": 1, "n.mean": np.ones(2)})
     assert m.n.count == 1 and m.n.mean[1] == 1
+
+
+def test_a_summary_knows_what_is_frozen_and_tied():
+    m = params(
+        U=np.zeros((4, 5)), u=frozen(np.zeros(5)), V=tied("v", np.zeros((5, 9))), W=tied("v")
+    )
+
+    def net_loss(p, x, y):
+        return np.sum((np.tanh(x @ p.U + p.u) @ p.V - y) ** 2) + np.sum(p.W)
+
+    text = []
+    found = pg.summary(net_loss, m, (7, 4), (7, 9), print_fn=text.append)
+    assert (found.total, found.trainable) == (70, 65) and found.output.shape == ()
+    assert "u          f64[5]        5  (frozen)" in text[0]
+    assert "V          f64[5,9]     45  = W" in text[0]
+    ambient = pg.summary(lambda x, y: np.sum((x @ U) @ V - y), m, (7, 4), (7, 9), print_fn=None)  # noqa: F821
+    assert ambient.rows == found.rows and ambient.output.shape == ()
+
+
+def test_registered_trees_may_say_what_is_differentiated():
+    class Scaled:
+        def __init__(self, w, scale):
+            self.w, self.scale = w, scale
+
+    pg.register_tree(
+        Scaled,
+        lambda s: ((s.w, s.scale), None),
+        lambda aux, ws: Scaled(*ws),
+        live=lambda aux: (1, 0),
+    )
+    (g,) = pg.grad(lambda s: s["a"].w * s["a"].scale * s["b"])({"a": Scaled(2.0, 3.0), "b": 5.0})
+    assert g["a"].w == 15.0 and g["a"].scale is None and g["b"] == 6.0

@@ -412,6 +412,15 @@ class ParamDict(Mapping[Any, Any]):
             if trainable is None or live is trainable
         )
 
+    def ties(self) -> dict[str, str]:
+        """The further names of tied parameters, each with the first one.
+
+        >>> params(a=tied("k", 1.0), b={"c": tied("k")}).ties()
+        {'b.c': 'a'}
+        """
+        names = self._structure.names
+        return {path: names[at] for path, at in self._structure.paths() if path != names[at]}
+
     def param_values(self) -> dict[Any, Any]:
         """Copies of the values as plain nested dicts and lists.
 

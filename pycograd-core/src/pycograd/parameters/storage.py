@@ -51,11 +51,10 @@ def save(structure: Structure, arrays: list[Any], path: Path, optimizer: Any, rn
         raise ParameterError(f"save: a parameter cannot be named {odd[0]!r}; give it another name")
     said: dict[str, Any] = {
         "version": _VERSION,
-        "ties": {path: structure.names[at] for path, at in structure.paths()},
+        "ties": {p: structure.names[at] for p, at in structure.paths() if p != structure.names[at]},
         "optimizer": None,
         "rng": None,
     }
-    said["ties"] = {path: name for path, name in said["ties"].items() if path != name}
     if optimizer is not None:
         state = _encoded(optimizer.state_dict(), _OPTIMIZER, tensors)
         said["optimizer"] = {"class": type(optimizer).__name__, "state": state}
