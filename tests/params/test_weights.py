@@ -219,6 +219,29 @@ def test_many_threads_take_gradients_of_models_of_their_own():
         agree(g, pg.grad(functional, argnums=0)(m, X))
 
 
+def test_many_threads_take_gradients_of_one_model():
+    m = net()
+    expected = pg.grad(functional, argnums=0)(m, X)
+    found, barrier = [], threading.Barrier(8)
+
+    def work(i):
+        barrier.wait()
+        for _ in range(20):
+            try:
+                found.append(m.grad(loss, X, jit=bool(i % 2))[1])
+            except Exception as error:
+                found.append(error)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(found) == 160 and "W1" not in globals()
+    for grads in found:
+        agree(grads, expected)
+
+
 def test_threads_bind_one_name_together():
     m, failed = net(), []
     barrier = threading.Barrier(4)
@@ -294,3 +317,64 @@ def test_jit_reads_arguments_and_arrays_at_each_call():
         assert float(value) == pytest.approx(float(functional(m, data)), rel=1e-12)
         data += 1.0
         data = data.copy()
+
+
+def test_a_misspelt_weight_is_named():
+    m = net()
+    with pytest.raises(NameError, match="'W11' is not defined; did you mean the weight 'W1'"):
+        m.grad(lambda: np.sum(W11))  # noqa: F821
+    with pytest.raises(NameError, match="did you mean the weight 'b1'"), m:
+        b11 + 1  # noqa: F821
+    with pytest.raises(NameError, match=r"'zzz' is not defined$"):
+        m.grad(lambda: np.sum(zzz))  # noqa: F821
+
+
+def test_blocks_in_generators_tasks_and_stacks():
+    import asyncio
+    from contextlib import ExitStack
+
+    m = params(G1=np.ones(3))
+
+    def rows():
+        with m:
+            yield G1.sum()  # noqa: F821
+
+    generator = rows()
+    assert next(generator) == 3.0
+    generator.close()
+    assert "G1" not in globals()
+
+    async def work(i):
+        with m:
+            await asyncio.sleep(0)
+            return m.grad(lambda: np.sum(G1 * i))[1].G1[0]  # noqa: F821
+
+    async def together():
+        return await asyncio.gather(*[work(float(i)) for i in range(4)])
+
+    assert asyncio.run(together()) == [0.0, 1.0, 2.0, 3.0]
+    with ExitStack() as stack:
+        stack.enter_context(m)
+        assert G1.shape == (3,)  # noqa: F821
+    assert "G1" not in globals()
+
+
+def test_objectives_may_be_any_callable():
+    import functools
+
+    m = params(P1=np.ones(3))
+
+    class Model:
+        def __call__(self, x):
+            return np.sum(P1 * x)  # noqa: F821
+
+        def method(self, x):
+            return self(x) * 2.0
+
+    x = np.array([1.0, 2.0, 3.0])
+    for jit in (False, True):
+        for objective in (Model(), functools.partial(Model.method, Model()), Model().method):
+            value, grads = m.grad(objective, x, jit=jit)
+            scale = 1.0 if isinstance(objective, Model) else 2.0
+            assert value == 6.0 * scale
+            np.testing.assert_array_equal(grads.P1, x * scale)

@@ -39,7 +39,9 @@ def value_and_gradients(
     if not live:
         raise NotDifferentiableError("weights.grad: no parameter of this model is trained")
     with Names(model, objective):
-        values, fixed = tuple([current(w) for w in live]), tuple([current(w) for w in rest])
+        # Another thread may be in a pass of its own.
+        values = tuple([current(w, checked=False) for w in live])
+        fixed = tuple([current(w, checked=False) for w in rest])
         if backend is None and not jit:
             value, found = _eagerly(values, fixed, (live, rest), prepared(objective), args, kwargs)
         else:
@@ -82,7 +84,9 @@ class Names:
             self.__exit__()
             raise
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: Any = None, error: Any = None, trace: Any = None) -> None:
+        if isinstance(error, NameError):
+            names.suggest(error, self.model._bindable())
         for bound in self.bound:
             names.release(bound)
 

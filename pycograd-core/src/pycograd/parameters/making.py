@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from pycograd.core.aval import aval_of
 from pycograd.core.errors import ParameterError
 from pycograd.core.tree import is_node, tree_flatten, tree_unflatten
@@ -72,6 +74,10 @@ def _described(x: Any, name: str = "") -> Any:
     if type(x) is not type(None) and is_node(type(x)):
         leaves, treedef = tree_flatten(x)
         return tree_unflatten(treedef, [_described(leaf, name) for leaf in leaves])
+    if not is_numeric(x) and hasattr(x, "__array__") and hasattr(x, "shape"):
+        x = np.asarray(x)  # an array of another library
+        if not is_numeric(x):
+            raise TypeError(f"params: {name!r} is an array of dtype {x.dtype}, not of numbers")
     return Param(x) if is_numeric(x) else _Setting(x)
 
 

@@ -141,7 +141,9 @@ class ParamDict(Mapping[Any, Any]):
         self._live.blocks.append(bound)
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, NameError):
+            names.suggest(error, self._bindable())
         blocks, scope = self._live.blocks, names.caller().f_globals
         mine = [i for i, bound in enumerate(blocks) if bound.scope is scope]
         names.release(blocks.pop(mine[-1] if mine else -1))

@@ -7,6 +7,7 @@ run in several threads; a name goes when the last block that needs it ends.
 from __future__ import annotations
 
 import builtins
+import difflib
 import inspect
 import sys
 import types
@@ -136,6 +137,14 @@ def refuse_hidden(entries: Mapping[str, Any], frame: FrameType) -> None:
             f"{name!r} is a local variable of {code.co_name}, which hides the weight of that name:"
             f" give it another name, or write weights[{name!r}] in the place of with weights"
         )
+
+
+def suggest(error: NameError, entries: Mapping[str, Any]) -> None:
+    """Adds to the error for an unknown name which weight may have been meant."""
+    name = getattr(error, "name", None)
+    near = difflib.get_close_matches(name, list(entries), 1) if name else []
+    if near and error.args == (f"name {name!r} is not defined",):
+        error.args = (f"{error.args[0]}; did you mean the weight {near[0]!r}?",)
 
 
 def _names(f: Any, seen: set[int]) -> Iterator[Any]:

@@ -195,14 +195,19 @@ for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "matmul", "pow"
     setattr(Weight, f"__i{_name}__", _in_place(getattr(operator, f"i{_name}")))
 
 
-def current(weight: Weight) -> Any:
-    """What stands for a weight here and now: its array, or the box of a pass or a capture."""
+def current(weight: Weight, checked: bool = True) -> Any:
+    """What stands for a weight here and now: its array, or the box of a pass or a capture.
+
+    Arguments:
+        weight: the weight.
+        checked: whether it is an error that a pass is running elsewhere and not here.
+    """
     bound = _bound.get()
     if bound is not None:
         value = bound.get(id(weight))
         if value is not None:
             return value
-    if weight.store.passes:
+    if weight.store.passes and checked:
         raise UnboundWeightError(
             f"the weight {weight.info.name!r} was read in a thread or context that knows nothing of"
             " the gradient that is being taken of its model elsewhere, which would lose its part."
