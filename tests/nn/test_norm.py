@@ -42,6 +42,14 @@ def test_squares_do_not_overflow_in_16_bits(f):
     assert g.dtype == np.float16 and np.isfinite(g).all()
 
 
+def test_statistics_in_more_bits_than_the_values(rng):
+    x = (rng.standard_normal((6, 3)) * 3000).astype(np.float16)
+    y, mean, var = nn.batch_norm(x, None, None, *nn.batch_norm_init(3, "f32"), momentum=1.0)
+    assert (y.dtype, mean.dtype, var.dtype) == (np.float16, np.float32, np.float32)
+    np.testing.assert_allclose(mean, x.astype(np.float64).mean(0), rtol=1e-4)
+    np.testing.assert_allclose(var, x.astype(np.float64).var(0), rtol=1e-4)
+
+
 def test_batch_norm_and_what_it_has_seen(rng):
     x, gamma, beta = rng.standard_normal((5, 3, 2)) * 2 + 1, *rng.standard_normal((2, 3))
     seen = nn.batch_norm_init(3)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pycograd import nn
+from pycograd import jit, nn
 from pycograd.transforms.reverse import grad
 
 torch = pytest.importorskip("torch")
@@ -121,6 +121,17 @@ def test_norms_in_16_bits_do_not_overflow(dtype: str, rng: Any) -> None:
         assert y.dtype == ours.dtype
         wanted = theirs(x, (8,), eps=1e-5).float().numpy()
         np.testing.assert_allclose(y.astype(np.float32), wanted, rtol=2 * eps, atol=eps)
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_nor_do_they_on_other_backends(backend: str, axis: int, rng: Any) -> None:
+    pytest.importorskip(backend)
+    x = (rng.standard_normal((4, 5)) * 3000).astype(np.float16)
+    for f in (nn.layer_norm, nn.rms_norm):
+        y = np.asarray(jit(lambda x, f=f: f(x, axis=axis), backend=backend)(x))
+        assert y.dtype == np.float16
+        np.testing.assert_allclose(y, f(x.astype(np.float64), axis=axis), rtol=2e-3, atol=1e-3)
 
 
 def bfloat16() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,19 +30,16 @@ __all__ = [
 
 def _value(x: Any, *, axis: tuple[int, ...], eps: float) -> tuple[Any, Any]:
     """`(y, scale)`: y = scale * (x - mean), scale = 1 / sqrt(variance + eps)."""
-    dtype = x.dtype
-    if dtype.itemsize == 2:  # in 16 bits squares overflow from 256 on
-        x = x.astype(np.float32)
     y = x - np.mean(x, axis, keepdims=True)
     scale = 1 / np.sqrt(_mean_product(y, y, axis) + np.asarray(eps, x.dtype))
     y *= scale
-    return y.astype(dtype, copy=False), scale.astype(dtype, copy=False)
+    return y, scale
 
 
 def _mean_product(x: Any, y: Any, axis: tuple[int, ...]) -> Any:
     """`mean(x * y)`, the axes kept; along rows in memory without an array of the products."""
     rows = axis == (x.ndim - 1,) and type(x) is type(y) is np.ndarray
-    if rows and x.dtype == y.dtype and x.dtype.itemsize > 2:  # 16 bits are added up in 32
+    if rows and x.dtype == y.dtype and x.dtype.itemsize > 2:  # np.mean adds 16 bits up in 32
         return np.vecdot(x, y)[..., None] / np.asarray(x.shape[-1], x.dtype)
     return np.mean(x * y, axis, keepdims=True)
 
@@ -87,6 +85,17 @@ _standardize = General(
 )
 
 
+def _standardized(x: Any, axis: tuple[int, ...], eps: float) -> Any:
+    """`x` with mean 0 and variance 1 along `axis`."""
+    return _in_32_bits(lambda x: _standardize(x, axis=axis, eps=float(eps))[0], x)
+
+
+def _in_32_bits(f: Callable[[Any], Any], x: Any) -> Any:
+    """`f(x)`, computed in float32 where `x` has 16 bits: its squares overflow from 256 on."""
+    dtype = dtype_of(x)
+    return f(x) if dtype.itemsize > 2 else np.astype(f(np.astype(x, np.float32)), dtype)
+
+
 # -- over the features of one example --------------------------------------------------------------
 def layer_norm(
     x: Any, gamma: Any = None, beta: Any = None, eps: float = 1e-5, axis: Any = -1
@@ -109,7 +118,7 @@ def layer_norm(
     array([-1.,  1.])
     """
     x = floating(x, "layer_norm")
-    y, _ = _standardize(x, axis=axes_of(axis, len(shape_of(x)), "layer_norm"), eps=float(eps))
+    y = _standardized(x, axes_of(axis, len(shape_of(x)), "layer_norm"), eps)
     return _affine("layer_norm", y, gamma, beta)
 
 
@@ -133,10 +142,10 @@ def rms_norm(x: Any, gamma: Any = None, eps: float = 1e-5, axis: Any = -1) -> An
     """
     x = floating(x, "rms_norm")
     axis = axes_of(axis, len(shape_of(x)), "rms_norm")
-    wide = np.astype(x, np.float32) if x.dtype.itemsize == 2 else x
-    square = np.mean(np.square(wide), axis=axis, keepdims=True)
-    y = wide / np.sqrt(square + eps)
-    return _affine("rms_norm", y if wide is x else np.astype(y, x.dtype), gamma, None)
+    y = _in_32_bits(
+        lambda x: x / np.sqrt(np.mean(np.square(x), axis=axis, keepdims=True) + float(eps)), x
+    )
+    return _affine("rms_norm", y, gamma, None)
 
 
 # -- over images of channels (N, C, ...) -----------------------------------------------------------
@@ -208,10 +217,10 @@ def batch_norm(
             f"batch_norm: shape {shape} has one value for each channel, which says nothing of its"
             " variance: train on more examples, or pass training=False"
         )
-    y, _ = _standardize(x, axis=axis, eps=float(eps))
+    y = _standardized(x, axis, eps)
     batch = stop_gradient(x)
-    mean = _towards(running_mean, np.mean(batch, axis=axis), momentum)
-    var = _towards(running_var, np.var(batch, axis=axis), momentum)
+    mean = _towards(running_mean, np.mean, batch, axis, momentum)
+    var = _towards(running_var, np.var, batch, axis, momentum)
     return _by_channel("batch_norm", y, gamma, beta), mean, var
 
 
@@ -241,7 +250,7 @@ def group_norm(x: Any, gamma: Any, beta: Any, num_groups: int, eps: float = 1e-5
             f" {shape_of(x)}"
         )
     apart = np.reshape(x, (count, num_groups, channels // num_groups, *rest))
-    y, _ = _standardize(apart, axis=tuple(range(2, len(rest) + 3)), eps=float(eps))
+    y = _standardized(apart, tuple(range(2, len(rest) + 3)), eps)
     return _by_channel("group_norm", np.reshape(y, (count, channels, *rest)), gamma, beta)
 
 
@@ -263,15 +272,18 @@ def instance_norm(x: Any, gamma: Any = None, beta: Any = None, eps: float = 1e-5
     array([[[-1.,  1.]]])
     """
     x = _channelled("instance_norm", x, least=3)
-    y, _ = _standardize(x, axis=tuple(range(2, len(shape_of(x)))), eps=float(eps))
+    y = _standardized(x, tuple(range(2, len(shape_of(x)))), eps)
     return _by_channel("instance_norm", y, gamma, beta)
 
 
 # -- parts -----------------------------------------------------------------------------------------
-def _towards(seen: Any, new: Any, share: float) -> Any:
-    """Running statistics moved by a `share` of the way, as constants of the same dtype."""
-    seen = stop_gradient(seen)
-    return np.astype(seen + share * (new - seen), dtype_of(seen))
+def _towards(
+    seen: Any, moment: Callable[..., Any], batch: Any, axis: tuple[int, ...], share: float
+) -> Any:
+    """A running statistic moved towards that of a batch, as a constant and in its own dtype."""
+    seen, dtype = stop_gradient(seen), dtype_of(seen)
+    batch = batch if dtype_of(batch) == dtype else np.astype(batch, dtype)
+    return np.astype(seen + share * (moment(batch, axis=axis) - seen), dtype)
 
 
 def _channelled(name: str, x: Any, least: int = 2) -> Any:
