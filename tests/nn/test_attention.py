@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from pycograd import nn
+from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.errors import ShapeError
 from pycograd.transforms.batch import vmap
+from pycograd.transforms.capture import capture
 from pycograd.transforms.reverse import grad
+from pycograd.transforms.shapes import eval_shape
 
 
 def test_heads_are_attentions_of_their_own(rng):
@@ -55,6 +58,25 @@ def test_a_batch_is_a_loop(rng):
         nn.multi_head_attention(q, k, k, 2, mask),
         vmap(lambda q, k, m: nn.multi_head_attention(q, k, k, 2, m))(q, k, mask),
     )
+
+
+def test_all_sizes_may_be_symbols(rng):
+    f = nn.scaled_dot_product_attention
+    q, k, v = (ShapeDtypeStruct(shape, np.float32) for shape in map(tuple, ("BND", "BMD", "BME")))
+    for options in ({}, {"causal": True}):
+        assert str(eval_shape(lambda *x, o=options: f(*x, **o), q, k, v)) == "f32[B,N,E]"
+    graph = capture(lambda *x: f(*x, causal=True), q, k, v)
+    xs = [rng.standard_normal(shape).astype(np.float32) for shape in ((2, 3, 4), (2, 5, 4))]
+    np.testing.assert_allclose(
+        graph(*xs, xs[1][..., :2]), f(*xs, xs[1][..., :2], causal=True), rtol=1e-5
+    )
+    whole = eval_shape(lambda x: nn.multi_head_attention(x, x, x, 2, causal=True), q)
+    assert str(whole) == "f32[B,N,2*(D)//2]"
+
+
+def test_of_no_features_every_key_weighs_the_same():
+    q, v = np.ones((3, 0)), np.array([[1.0], [2.0], [6.0]])
+    np.testing.assert_allclose(nn.scaled_dot_product_attention(q, q, v)[:, 0], 3.0)
 
 
 def test_mistakes():

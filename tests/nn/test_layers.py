@@ -69,6 +69,13 @@ def test_one_hot():
         nn.one_hot(np.ones(2), 2)
 
 
+def test_a_padding_that_is_no_row(rng):
+    table = rng.standard_normal((5, 3))
+    for wrong in (5, -6):
+        with pytest.raises(ValueError, match=f"padding_idx={wrong} is not one of the 5 rows"):
+            nn.embedding(table, np.zeros(2, int), padding_idx=wrong)
+
+
 @pytest.mark.parametrize("padding_idx", [None, 0, 3, -1])
 def test_embedding(padding_idx, rng):
     table, i = rng.standard_normal((5, 3)), np.array([[0, 3, 3], [4, 0, 1]])

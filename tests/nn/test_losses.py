@@ -226,6 +226,8 @@ def test_mistakes_are_named(rng):
         nn.nll_loss(x, np.zeros(3))
     with pytest.raises(TypeError, match="ignore_index is for integer labels"):
         nn.cross_entropy(x, x, ignore_index=0)
+    with pytest.raises(ValueError, match=r"label_smoothing is from 0 to 1, not 1.5"):
+        nn.cross_entropy(x, np.zeros(3, int), label_smoothing=1.5)
     with pytest.raises(ValueError, match="reduction must be 'mean', 'sum' or 'none', not 'avg'"):
         nn.mse_loss(x, x, reduction="avg")
 

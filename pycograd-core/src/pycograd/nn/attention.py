@@ -13,6 +13,7 @@ from pycograd.core.dims import Dim
 from pycograd.core.errors import ShapeError
 from pycograd.nn.layers import linear
 from pycograd.nn.softmax import softmax
+from pycograd.ops.counting import below
 
 __all__ = ["multi_head_attention", "scaled_dot_product_attention"]
 
@@ -45,8 +46,11 @@ def scaled_dot_product_attention(
            [2.]])
     """
     _check("scaled_dot_product_attention", q, k, v, mask)
-    scores = (q * (1 / math.sqrt(q.shape[-1]))) @ np.matrix_transpose(k)
-    keep: Any = np.tri(*scores.shape[-2:], dtype=np.bool_) if causal else None
+    d = shape_of(q)[-1]
+    scale = 1 / math.sqrt(max(d, 1)) if type(d) is int else sizes.number(d) ** -0.5
+    scores = (q * scale) @ np.matrix_transpose(k)
+    n, m = shape_of(scores)[-2:]
+    keep = below(n, m, 0) if causal else None
     if mask is not None and dtype_of(mask).kind == "b":
         keep = mask if keep is None else keep & mask
         some = np.any(keep, axis=-1, keepdims=True)

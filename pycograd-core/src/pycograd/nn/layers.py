@@ -102,6 +102,7 @@ def embedding(table: Any, indices: Any, padding_idx: int | None = None) -> Any:
     Raises:
         TypeError: indices that are not integers.
         IndexError: an index out of range.
+        ValueError: a `padding_idx` that is no row.
 
     >>> embedding(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1, 1, 0]))
     array([[3., 4.],
@@ -113,6 +114,8 @@ def embedding(table: Any, indices: Any, padding_idx: int | None = None) -> Any:
     if padding_idx is None:
         return rows
     size = shape_of(table)[0]
+    if type(size) is int and not -size <= padding_idx < size:
+        raise ValueError(f"embedding: padding_idx={padding_idx} is not one of the {size} rows")
     padded = indices % size == padding_idx % size
     behind = tuple(range(len(shape_of(indices)), len(shape_of(rows))))
     return np.where(np.expand_dims(padded, behind), stop_gradient(rows), rows)

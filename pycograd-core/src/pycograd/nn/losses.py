@@ -49,11 +49,14 @@ def cross_entropy(
 
     Raises:
         ShapeError: targets of another shape.
-        ValueError: a label that is not a class, or an unknown reduction.
+        ValueError: a label that is not a class, a `label_smoothing` that is no share, or an unknown
+            reduction.
 
     >>> cross_entropy(np.array([[0.0, 0.0], [1000.0, 0.0]]), np.array([1, 0]))
     np.float64(0.34657359027997264)
     """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing is from 0 to 1, not {label_smoothing}")
     logits, targets = floating(logits, "cross_entropy"), _array(targets)
     axis = axis_of(axis, len(shape_of(logits)), "cross_entropy")
     classes = logits.shape[axis]
