@@ -241,7 +241,9 @@ class Var(Box):
 
     def __new__(cls, value: Any) -> Var:
         from pycograd.core.by_hand import leaf
+        from pycograd.core.fillable import settled
 
+        value = settled(value)
         if isinstance(value, Box):
             raise ConversionError(f"Var() of {value._kind()}: it is already differentiated")
         return leaf(value)
