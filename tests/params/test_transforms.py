@@ -161,6 +161,35 @@ def test_outside_of_passes_a_weight_is_a_plain_array():
     assert a is s.a and s.a.tolist() == [6.0, 2.0, 2.0]
 
 
+CALLS = {
+    "grad": lambda w: pg.grad(lambda w: np.sum(w * w))(w)[0],
+    "vmap": lambda w: pg.vmap(lambda r: r * 2)(w),
+    "jvp": lambda w: pg.jvp(np.sin, (w,), (w,))[1],
+    "vjp": lambda w: pg.vjp(np.sin, w)[1](w)[0],
+    "jit": lambda w: pg.jit(lambda w: w + 1)(w),
+    "capture": lambda w: pg.capture(lambda w: w + 1, w)(w),
+    "hvp": lambda w: pg.hvp(lambda w: np.sum(w**3))(w, w),
+    "jacobian": lambda w: pg.jacobian(lambda w: w * 2)(w),
+    "scan": lambda w: pg.scan(lambda c, x: (c + x, c), np.zeros(3), w)[0],
+    "fori_loop": lambda w: pg.fori_loop(0, 2, lambda i, c: c * 2, w),
+    "checkpoint": lambda w: pg.checkpoint(lambda w: w * 2)(w),
+    "stop_gradient": pg.stop_gradient,
+    "tree_map": lambda w: pg.tree_map(lambda a: a * 2, {"a": w})["a"],
+    "sgd_update": lambda w: pg.sgd_update({"a": w}, {"a": np.ones((3, 3))}, 0.1)["a"],
+    "batches": lambda w: next(pg.batches(w, batch_size=2)),
+    "Var": lambda w: pg.Var(w).value,
+    "embedding": lambda w: pg.embedding(w, np.array([0, 1])),
+    "dropout": lambda w: pg.dropout(w, 0.5, key=pg.random.key(0)),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_as_an_argument_it_is_its_value(name):
+    found, expected = CALLS[name](W), CALLS[name](np.array(W))
+    assert type(found) is type(expected) is np.ndarray
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_inside_of_a_pass_it_is_refused_where_a_box_would_be():
     for convert in (pickle.dumps, lambda w: w.tobytes()):
         with pytest.raises((TypeError, AttributeError), match="a differentiated value"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import keyword
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,16 +17,6 @@ if TYPE_CHECKING:
     from pycograd.parameters.model import ParamDict
 
 _KEPT: Final = 32  # compiled objectives of one model; the oldest goes first
-_ONE, _MANY = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL
-_SIGNATURE: Final = inspect.Signature(
-    [
-        inspect.Parameter("weights", _ONE),
-        inspect.Parameter("fixed", _ONE),
-        inspect.Parameter("data", _ONE),
-        inspect.Parameter("args", _MANY),
-        inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),
-    ]
-)
 
 
 def compiled(model: ParamDict, objective: Callable[..., Any], backend: Any, jit: bool) -> Objective:
@@ -60,40 +51,48 @@ class Objective:
         lent, parts, f = self.lending, self._parts, self._f
         target = prepared(f, indexed=True)
 
-        def run(values: Any, fixed: Any, data: Any, *args: Any, **kwargs: Any) -> Any:
+        variables = [] if lent is None else lent.variables
+        live, rest = len(parts[0]), len(parts[0]) + len(parts[1])
+        own = rest + len(variables)
+
+        # One argument for each array: then nothing has to be taken apart at a call.
+        def run(*given: Any, **kwargs: Any) -> Any:
+            values, fixed, args = given[:live], given[live:rest], given[own:]
             if lent is None:
                 return on_values(values, fixed, parts, target, args, kwargs)
-            return on_values(values, fixed, parts, lent.called, (data, args, kwargs), {})
+            return on_values(values, fixed, parts, lent.called, (given[rest:own], args, kwargs), {})
 
         run.__name__ = name_of(f)
+        names = [w.info.name for w in (*parts[0], *parts[1])] + [v.name for v in variables]
         # Whoever looks for what it reads from outside finds the objective behind it.
-        vars(run).update(__wrapped__=f, __signature__=_SIGNATURE)
+        vars(run).update(__wrapped__=f, __signature__=_signature(names))
         if lent is not None:
-            vars(run)["__lent__"] = frozenset([variable.key for variable in lent.variables])
+            vars(run)["__lent__"] = frozenset([variable.key for variable in variables])
+        places = tuple(range(live))
         if self._backend is None:
             from pycograd.graph import jit
 
-            self.run: Any = jit(value_and_grad(run, 0, transparent=False))
+            self.run: Any = jit(value_and_grad(run, places, transparent=False))
         else:
             self.run = value_and_grad(
-                run, 0, transparent=False, backend=self._backend, jit=self._jit
+                run, places, transparent=False, backend=self._backend, jit=self._jit
             )
 
     def __call__(self, values: Any, fixed: Any, args: Any, kwargs: Any) -> Any:
         if self.lending is None:
-            return self.run(values, fixed, (), *args, **kwargs)
+            return self.run(*values, *fixed, *args, **kwargs)
         data = self.lending.values()
         if data is None:  # a variable holds something else now
             self._make(Lending(self._f))
             return self(values, fixed, args, kwargs)
         try:
-            return self.run(values, fixed, tuple(data), *args, **kwargs)
+            return self.run(*values, *fixed, *data, *args, **kwargs)
         except Exception:
             # It needs to know its data when it is captured, or it is wrong: then this says so.
             lending = self.lending
             self._make(None)
             try:
-                return self.run(values, fixed, (), *args, **kwargs)
+                return self.run(*values, *fixed, *args, **kwargs)
             except BaseException:
                 self._make(lending)
                 raise
@@ -107,3 +106,22 @@ class Objective:
         inputs = ", ".join(["weights", "arguments", *dict.fromkeys(names)])
         text = f"inputs: {inputs}"
         return f"{explain(self.run)}\n{text}" if isinstance(self.run, Jitted) else text
+
+
+def _signature(names: list[str]) -> inspect.Signature:
+    """Of a function of the arrays of these names, and of what an objective is called with."""
+    one = inspect.Parameter.POSITIONAL_ONLY
+    known: dict[str, None] = {}
+    for name in names:
+        word = "".join([c if c.isalnum() else "_" for c in name])
+        word = word if word.isidentifier() and not keyword.iskeyword(word) else "array"
+        while word in known:
+            word += "_"
+        known[word] = None
+    return inspect.Signature(
+        [
+            *[inspect.Parameter(word, one) for word in known],
+            inspect.Parameter("_args", inspect.Parameter.VAR_POSITIONAL),
+            inspect.Parameter("_kwargs", inspect.Parameter.VAR_KEYWORD),
+        ]
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from pycograd.core.tree import tree_flatten
 from pycograd.parameters import names
 from pycograd.parameters.compiled import compiled
 from pycograd.parameters.passes import on_values
-from pycograd.parameters.weight import current
+from pycograd.parameters.weight import Weight, current
 from pycograd.transforms.reverse import value_and_grad
 from pycograd.transforms.wrap import check_callable, name_of
 from pycograd.transparent import prepared
@@ -43,7 +43,10 @@ def value_and_gradients(
         values = tuple([current(w, checked=False) for w in live])
         fixed = tuple([current(w, checked=False) for w in rest])
         if backend is None and not jit:
-            value, found = _eagerly(values, fixed, (live, rest), prepared(objective), args, kwargs)
+            run: Any = model._live.eager
+            if run is None:
+                run = model._live.eager = _eagerly((live, rest))
+            value, found = run(*values, *fixed, prepared(objective), args, kwargs)
         else:
             run = compiled(model, objective, backend, jit)
             given = values
@@ -122,5 +125,12 @@ class Functional:
             return settled_tree(on_values(values, fixed, weights, f, args, {}))
 
 
-on_values.__name__ = "the objective"  # what errors call it
-_eagerly = value_and_grad(on_values, 0, transparent=False)
+def _eagerly(weights: tuple[Sequence[Weight], Sequence[Weight]]) -> Callable[..., Any]:
+    """`run(*values, f, args, kwargs) -> (value, gradients)` for values of these weights."""
+    live, rest = map(len, weights)
+
+    def run(*given: Any) -> Any:
+        return on_values(given[:live], given[live : live + rest], weights, *given[live + rest :])
+
+    run.__name__ = "the objective"  # what errors call it
+    return value_and_grad(run, tuple(range(live)), transparent=False)

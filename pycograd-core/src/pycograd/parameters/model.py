@@ -113,10 +113,11 @@ class ParamDict(Mapping[Any, Any]):
         ]
         return f"ParamDict({', '.join(parts)})"
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __eq__(self, other: object) -> bool:
         return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
 
     # -- copies ------------------------------------------------------------------------------------
     def __reduce__(self) -> Any:
@@ -443,12 +444,13 @@ class ParamDict(Mapping[Any, Any]):
 class Live:
     """What a `ParamDict` of weights keeps besides them."""
 
-    __slots__ = ("blocks", "bindable", "parts", "made")
+    __slots__ = ("blocks", "bindable", "parts", "eager", "made")
 
     def __init__(self) -> None:
         self.blocks: list[names.Bound] = []  # that are open
         self.bindable: dict[str, Any] | None = None
         self.parts: tuple[list[Weight], list[Weight]] | None = None
+        self.eager: Callable[..., Any] | None = None  # `grad` of any objective
         self.made: dict[Any, Any] = {}  # compiled objectives
 
 
