@@ -11,8 +11,11 @@ import pytest
 
 import pycograd as pg
 from pycograd import random, vmap
+from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.dtypes import dtype
-from pycograd.core.errors import ShapeError
+from pycograd.core.errors import ShapeError, SymbolicSizeError
+from pycograd.transforms.capture import capture
+from pycograd.transforms.shapes import eval_shape
 from scipy import stats
 
 KEY = random.key(0)
@@ -344,3 +347,16 @@ def test_bad_numbers_in_rows():
         pg.grad(lambda x: random.fold_in(KEY, x).sum() * x)(1.0)
     with pytest.raises(TypeError, match="draws integers"):
         random.randint(KEY, 0, 3, dtype=float)
+
+
+def test_draws_of_symbolic_sizes():
+    spec = ShapeDtypeStruct(("B", 3))
+    f = lambda x: x * random.uniform(random.key(1), x.shape) + random.normal(random.key(2), (3,))
+    assert str(eval_shape(f, spec)) == "f64[B,3]"
+    graph = capture(f, spec)
+    for n in (1, 4):
+        x = np.ones((n, 3))
+        np.testing.assert_array_equal(graph(x), f(x))
+    assert str(eval_shape(lambda x: random.split(random.key(0), x.shape[0]), spec)) == "u32[B,4]"
+    with pytest.raises(SymbolicSizeError, match="the size B is symbolic"):
+        random.uniform(random.key(0), spec.shape)

@@ -26,7 +26,7 @@ import numpy as np
 from pycograd.core import sizes
 from pycograd.core.aval import make_aval
 from pycograd.core.box import Box
-from pycograd.core.dims import broadcast_shapes
+from pycograd.core.dims import Dim, broadcast_shapes
 from pycograd.core.dtypes import DType, current_dtype, resolve_dtype
 from pycograd.core.errors import ArgumentError, ShapeError, located
 from pycograd.core.linear import ZeroDerivative
@@ -75,6 +75,8 @@ def _draw(key: Any, *numbers: Any, shape: tuple[int, ...], kind: str, dtype: DTy
         broadcast to.
 
     """
+    if any([isinstance(n, Dim) for n in shape]) and (trace := sizes.running()) is not None:
+        return trace.process(draw, (key, *numbers), {"shape": shape, "kind": kind, "dtype": dtype})
     sampler = _SAMPLERS[kind]
     stack = np.broadcast_shapes(key.shape[:-1], *map(np.shape, numbers))
     if not stack:
@@ -282,7 +284,9 @@ def _integer(x: Any, asked: str, argument: str) -> Any:
     return x
 
 
-def _size(n: Any) -> int:
+def _size(n: Any) -> Any:
+    if isinstance(n, Dim):
+        return n
     size = operator.index(n)
     if size < 0:
         raise ValueError(f"random: a size must not be negative, not {size}")
