@@ -129,6 +129,13 @@ def test_what_a_closure_names_is_an_input():
     assert {"x", "y", "scale"} <= set(text.rpartition("inputs: ")[2].split(", "))
 
 
+def test_weights_are_not_said_to_be_part_of_a_program():
+    m = params(enc={"w": np.ones(3)}, s=2.0)
+    objective = lambda: np.sum(X @ m.enc.w) * m.s
+    m.grad(objective, jit=True)
+    assert "ParamDict" not in m.explain(objective)
+
+
 def test_a_variable_that_changes_its_kind_is_looked_at_again():
     m, k = net(), np.array(2.0)
     x, y = batch()

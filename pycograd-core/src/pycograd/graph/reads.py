@@ -129,7 +129,8 @@ class Reads:
         elif callable(value) and not isinstance(value, type):
             self._visit(value, seen)
         elif not isinstance(value, (*PLAIN, np.ndarray, Box, type, types.ModuleType)):
-            if value is not _MISSING:
+            # What a container of parameters lends is read anew (`core.lent`).
+            if value is not _MISSING and not hasattr(type(value), "_lends"):
                 self.baked.append(f"{read.name} ({type(value).__name__})")
 
     def _is_library(self, function: types.FunctionType) -> bool:

@@ -39,6 +39,8 @@ class ParamDict(Mapping[Any, Any]):
 
     __slots__ = ("_structure", "_leaves", "_store", "_known", "_live", "__weakref__")
 
+    _lends = True  # for `graph.reads`: a program holds what its weights lend
+
     _structure: Structure
     _leaves: Sequence[Any]  # weights, or the values of results; each tie once
     _store: Store | None  # None: it holds results
