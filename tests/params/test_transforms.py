@@ -211,3 +211,19 @@ def test_nothing_is_kept():
         assert [ref() for ref in refs] == [None] * 12
     finally:
         gc.enable()
+
+
+def test_passes_inside_of_transforms():
+    def gradient(x):
+        return weights.grad(lambda: many(lambda _: layer(x)))[1].W
+
+    value, grads = pg.vmap(lambda x: weights.grad(lambda: np.sum(np.tanh(x @ W + b))))(X)
+    assert value.shape == (5,) and grads.mask is None
+    np.testing.assert_allclose(grads.W.sum(0), gradient(X))
+    np.testing.assert_allclose(pg.jit(gradient)(X), gradient(X))
+    norm = lambda x: np.sum(gradient(x) ** 2)
+    (slopes,), direction = pg.grad(norm)(X), rng.standard_normal(X.shape)
+    found = (norm(X + 1e-5 * direction) - norm(X - 1e-5 * direction)) / 2e-5
+    assert float(np.sum(slopes * direction)) == pytest.approx(found, rel=1e-6)
+    assert float(pg.jvp(norm, (X,), (direction,))[1]) == pytest.approx(found, rel=1e-6)
+    assert repr(pg.eval_shape(gradient, X)) == "f64[3,3]"
