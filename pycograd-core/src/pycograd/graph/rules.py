@@ -168,6 +168,9 @@ def _broadcasts(params: Any) -> bool:
     return bool(params["keepdims"]) or axes == tuple(range(len(axes)))
 
 
+_LONG: Final = 128  # of rows with which a product of matrices is quicker than one and a sum
+
+
 def _dot(x: Any, y: Any, params: Any) -> Any:
     """The sum of a product without the product, where NumPy has a loop for it."""
     axes, shape = params["axis"], shape_of(x)
@@ -176,7 +179,14 @@ def _dot(x: Any, y: Any, params: Any) -> Any:
     if len(axes) == len(shape):
         whole = np.reshape(x, (-1,)) @ np.reshape(y, (-1,))
         return np.reshape(whole, (1,) * len(shape)) if params["keepdims"] else whole
-    return None
+    kept, summed = shape[: -len(axes)], shape[len(shape) - len(axes) :]
+    if axes != tuple(range(len(kept), len(shape))) or any(type(n) is not int for n in summed):
+        return None
+    length = math.prod(summed)
+    if length < _LONG:
+        return None
+    rows = np.reshape(x, (*kept, 1, length)) @ np.reshape(y, (*kept, length, 1))
+    return np.reshape(rows, (*kept, *((1,) * len(axes) if params["keepdims"] else ())))
 
 
 def _are_floats(x: Any, y: Any) -> bool:

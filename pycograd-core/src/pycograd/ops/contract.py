@@ -114,6 +114,11 @@ def _matmul_dtype(x: Any, y: Any) -> Any:
     return np.matmul(np.ones(1, x), np.ones(1, y)).dtype  # bfloat16 becomes float32, for one
 
 
+def _is_exact(x: Any, y: Any) -> bool:
+    """True for dtypes in which einsum computes as matmul does."""
+    return all(dtype is FLOAT32 or dtype is FLOAT64 for dtype in (x.dtype, y.dtype))
+
+
 def _matmul_batch(size: Any, values: Any, mapped: Any) -> Any:
     (x, y), (in_x, in_y) = values, mapped
     rank_x, rank_y = len(shape_of(x)) - in_x, len(shape_of(y)) - in_y
@@ -123,6 +128,10 @@ def _matmul_batch(size: Any, values: Any, mapped: Any) -> Any:
         if rank_y > 1:
             return matmul(x, y)
         return matmul(y, x if rank_x == 1 else x.T)
+    terms = x.shape[-1]
+    if rank_x == rank_y == 2 and type(terms) is int and terms == 1 and _is_exact(x, y):
+        # A column times a row for each example: BLAS is slow at many products of one term each.
+        return np.einsum("ni,nj->nij", x[:, :, 0], y[:, 0, :])
     if rank_x == 1:
         x = np.expand_dims(x, -2)
     if rank_y == 1:
