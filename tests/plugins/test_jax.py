@@ -558,3 +558,40 @@ def test_devices_and_probe():
     x = BACKEND.from_numpy(np.ones(2), probe.devices[-1])
     assert BACKEND.move(x, probe.devices[0]).shape == (2,)
     assert isinstance(TRACE.constant(np.ones(2)), DeviceArray)
+
+
+def test_a_series_outside_its_circle_is_refused():
+    """JAX's hyp2f1 is one series, which diverges below -1 and near 1."""
+    special = pytest.importorskip("scipy.special")
+    with pytest.raises(pg.LoweringNotFoundError, match="hyp2f1"):
+        pg.jit(lambda x: special.hyp2f1(1.0, 1.0, 2.0, x), backend="jax")(np.array([-2.0]))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        np.spacing,
+        lambda x: np.nextafter(x, 2.0) * x,
+        lambda x: pg.avg_pool2d(np.reshape(x, (1, 1, 3, 3)), 2, 1) ** 2,
+    ],
+)
+def test_native_gradients_of_what_jax_does_not_differentiate(f):
+    x = np.linspace(0.1, 0.9, 9)
+    loss = lambda x: np.sum(f(x) * 3.0)
+    (expected,) = pg.grad(loss)(x)
+    (found,) = pg.grad(loss, backend="jax")(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_native_gradients_compute_in_64_bits_throughout():
+    special = pytest.importorskip("scipy.special")
+
+    def loss(x):
+        return np.sum(special.gammainc(1.5, x) * special.gammaln(x))
+
+    x = np.array([1.4, 2.3])
+    value, (gradient,) = pg.value_and_grad(loss, backend="jax")(x)
+    expected, (wanted,) = pg.value_and_grad(loss, backend="jax", jit=True)(x)
+    np.testing.assert_allclose(value, loss(x), rtol=1e-13)
+    np.testing.assert_allclose(value, expected, rtol=1e-13)
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-12)

@@ -36,7 +36,8 @@ log log2 log10 log1p exp2 heaviside ldexp complex over_gap deviation prod max mi
 fmin_reduce logaddexp_reduce logaddexp2_reduce hypot_reduce logsumexp cumprod logaddexp_accumulate
 logaddexp2_accumulate standardize det slogdet inv solve pinv cholesky qr svd svdvals eigh eigvalsh
 eig eigvals sinc sinc_derivative i0 bessel_i relu leaky_relu elu sigmoid silu softplus softsign gelu
-normal_cdf bce_with_logits softmax log_softmax max_pool index_update astype
+normal_cdf bce_with_logits softmax log_softmax max_pool index_update astype nextafter
+spacing
 """
 OWN_RULES = frozenset(_KINDS.split()) | frozenset(special.TABLE)
 

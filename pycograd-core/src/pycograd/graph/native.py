@@ -75,10 +75,17 @@ class NativeProgram:
         return self.lowered.moved() if self.lowered.constants else []
 
     def borrowed(self, leaves: Sequence[Any]) -> list[Any]:
-        """NumPy's arrays for one call whose results are copied."""
+        """NumPy's arrays for one call whose results are copied.
+
+        Only the library's compiler takes them as they are: line by line the code is one of the
+        library's own arrays.
+        """
+        if self.lowered.final is not None and self.compiled:
+            return list(map(self.trace.borrowed, leaves))
+        given = list(map(self.trace.argument, leaves))
         if self.lowered.final is None:
-            self.lowered.settled(*map(self.trace.argument, leaves), *self.held())
-        return list(map(self.trace.borrowed, leaves))
+            self.lowered.settled(*given, *self.held())
+        return list(map(self.trace.borrowed, leaves)) if self.compiled else given
 
     def function(self, given: Sequence[Any]) -> Callable[..., Any]:
         """The code itself, a function of the inputs and constants."""

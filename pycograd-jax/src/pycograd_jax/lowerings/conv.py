@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pycograd_jax.lowerings.dtypes import together
 
@@ -69,7 +70,7 @@ def _windows(
     """The windows of the last axes, combined; `start` stands beside and between the entries."""
     front = x.ndim - len(k)
     gaps = [0] * len(k) if between is None else [s - 1 for s in between]
-    least = jnp.asarray(start, x.dtype)
+    least = np.asarray(start, x.dtype)  # a plain number, by which JAX knows a sum or a maximum
     widths = [(0, 0, 0)] * front + [(lo, hi, gap) for (lo, hi), gap in zip(pad, gaps)]
     ones = (1,) * front
     whole = lax.pad(x, least, widths)

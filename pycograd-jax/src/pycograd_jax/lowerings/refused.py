@@ -15,7 +15,7 @@ _SPECIAL = """
     betaincinv betainccinv chdtri chdtriv gdtrix gdtria pdtri bdtri nbdtri fdtri stdtrit tklmbda
     erfcx_derivative dawsn_derivative wofz_derivative erfi erfcinv ndtri_exp voigt_profile
     shichi_shi shichi_chi lambertw elliprf elliprd elliprc ellipkinc ellipeinc ellipj_sn
-    ellipj_cn ellipj_dn ellipj_ph eval_sh_jacobi lpmv hyp0f1 hyperu
+    ellipj_cn ellipj_dn ellipj_ph eval_sh_jacobi lpmv hyp0f1 hyp2f1 hyperu
 """
 _SOLVERS = """
     implicit ode integral structured_solve sparse_matmul all_pole

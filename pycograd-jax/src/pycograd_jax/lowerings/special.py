@@ -392,7 +392,6 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "agm": _agm,
     # hypergeometric
     "hyp1f1": js.hyp1f1,
-    "hyp2f1": js.hyp2f1,
     **_named("erfcx", "dawsn", "wofz", "owens_t"),
 }
 
