@@ -449,6 +449,10 @@ class _Speller:
         """Spells `name = value` as `(name)==(value),`; any other expression as `[...],`."""
         tokens = self._tokens
         equals, last, end = self._extent(first)
+        for i in sorted(equals):
+            after = next((j for j in range(i + 1, end) if tokens[j].kind not in _SPACE), i)
+            if i == first or after == i or after in equals:
+                self._refuse(tokens[i], "name = value: one of them is missing")
         start, stop = tokens[first].start, tokens[last].end
         self._replace(start, start, "(" if equals else "[")
         i = first
