@@ -185,6 +185,24 @@ def test_a_loss_of_infinity_says_so():
     assert weights.w == 300.0
 
 
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(
+    "objective, said",
+    [
+        (lambda: np.sum(np.sqrt(w)), "a slope is infinite"),  # noqa: F821
+        (lambda: np.sum(np.sqrt(w * w)), "derivative of multiply made a nan"),  # noqa: F821
+    ],
+)
+def test_a_gradient_that_is_no_number_is_not_stepped_by(objective, said, jit):
+    weights = pg.params(w=np.array([0.0, 1.0]))
+    with (
+        np.errstate(divide="ignore", invalid="ignore"),
+        pytest.raises(pg.NanError, match=f"gradient of 'w' is not finite at step 1.*{said}"),
+    ):
+        train(weights, objective, 1, 0.1, jit=jit)
+    np.testing.assert_array_equal(weights.w, [0.0, 1.0])
+
+
 @pytest.mark.parametrize(
     "change, said",
     [
@@ -199,7 +217,24 @@ def test_settings_that_do_not_fit(change, said):
         fit(model(), objective, X, Y, **{"epochs": 1, "opt": 0.1, **change})
 
 
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"weights": {"w": 1.0}}, "the weights are a ParamDict.*not a dict"),
+        ({"opt": Adam}, r"not the class Adam: write Adam\("),
+        ({"validation": lambda: None}, "validation returned a NoneType, not a number"),
+    ],
+)
+def test_things_of_other_types(change, said):
+    settings = {"weights": model(), "epochs": 1, "opt": 0.1, **change}
+    weights = settings.pop("weights")
+    with pytest.raises(TypeError, match=said):
+        fit(weights, objective, X, Y, **settings)
+
+
 def test_arrays_that_do_not_fit():
+    with pytest.raises(ValueError, match="no examples in the arrays given as validation"):
+        fit(model(), objective, X, Y, epochs=1, opt=0.1, validation=(X[:0], Y[:0]))
     with pytest.raises(ValueError, match="give arrays of examples, or a DataLoader"):
         fit(model(), objective, epochs=1, opt=0.1)
     with pytest.raises(ValueError, match="different lengths"):
@@ -295,6 +330,21 @@ def test_an_overflow_leaves_the_step_out_and_lowers_the_scale():
     assert scales == [(2.0**20, 1.0), (1.0, 1.0), (1.0, 0.5), (2.0**20, 0.25)]
 
 
+def test_a_loss_that_is_too_large_for_16_bits_says_so():
+    weights = pg.params(w=np.full(2, 300.0, np.float32))
+    settings = {"epochs": 1, "opt": 0.1, "precision": "float16"}
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(pg.NanError, match=r"without precision='float16' the loss is 90000.*bfloat16"),
+    ):
+        fit(weights, lambda x: np.mean((w * x) ** 2), np.ones(2), **settings)  # noqa: F821
+
+
+def test_a_loss_may_be_a_python_number():
+    value, grads = MixedPrecision("bfloat16").grad(model(), lambda: 2.5)
+    assert value == 2.5 and not np.any(grads.slope)
+
+
 def test_settings_of_mixed_precision():
     for settings in ({"dtype": "float64"}, {"scale": 0.0}, {"factor": 1.0}, {"interval": 0}):
         with pytest.raises(ValueError, match="MixedPrecision"):
@@ -369,19 +419,14 @@ def test_a_checkpoint_of_another_run_is_refused_and_changes_nothing(tmp_path):
     with pytest.raises(pg.ParameterError, match="SGD, not of Adam"):
         fit(weights, objective, X, Y, epochs=1, opt=Adam(), checkpoint=path)
     assert not np.any(weights.slope)
-    with pytest.raises(ValueError, match="other callbacks"):
-        fit(
-            model(),
-            objective,
-            X,
-            Y,
-            epochs=1,
-            opt=0.1,
-            checkpoint=path,
-            callbacks=[EarlyStopping()],
-        )
-    with pytest.raises(ValueError, match="another precision"):
-        fit(model(), objective, X, Y, epochs=1, opt=0.1, checkpoint=path, precision="float16")
+    for change, said in (
+        ({"callbacks": [EarlyStopping()]}, "other callbacks"),
+        ({"precision": "float16"}, "another precision"),
+    ):
+        opt = SGD(0.1)
+        with pytest.raises(ValueError, match=said):
+            fit(weights, objective, X, Y, epochs=1, opt=opt, checkpoint=path, **change)
+        assert not np.any(weights.slope) and not opt.steps
     with pytest.raises(ValueError, match="every must be positive"):
         Checkpoint(path, every=0)
 

@@ -27,6 +27,9 @@ def as_optimizer(given: Any) -> Any:
     >>> as_optimizer(0.5).step((1.0,), (1.0,))
     (0.5,)
     """
+    if isinstance(given, type):
+        name = given.__name__
+        raise TypeError(f"an optimiser is an object, not the class {name}: write {name}(...)")
     if hasattr(given, "step"):
         return given
     if hasattr(given, "init") and hasattr(given, "update"):

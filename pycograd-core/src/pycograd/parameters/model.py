@@ -367,11 +367,12 @@ class ParamDict(Mapping[Any, Any]):
         stored = storage.Stored(path)
         values = stored.parameters(self._structure, [aval_of(w.array) for w in self._leaves])
         finish = [] if rng is None else stored.restore(rng)
-        if optimizer is not None:
-            optimizer.load_state_dict(stored.optimizer_state(optimizer))
-        write(zip(self._leaves, values))
-        for put in finish:
+        state = None if optimizer is None else stored.optimizer_state(optimizer)
+        for put in finish:  # which may still refuse what is of another run
             put()
+        if optimizer is not None:
+            optimizer.load_state_dict(state)
+        write(zip(self._leaves, values))
 
     def to_torch_module(self, forward: Callable[..., Any]) -> Any:
         """A function of the weights as an `nn.Module` of torch; pycograd-torch makes it.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from pycograd.core.errors import NanError
 from pycograd.core.modes import debug_nans
-from pycograd.core.tree import tree_map
+from pycograd.core.tree import tree_leaves, tree_map, tree_paths
 from pycograd.optim.clip import clip_grad_norm
 from pycograd.optim.optax import as_optimizer
 from pycograd.parameters import ParamDict
@@ -47,8 +48,8 @@ def train(
 
     Raises:
         ValueError: no steps.
-        NanError: the loss became nan or infinite; it names the first operation that made a nan, and
-            the weights are those before that step.
+        NanError: the loss or a gradient became nan or infinite; it names the first operation that
+            made a nan, and the weights are those before that step.
 
     >>> import numpy as np
     >>> weights = params(w=np.zeros(2))
@@ -93,6 +94,11 @@ class _Step:
         clip: float | None = None,
         precision: MixedPrecision | None = None,
     ) -> None:
+        if not isinstance(weights, ParamDict):
+            raise TypeError(
+                f"{asked}: the weights are a ParamDict, which params(...) makes, not a"
+                f" {type(weights).__name__}"
+            )
         self.weights, self.objective, self.asked = weights, objective, asked
         self.optimizer, self.options = as_optimizer(opt), options
         self.clip, self.precision = clip, precision
@@ -103,7 +109,7 @@ class _Step:
         for args in parts:
             one, slopes = self._pass(args)
             if not math.isfinite(one):
-                self._explain(one, args, where)
+                self._refuse(f"loss is {one} at {where}", args)
             value += one / len(parts)
             overflow = overflow or slopes is None
             if not overflow:
@@ -112,6 +118,9 @@ class _Step:
             return value
         if len(parts) > 1:
             grads = tree_map(lambda g: g / len(parts), grads)
+        for name, slope in zip(tree_paths(grads), tree_leaves(grads)):
+            if not np.all(np.isfinite(slope)):
+                self._refuse(f"gradient of {name!r} is not finite at {where}", *parts)
         if self.clip is not None:
             grads = clip_grad_norm(grads, self.clip)
         self.weights.step(grads, self.optimizer)
@@ -124,17 +133,27 @@ class _Step:
         value, grads = self.weights.grad(self.objective, *args, **self.options)
         return float(value), grads
 
-    def _explain(self, value: float, args: tuple[Any, ...], where: str) -> None:
-        """Raises for a loss that is no number, with the operation that first made a nan."""
-        said = f"{self.asked}: the loss is {value} at {where}, whose step was not taken"
-        try:
-            with debug_nans():
-                self.weights.grad(self.objective, *args)
-        except NanError as error:
-            raise NanError(f"{said}. {error}") from None
-        raise NanError(
-            f"{said}; no operation made a nan, so that a value has become too large: lower the"
-            " learning rate, or clip the gradients"
+    def _refuse(self, what: str, *parts: tuple[Any, ...]) -> NoReturn:
+        """Raises for what is no number, with the operation that first made a nan."""
+        said, value = f"{self.asked}: the {what}, whose step was not taken", math.nan
+        for args in parts:
+            try:
+                with debug_nans():
+                    value = float(self.weights.grad(self.objective, *args)[0])
+            except NanError as error:
+                raise NanError(f"{said}. {error}") from None
+        raise NanError(f"{said}; no operation made a nan, {self._too_large(value)}")
+
+    def _too_large(self, value: float) -> str:
+        """What to do about an infinity, if in the dtypes of the weights the loss is `value`."""
+        if self.precision is not None and math.isfinite(value):
+            return (
+                f"and without precision={self.precision.dtype.name!r} the loss is {value:.6g}: what"
+                " it is computed from is too large for 16 bits; take bfloat16, or smaller values"
+            )
+        return (
+            "so that a value has become too large, or a slope is infinite, as that of sqrt at 0:"
+            " lower the learning rate, clip the gradients, or keep away from there"
         )
 
 
@@ -184,8 +203,8 @@ def fit(
 
     Raises:
         ValueError: settings that do not fit, or fewer examples than `batch_size`.
-        NanError: the loss became nan or infinite; it names the first operation that made a nan, and
-            the weights are those before that step.
+        NanError: the loss or a gradient became nan or infinite; it names the first operation that
+            made a nan, and the weights are those before that step.
         KeyboardInterrupt: after Ctrl-C, at the end of the step that was being taken.
         ParameterError: the checkpoint is of another model; nothing has changed.
 
@@ -310,10 +329,12 @@ def _measure(
     if validation is None:
         return None
     if callable(validation):
-        run = weights.bind(validation)
-        return lambda: float(run())
+        return functools.partial(_number, weights.bind(validation))
     arrays = validation if type(validation) is tuple else (validation,)
-    size = min(loader.batch_size, min(map(len, arrays)))
+    count = min(map(len, arrays))
+    if not count:
+        raise ValueError("fit: there are no examples in the arrays given as validation")
+    size = min(loader.batch_size, count)
     checked = DataLoader(*arrays, batch_size=size)
     bound = weights.bind(objective)
 
@@ -323,3 +344,14 @@ def _measure(
         return float(np.average(values, weights=sizes))
 
     return mean
+
+
+def _number(run: Callable[[], Any]) -> float:
+    """What a validation function measures."""
+    found = run()
+    try:
+        return float(found)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"fit: the function given as validation returned a {type(found).__name__}, not a number"
+        ) from None

@@ -111,7 +111,9 @@ class MixedPrecision:
             low = [self._low(current(weight)) for weight in live]
             token = enter(store, live, low)
             try:
-                return objective(*tree_map(self._low, args)).astype(np.float32) * scale
+                value = objective(*tree_map(self._low, args))
+                value = value if hasattr(value, "astype") else np.asarray(value)
+                return value.astype(np.float32) * scale
             finally:
                 leave(store, token)
 
