@@ -20,7 +20,16 @@ def run(*arguments):
 
 @pytest.mark.parametrize(
     ("name", "target"),
-    [("logistic", 95.0), ("mlp", 96.5), ("highway", 95.0), ("convnet", 97.5), ("nanogpt", 35.0)],
+    [
+        ("logistic", 95.0),
+        ("mlp", 96.5),
+        ("highway", 95.0),
+        ("regularized", 97.0),
+        ("convnet", 97.5),
+        ("nanogpt", 35.0),
+        ("gru", 38.0),
+        ("lstm", 38.0),
+    ],
 )
 def test_an_example_reaches_its_accuracy_and_draws_its_losses(tmp_path, name, target):
     pytest.importorskip("matplotlib")
@@ -36,6 +45,20 @@ def test_an_example_reaches_its_accuracy_and_draws_its_losses(tmp_path, name, ta
 def test_an_unknown_example_is_an_error_that_lists_the_known_ones():
     done = run("perceptron")
     assert done.returncode == 2 and "logistic, mlp, highway" in done.stderr
+
+
+def test_dropout_goes_by_its_key_and_is_off_without_one():
+    from pycograd.examples import regularized
+    from pycograd.random import key
+
+    params = regularized.initial(np.random.default_rng(0))
+    x = np.random.default_rng(1).random((5, 64))
+    plain = regularized.regularized(params, x)
+    one, again, other = (regularized.regularized(params, x, key(seed)) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, again)
+    assert np.all(one != other) and np.all(one != plain)
+    # Without dropout a row's logits do not depend on what other rows there are.
+    np.testing.assert_allclose(regularized.regularized(params, x[:2]), plain[:2], rtol=1e-12)
 
 
 def test_a_gpt_looks_back_only_and_writes_on():
@@ -57,3 +80,55 @@ def test_a_gpt_looks_back_only_and_writes_on():
     # Without heat the likeliest character follows.
     cold = nanogpt.sample(params, tokens[0], 1, size, rng, heat=1e-9)
     assert cold[-1] == np.argmax(before[0, -1])
+
+
+def make_of_characters(name):
+    from pycograd.examples import recurrent
+
+    return {
+        "gru": (recurrent.network(recurrent.GRU, 7),) * 2,
+        "lstm": (recurrent.network(recurrent.LSTM, 7),) * 2,
+    }[name]
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+def test_a_text_read_in_parts_gives_what_it_gives_at_once(name):
+    at_once, in_parts = make_of_characters(name)
+    rng = np.random.default_rng(0)
+    params = at_once.initial(rng, 11, np.float64)
+    tokens = rng.integers(0, 11, (3, 20))
+    whole, _ = at_once.read(params, tokens, at_once.start(params, 3))
+    for cuts in ([1], [7, 15], range(1, 20)):
+        state, parts = in_parts.start(params, 3), []
+        for part in np.split(tokens, cuts, axis=1):
+            logits, state = in_parts.read(params, part, state)
+            parts.append(logits)
+        np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, rtol=1e-9, atol=1e-12)
+    changed = tokens.copy()
+    changed[:, 12] = (changed[:, 12] + 1) % 11
+    other, _ = at_once.read(params, changed, at_once.start(params, 3))
+    np.testing.assert_array_equal(other[:, :12], whole[:, :12])
+    assert np.all(np.any(other[:, 12] != whole[:, 12], axis=-1))
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+def test_a_text_is_written_on_from_a_state_of_one_size(name):
+    from pycograd.core.tree import tree_leaves
+    from pycograd.examples.characters import Model, write
+
+    at_once, in_parts = make_of_characters(name)
+    params = at_once.initial(np.random.default_rng(0), 11, np.float64)
+    sizes = set()
+
+    def read(params, tokens, state):
+        logits, state = in_parts.read(params, tokens, state)
+        sizes.add(sum(leaf.size for leaf in tree_leaves(state)))
+        return logits, state
+
+    counted = Model(in_parts.initial, in_parts.start, read)
+    start = np.array([1, 2, 3])
+    # Without heat each character is the likeliest behind the whole text before it.
+    written = write(counted, params, start, 30, np.random.default_rng(1), heat=1e-9)
+    assert len(sizes) == 1 and written.shape == (33,) and np.array_equal(written[:3], start)
+    logits, _ = at_once.read(params, written[None, :-1], at_once.start(params, 1))
+    np.testing.assert_array_equal(written[3:], np.argmax(logits[0, 2:], axis=-1))

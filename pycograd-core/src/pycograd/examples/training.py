@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pycograd import random
 from pycograd.examples.data import Split
 from pycograd.optim import Optimizer
 from pycograd.testing.gradients import check_grads
@@ -18,26 +19,27 @@ Params = dict[str, Any]
 
 
 class Outcome(NamedTuple):
-    """What one example reports."""
+    """What one example reports; `score` and `target` are shares of 1, of what `measure` says."""
 
     name: str
     model: str
     data: str
     parameters: int
     seconds: float
-    accuracy: float
+    score: float
     target: float
     losses: list[float]
+    measure: str = "accuracy"
 
     @property
     def reached(self) -> bool:
-        """True if the held-out accuracy is what the example promises."""
-        return self.accuracy >= self.target
+        """True if the held-out score is what the example promises."""
+        return self.score >= self.target
 
 
 def train(
     scores: Callable[[Params, Any], Any],
-    loss: Callable[[Params, Any, Any], Any],
+    loss: Callable[..., Any],
     params: Params,
     data: Split,
     optimizer: Optimizer,
@@ -45,10 +47,14 @@ def train(
     epochs: int,
     batch_size: int,
     seed: int = 0,
+    key: Any = None,
 ) -> tuple[Params, list[float]]:
-    """Minibatch training; the trained parameters and the mean loss of each epoch."""
+    """Minibatch training; the trained parameters and the mean loss of each epoch.
+
+    With a `key` of `pycograd.random` each call of the loss gets one of its own, after the batch.
+    """
     step = value_and_grad(loss, argnums=0)
-    losses = []
+    losses: list[float] = []
     bar = progress(range(epochs), description=scores.__name__)
     for epoch in bar:
         total, count = 0.0, 0
@@ -56,7 +62,8 @@ def train(
         for x, y in batches(
             data.x_train, data.y_train, batch_size=batch_size, shuffle=True, rng=rng
         ):
-            value, grads = step(params, x, y)
+            keys = () if key is None else (random.fold_in(random.fold_in(key, epoch), count),)
+            value, grads = step(params, x, y, *keys)
             params = optimizer.step(params, grads)
             total, count = total + float(value), count + 1
         losses.append(total / count)
@@ -69,20 +76,19 @@ def run(
     model: str,
     source: str,
     scores: Callable[[Params, Any], Any],
-    loss: Callable[[Params, Any, Any], Any],
+    loss: Callable[..., Any],
     params: Params,
     data: Split,
     optimizer: Optimizer,
     target: float,
+    key: Any = None,
     **options: Any,
 ) -> Outcome:
     """Checks the gradient, trains, and measures the accuracy on the held-out rows."""
-    few = slice(0, 4)
-    check_grads(
-        lambda p: loss(p, data.x_train[few], data.y_train[few]), (params,), order=1, modes=("rev",)
-    )
+    few = (data.x_train[:4], data.y_train[:4], *(() if key is None else (key,)))
+    check_grads(lambda p: loss(p, *few), (params,), order=1, modes=("rev",))
     started = time.perf_counter()
-    params, losses = train(scores, loss, params, data, optimizer, **options)
+    params, losses = train(scores, loss, params, data, optimizer, key=key, **options)
     seconds = time.perf_counter() - started
     found = accuracy(scores(params, data.x_test), data.y_test)
     count = sum(int(np.size(leaf)) for leaf in params.values())
