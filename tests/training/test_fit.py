@@ -335,7 +335,9 @@ def test_a_loss_that_is_too_large_for_16_bits_says_so():
     settings = {"epochs": 1, "opt": 0.1, "precision": "float16"}
     with (
         np.errstate(over="ignore"),
-        pytest.raises(pg.NanError, match=r"without precision='float16' the loss is 90000.*bfloat16"),
+        pytest.raises(
+            pg.NanError, match=r"without precision='float16' the loss is 90000.*bfloat16"
+        ),
     ):
         fit(weights, lambda x: np.mean((w * x) ** 2), np.ones(2), **settings)  # noqa: F821
 
