@@ -29,6 +29,7 @@ def run(*arguments):
         ("nanogpt", 35.0),
         ("gru", 38.0),
         ("lstm", 38.0),
+        ("rwkv", 38.0),
     ],
 )
 def test_an_example_reaches_its_accuracy_and_draws_its_losses(tmp_path, name, target):
@@ -83,15 +84,19 @@ def test_a_gpt_looks_back_only_and_writes_on():
 
 
 def make_of_characters(name):
-    from pycograd.examples import recurrent
+    """A model of 11 characters in its forms for whole windows and for parts."""
+    from pycograd.examples import recurrent, rwkv
+    from pycograd.examples.characters import Model
 
+    make = rwkv.initial(2, 6)
     return {
+        "rwkv": (Model(make, rwkv.start, rwkv.parallel), Model(make, rwkv.start, rwkv.recurrent)),
         "gru": (recurrent.network(recurrent.GRU, 7),) * 2,
         "lstm": (recurrent.network(recurrent.LSTM, 7),) * 2,
     }[name]
 
 
-@pytest.mark.parametrize("name", ["gru", "lstm"])
+@pytest.mark.parametrize("name", ["gru", "lstm", "rwkv"])
 def test_a_text_read_in_parts_gives_what_it_gives_at_once(name):
     at_once, in_parts = make_of_characters(name)
     rng = np.random.default_rng(0)
@@ -111,7 +116,7 @@ def test_a_text_read_in_parts_gives_what_it_gives_at_once(name):
     assert np.all(np.any(other[:, 12] != whole[:, 12], axis=-1))
 
 
-@pytest.mark.parametrize("name", ["gru", "lstm"])
+@pytest.mark.parametrize("name", ["gru", "lstm", "rwkv"])
 def test_a_text_is_written_on_from_a_state_of_one_size(name):
     from pycograd.core.tree import tree_leaves
     from pycograd.examples.characters import Model, write

@@ -21,6 +21,7 @@ EXAMPLES = {
     "nanogpt": ("nanogpt", "main"),
     "gru": ("recurrent", "gru"),
     "lstm": ("recurrent", "lstm"),
+    "rwkv": ("rwkv", "main"),
 }
 
 
