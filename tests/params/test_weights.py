@@ -183,6 +183,41 @@ def in_thread(f):
     return found[0]
 
 
+@pytest.mark.parametrize("write", ["update_buffers", "assignment"])
+def test_buffers_that_are_written_in_a_pass_keep_their_value_for_it(write):
+    model = pg.params(w=np.ones(3), scale=pg.buffer(np.full(3, 2.0)))
+
+    def objective():
+        product = model.w * model.scale
+        if write == "assignment":
+            model.scale = np.full(3, 7.0)
+        else:
+            model.update_buffers(scale=np.full(3, 7.0))
+        return np.sum(product)
+
+    with pytest.raises(pg.ParameterError, match="'scale': a compiled function would write it once"):
+        model.grad(objective, jit=True)
+    np.testing.assert_array_equal(model.scale, np.full(3, 2.0))
+    value, grads = model.grad(objective)
+    assert value == 6.0
+    np.testing.assert_array_equal(grads.w, np.full(3, 2.0))
+    np.testing.assert_array_equal(model.scale, np.full(3, 7.0))
+
+
+def test_an_objective_does_not_assign_to_the_weights_that_it_reads():
+    model = pg.params(w=np.ones(3), fixed=pg.frozen(np.ones(3)))
+    for name in model:
+
+        def objective(name=name):
+            square = np.sum(model.w * model.fixed)
+            model[name] = np.zeros(3)
+            return square
+
+        with pytest.raises(pg.ParameterError, match=f"'{name}': the objective cannot change"):
+            model.grad(objective)
+        np.testing.assert_array_equal(model[name], np.ones(3))
+
+
 def test_a_thread_without_the_binding_is_refused_and_one_with_it_is_not():
     m = params(w=2.0)
     read = lambda: m.w * 3.0

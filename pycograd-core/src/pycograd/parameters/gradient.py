@@ -43,6 +43,7 @@ def value_and_gradients(
         values = tuple([current(w, checked=False) for w in live])
         fixed = tuple([current(w, checked=False) for w in rest])
         if backend is None and not jit:
+            fixed = tuple(map(_kept, rest, fixed))
             run: Any = model._live.eager
             if run is None:
                 run = model._live.eager = _eagerly((live, rest))
@@ -59,6 +60,11 @@ def value_and_gradients(
         return value, list(found)
     slopes = iter(found)
     return value, [next(slopes) if trained else None for trained in model._structure.trainable]
+
+
+def _kept(weight: Weight, value: Any) -> Any:
+    """A value that stays what it is in a pass, in which the objective may write buffers."""
+    return value.copy() if weight.info.mutable and type(value) is np.ndarray else value
 
 
 def _home(x: Any) -> Any:

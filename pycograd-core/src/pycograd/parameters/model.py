@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from pycograd.core.tree import flatten_like, is_node, register_tree, tree_struct
 from pycograd.parameters import gradient, names, storage
 from pycograd.parameters.param import Param
 from pycograd.parameters.structure import Structure
-from pycograd.parameters.values import owned, write
+from pycograd.parameters.values import owned, paired, write
 from pycograd.parameters.weight import Info, Store, Weight, in_pass
 
 
@@ -37,6 +37,8 @@ class ParamDict(Mapping[Any, Any]):
     array([3., 3.])
     """
 
+    # Underscored also where the modules beside this one read them: all other names are those of
+    # parameters, but for the methods.
     __slots__ = ("_structure", "_leaves", "_store", "_known", "_live", "__weakref__")
 
     _lends = True  # for `graph.reads`: a program holds what its weights lend
@@ -62,7 +64,7 @@ class ParamDict(Mapping[Any, Any]):
         try:
             return self._entries[key]
         except KeyError:
-            raise KeyError(self._without(key)) from None
+            raise KeyError(_unknown(key, self)) from None
 
     def __getattr__(self, name: str) -> Any:
         if name[:1] == "_":
@@ -70,7 +72,7 @@ class ParamDict(Mapping[Any, Any]):
         try:
             return self._entries[name]
         except KeyError:
-            raise AttributeError(self._without(name)) from None
+            raise AttributeError(_unknown(name, self)) from None
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._structure.tree.aux)
@@ -90,7 +92,7 @@ class ParamDict(Mapping[Any, Any]):
             )
         if type(entry) is not Weight and not is_node(type(entry)):
             raise TypeError(f"{key!r} is a setting of the model, which is not written to")
-        write(_placed(entry, value, str(key)))
+        write(paired(entry, value, str(key)))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name[:1] == "_":
@@ -102,11 +104,6 @@ class ParamDict(Mapping[Any, Any]):
                 self[name] = value
             except KeyError as error:
                 raise AttributeError(error.args[0]) from None
-
-    def _without(self, key: Any) -> str:
-        near = difflib.get_close_matches(str(key), [str(k) for k in self], 1)
-        fix = f"; did you mean {near[0]!r}?" if near else f"; there are {list(self)}"
-        return f"no parameter is named {key!r}{fix}"
 
     def __repr__(self) -> str:
         parts = [
@@ -288,12 +285,16 @@ class ParamDict(Mapping[Any, Any]):
     def update_buffers(self, values: Mapping[str, Any] | None = None, **named: Any) -> None:
         """Writes buffers, all of those given or, if something does not fit, none.
 
+        An objective that is not compiled may do so too: until its pass ends it reads what they
+        were.
+
         Arguments:
             values: their new values by dotted name, `{"norm.mean": mean}`.
             named: the same, for names without dots.
 
         Raises:
-            ParameterError: no such parameter, or one that is no `buffer`.
+            ParameterError: no such parameter, or one that is no `buffer`; or in a function that is
+                being compiled.
             ShapeError: another shape.
 
         >>> weights = params(mean=buffer(np.zeros(2)))
@@ -306,9 +307,7 @@ class ParamDict(Mapping[Any, Any]):
         given = {**(values or {}), **named}
         for name in given:
             if name not in known:
-                near = difflib.get_close_matches(name, list(known), 1)
-                fix = f"; did you mean {near[0]!r}?" if near else ""
-                raise ParameterError(f"update_buffers: no parameter is named {name!r}{fix}")
+                raise ParameterError(f"update_buffers: {_unknown(name, known)}")
             if not self._structure.mutable[known[name]]:
                 raise ParameterError(
                     f"update_buffers: {name!r} is no buffer: declare it with buffer(...), or assign"
@@ -408,6 +407,9 @@ class ParamDict(Mapping[Any, Any]):
         Arguments:
             trainable: True for those that are trained, False for the others, None for all.
 
+        Returns:
+            An int.
+
         >>> weights = params(w=np.ones((3, 2)), b=frozen(np.zeros(2)))
         >>> weights.num_params(), weights.num_params(trainable=True)
         (8, 6)
@@ -421,6 +423,9 @@ class ParamDict(Mapping[Any, Any]):
     def ties(self) -> dict[str, str]:
         """The further names of tied parameters, each with the first one.
 
+        Returns:
+            Dotted names by dotted name.
+
         >>> params(a=tied("k", 1.0), b={"c": tied("k")}).ties()
         {'b.c': 'a'}
         """
@@ -428,7 +433,10 @@ class ParamDict(Mapping[Any, Any]):
         return {path: names[at] for path, at in self._structure.paths() if path != names[at]}
 
     def param_values(self) -> dict[Any, Any]:
-        """Copies of the values as plain nested dicts and lists.
+        """Copies of the values; see `param_values`.
+
+        Returns:
+            Dicts and lists of arrays.
 
         >>> params(enc={"w": np.ones(2)}).param_values()
         {'enc': {'w': array([1., 1.])}}
@@ -498,28 +506,11 @@ def _again(structure: Structure, leaves: list[Any], infos: list[Info] | None) ->
     return param_dict(structure, weights, store)
 
 
-def _placed(entry: Any, value: Any, name: str) -> Iterator[tuple[Weight, Any]]:
-    """Each weight of an entry with its part of a value that is nested in the same way."""
-    if type(entry) is Weight:
-        yield entry, value
-        return
-    if isinstance(entry, (list, tuple)):
-        fits = isinstance(value, (list, tuple)) and len(value) == len(entry)
-        parts: Any = zip(range(len(entry)), entry, value) if fits else ()
-    else:
-        fits = isinstance(value, Mapping) and value.keys() == entry.keys()
-        parts = [(key, entry[key], value[key]) for key in entry] if fits else ()
-    if not fits:
-        raise ParameterError(f"{name!r} is {_nesting(entry)}; its new value is {_nesting(value)}")
-    for key, inside, part in parts:
-        if type(inside) is Weight or is_node(type(inside)):
-            yield from _placed(inside, part, f"{name}.{key}")
-
-
-def _nesting(x: Any) -> str:
-    if isinstance(x, Mapping):
-        return f"a dict with the keys {list(x)}"
-    return f"a list of {len(x)}" if isinstance(x, (list, tuple)) else f"a {type(x).__name__}"
+def _unknown(key: Any, known: Iterable[Any]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(str(key), map(str, names), 1)
+    fix = f"; did you mean {near[0]!r}?" if near else f"; there are {names}"
+    return f"no parameter is named {key!r}{fix}"
 
 
 def _shown(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -12,7 +12,9 @@ from pycograd.core.box import Box, refuse_masks
 from pycograd.core.dtypes import current_dtype
 from pycograd.core.errors import NotDifferentiableError, ParameterError, ShapeError
 from pycograd.core.fillable import settled
-from pycograd.parameters.weight import Info, Weight
+from pycograd.core.tree import is_node
+from pycograd.parameters.weight import Info, Weight, in_pass
+from pycograd.transforms.capture import capturing
 
 
 def is_numeric(x: Any) -> bool:
@@ -37,6 +39,30 @@ def write(changes: Iterable[tuple[Weight, Any]]) -> None:
             weight.array = _placed(value, weight.array)
 
 
+def paired(entry: Any, value: Any, name: str) -> Iterator[tuple[Weight, Any]]:
+    """Each weight of an entry with its part of a value that is nested in the same way."""
+    if type(entry) is Weight:
+        yield entry, value
+        return
+    if isinstance(entry, (list, tuple)):
+        fits = isinstance(value, (list, tuple)) and len(value) == len(entry)
+        parts: Any = zip(range(len(entry)), entry, value) if fits else ()
+    else:
+        fits = isinstance(value, Mapping) and value.keys() == entry.keys()
+        parts = [(key, entry[key], value[key]) for key in entry] if fits else ()
+    if not fits:
+        raise ParameterError(f"{name!r} is {_nesting(entry)}; its new value is {_nesting(value)}")
+    for key, inside, part in parts:
+        if type(inside) is Weight or is_node(type(inside)):
+            yield from paired(inside, part, f"{name}.{key}")
+
+
+def _nesting(x: Any) -> str:
+    if isinstance(x, Mapping):
+        return f"a dict with the keys {list(x)}"
+    return f"a list of {len(x)}" if isinstance(x, (list, tuple)) else f"a {type(x).__name__}"
+
+
 def _check(weight: Weight, value: Any) -> None:
     name = weight.info.name
     if isinstance(value, Box) and not value.bottom:
@@ -44,6 +70,13 @@ def _check(weight: Weight, value: Any) -> None:
             f"{name!r}: a value of a running transform cannot be stored in a parameter; return it,"
             " and write it outside"
         )
+    if capturing.get() is not None:
+        raise ParameterError(
+            f"{name!r}: a compiled function would write it once, when it is captured; return the"
+            " new value, and write it outside"
+        )
+    if not weight.info.mutable and in_pass([weight]):
+        raise ParameterError(f"{name!r}: the objective cannot change the weights that it reads")
     have, got = aval_of(weight.array), aval_of(value)
     if have.shape != got.shape:
         raise ShapeError(f"{name!r} has shape {have.shape}, its new value {got.shape}")
