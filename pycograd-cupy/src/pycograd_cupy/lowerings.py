@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pycograd_cupy import arrays, control, conv, elementwise, matrices
+from pycograd_cupy import arrays, control, conv, elementwise, matrices, random
 from pycograd_cupy.elementwise import Table
 
 _SOLVERS = "implicit ode integral structured_solve sparse_matmul all_pole"
@@ -12,8 +12,6 @@ _MATRICES = "expm logm sqrtm cosm sinm coshm sinhm solve_sylvester eigh_turn lu"
 
 REFUSED: dict[str, str] = {
     "while_loop_replay": "a loop on the device is Python's own, and differentiates as that",
-    "random_draw": "NumPy's samplers of keys have no counterpart: draw on the host, and pass the"
-    " numbers",
     **dict.fromkeys(_SOLVERS.split(), "scipy's solver runs on the host alone"),
     **dict.fromkeys(_MATRICES.split(), "it is written in LAPACK's and scipy's own algorithms"),
 }
@@ -29,6 +27,6 @@ def table(cp: Any, cps: Any) -> Table:
         cps: the module cupyx.scipy.special.
     """
     made: Table = {}
-    for part in (elementwise, arrays, matrices, conv, control):
+    for part in (elementwise, arrays, matrices, conv, random, control):
         made |= part.table(cp, cps)
     return made

@@ -12,6 +12,7 @@ from pycograd_jax.lowerings import (
     conv,
     elementwise,
     matrices,
+    random,
     reductions,
     special,
 )
@@ -35,7 +36,7 @@ def _finished(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
 
 TABLE: dict[str, Callable[..., Any]] = {
     name: _finished(name, f)
-    for part in (arrays, control, conv, elementwise, matrices, reductions, special)
+    for part in (arrays, control, conv, elementwise, matrices, random, reductions, special)
     for name, f in part.TABLE.items()
 }
 

@@ -27,8 +27,6 @@ _MATRICES = """
 REFUSED: dict[str, str] = {
     "while_loop_replay": "XLA has no memory for the values of a number of steps that is not known:"
     " write scan or fori_loop with a fixed number, or run it on device('jax')",
-    "random_draw": "NumPy's samplers of keys have no counterpart: draw on the host, and pass the"
-    " numbers",
     **dict.fromkeys(_SPECIAL.split(), "JAX has no such special function in double precision"),
     **dict.fromkeys(_SOLVERS.split(), "scipy's solver runs on the host alone"),
     **dict.fromkeys(_MATRICES.split(), "it is written in LAPACK's and scipy's own algorithms"),

@@ -101,13 +101,6 @@ def _cosdg(x: Any) -> Any:
 
 
 # -- the error function and the normal distribution ------------------------------------------------
-def _newton(x: Any, f: Callable[[Any], Any], slope: Callable[[Any], Any], steps: int = 2) -> Any:
-    """Digits that a start by a rational approximation in single precision lacks."""
-    for _ in range(steps):
-        x = x - f(x) / slope(x)
-    return x
-
-
 def _erfinv(x: Any) -> Any:
     y = js.erfinv(x)
     inside = jnp.abs(x) < 1

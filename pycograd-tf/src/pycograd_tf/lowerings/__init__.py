@@ -8,6 +8,7 @@ from pycograd_tf.lowerings import (
     elementwise,
     indices,
     order,
+    random,
     reductions,
     shapes,
     special,
@@ -19,7 +20,7 @@ from pycograd_tf.lowerings.rules import OWN_RULES
 
 _PARTS = (
     *(elementwise, shapes, indices, reductions, order),
-    *(algebra, windows, special, control),
+    *(algebra, windows, special, random, control),
 )
 TABLE: dict[str, Lowering] = {name: f for part in _PARTS for name, f in part.TABLE.items()}
 

@@ -23,8 +23,6 @@ _MATRICES = """
 """
 
 REFUSED: dict[str, str] = {
-    "random_draw": "NumPy's samplers of keys have no counterpart: draw on the host, and pass the"
-    " numbers",
     **dict.fromkeys(_SPECIAL.split(), "TensorFlow has no such special function"),
     **dict.fromkeys(_SOLVERS.split(), "scipy's solver runs on the host alone"),
     **dict.fromkeys(_MATRICES.split(), "it is written in LAPACK's and scipy's own algorithms"),
