@@ -28,6 +28,7 @@ from pycograd.core.errors import LoweringNotFoundError, UnsupportedDtypeError
 from pycograd.core.tree import tree_leaves
 from pycograd.graph.lowered import Lowered
 from pycograd.testing.samples import all_samples
+from results import assert_same, scalar
 
 BACKEND = CupyBackend(np, scipy.special)
 TRACE = trace_of(BACKEND)
@@ -41,32 +42,6 @@ def _quiet():
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def scalar(out):
-    total = 0.0
-    for k, y in enumerate(tree_leaves(out)):
-        if np.dtype(getattr(y, "dtype", object)).kind not in "fc":
-            continue
-        y = np.real(y) + 0.5 * np.imag(y) if np.dtype(y.dtype).kind == "c" else y
-        weights = np.cos(np.arange(float(np.prod(y.shape))).reshape(y.shape) + k)
-        total = total + np.sum(y * weights)
-    return total
-
-
-def assert_same(got, want, tol=1e-10):
-    got, want = tree_leaves(got), tree_leaves(want)
-    assert len(got) == len(want)
-    for a, b in zip(got, want):
-        a, b = np.asarray(a), np.asarray(b)
-        assert a.shape == b.shape and a.dtype == b.dtype
-        if b.dtype.kind in "biuUS":
-            np.testing.assert_array_equal(a, b)
-            continue
-        known = np.isfinite(b)
-        np.testing.assert_array_equal(a[~known], b[~known])
-        scale = max(1.0, float(np.max(np.abs(b[known]), initial=0.0)))
-        np.testing.assert_allclose(a[known], b[known], rtol=0, atol=tol * scale)
 
 
 def attempt(run):

@@ -1,0 +1,33 @@
+"""Results of a backend beside those of NumPy: a number to differentiate, and a comparison."""
+
+import numpy as np
+
+from pycograd.core.tree import tree_leaves
+
+
+def scalar(out):
+    """A real number that every entry of the floating results has a share in."""
+    total = 0.0
+    for k, y in enumerate(tree_leaves(out)):
+        if np.dtype(getattr(y, "dtype", object)).kind not in "fc":
+            continue
+        y = np.real(y) + 0.5 * np.imag(y) if np.dtype(y.dtype).kind == "c" else y
+        weights = np.cos(np.arange(float(np.prod(y.shape))).reshape(y.shape) + k)
+        total = total + np.sum(y * weights)
+    return total
+
+
+def assert_same(got, want, tol=1e-10):
+    """Equal shapes, dtypes and entries, inexact ones up to `tol` of the largest."""
+    got, want = tree_leaves(got), tree_leaves(want)
+    assert len(got) == len(want)
+    for a, b in zip(got, want):
+        a, b = np.asarray(a), np.asarray(b)
+        assert a.shape == b.shape and a.dtype == b.dtype
+        if b.dtype.kind in "biuUS":
+            np.testing.assert_array_equal(a, b)
+            continue
+        known = np.isfinite(b)
+        np.testing.assert_array_equal(a[~known], b[~known])
+        scale = max(1.0, float(np.max(np.abs(b[known]), initial=0.0)))
+        np.testing.assert_allclose(a[known], b[known], rtol=0, atol=tol * scale)
