@@ -30,6 +30,8 @@ def run(*arguments):
         ("gru", 38.0),
         ("lstm", 38.0),
         ("rwkv", 38.0),
+        ("wavenet", 40.0),
+        ("dsl", 97.0),
     ],
 )
 def test_an_example_reaches_its_accuracy_and_draws_its_losses(tmp_path, name, target):
@@ -85,18 +87,22 @@ def test_a_gpt_looks_back_only_and_writes_on():
 
 def make_of_characters(name):
     """A model of 11 characters in its forms for whole windows and for parts."""
-    from pycograd.examples import recurrent, rwkv
+    from pycograd.examples import recurrent, rwkv, wavenet
     from pycograd.examples.characters import Model
 
-    make = rwkv.initial(2, 6)
+    mix, conv = rwkv.initial(2, 6), wavenet.initial(4, 16)
     return {
-        "rwkv": (Model(make, rwkv.start, rwkv.parallel), Model(make, rwkv.start, rwkv.recurrent)),
+        "rwkv": (Model(mix, rwkv.start, rwkv.parallel), Model(mix, rwkv.start, rwkv.recurrent)),
+        "wavenet": (
+            Model(conv, wavenet.start, wavenet.whole),
+            Model(conv, wavenet.start, wavenet.stream),
+        ),
         "gru": (recurrent.network(recurrent.GRU, 7),) * 2,
         "lstm": (recurrent.network(recurrent.LSTM, 7),) * 2,
     }[name]
 
 
-@pytest.mark.parametrize("name", ["gru", "lstm", "rwkv"])
+@pytest.mark.parametrize("name", ["gru", "lstm", "rwkv", "wavenet"])
 def test_a_text_read_in_parts_gives_what_it_gives_at_once(name):
     at_once, in_parts = make_of_characters(name)
     rng = np.random.default_rng(0)
@@ -116,7 +122,7 @@ def test_a_text_read_in_parts_gives_what_it_gives_at_once(name):
     assert np.all(np.any(other[:, 12] != whole[:, 12], axis=-1))
 
 
-@pytest.mark.parametrize("name", ["gru", "lstm", "rwkv"])
+@pytest.mark.parametrize("name", ["gru", "lstm", "rwkv", "wavenet"])
 def test_a_text_is_written_on_from_a_state_of_one_size(name):
     from pycograd.core.tree import tree_leaves
     from pycograd.examples.characters import Model, write

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import pycograd
+from pycograd.dsl.source import parse
 
 ROOT = Path(__file__).parent.parent
 CORE = ROOT / "pycograd-core"
@@ -105,7 +106,7 @@ def part_of(module: str) -> str:
 def imported(file: Path, root: Path | None = None) -> Iterator[tuple[int, str]]:
     """Line and dotted name of every module of ours that a file imports, at its top or anywhere."""
     package = ("pycograd", *file.relative_to(SOURCE).parent.parts) if root is None else ("",)
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from pycograd.dsl import install
 from pycograd.examples.training import Outcome
 
 # Where each example is: its module and function.
@@ -22,6 +23,8 @@ EXAMPLES = {
     "gru": ("recurrent", "gru"),
     "lstm": ("recurrent", "lstm"),
     "rwkv": ("rwkv", "main"),
+    "wavenet": ("wavenet", "main"),
+    "dsl": ("dsl", "main"),
 }
 
 
@@ -40,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.names) - set(EXAMPLES)):
         parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(EXAMPLES)}")
+    install()
     outcomes = []
     for name in options.names or EXAMPLES:
         module, function = EXAMPLES[name]
