@@ -1,6 +1,7 @@
 """Weights by their bare names: blocks, passes, threads, and what they are to NumPy."""
 
 import contextvars
+import copy
 import threading
 import types
 
@@ -306,6 +307,45 @@ def test_an_objective_of_another_module_sees_the_names_in_its_own():
     _, grads = m.grad(module.loss, X)
     np.testing.assert_allclose(grads.W1, X.sum(0)[:, None].repeat(2, 1))
     assert not hasattr(module, "W1")
+
+
+def module_with(text):
+    module = types.ModuleType("another")
+    exec("import numpy as np, pycograd as pg\n" + text, vars(module))
+    return module
+
+
+def test_a_model_of_another_module_is_bound_where_it_was_made():
+    text = "model = pg.params(H1=np.ones((3, 2)))\ndef net(x): return np.tanh(x @ H1)"
+    module = module_with(text)
+    expected = pg.grad(lambda w: np.sum(np.tanh(X @ w)))(np.ones((3, 2)))[0]
+    for m in (module.model, copy.deepcopy(module.model)):
+        for jit in (False, True):
+            _, grads = m.grad(lambda: np.sum(module.net(X)), jit=jit)
+            np.testing.assert_allclose(grads.H1, expected)
+        np.testing.assert_array_equal(m.bind(lambda: module.net(X))(), np.tanh(X @ np.ones((3, 2))))
+    assert "H1" not in globals() and not hasattr(module, "H1")
+
+
+def test_a_variable_of_the_module_in_the_place_of_a_weight_is_an_error(monkeypatch):
+    text = "H2 = np.ones((3, 2))\nmodel = pg.params(H2=H2)\ndef net(x): return np.tanh(x @ H2)"
+    module = module_with(text)
+    monkeypatch.setitem(globals(), "elsewhere", module)
+    with pytest.raises(pg.ParameterError, match="'H2' exists already in another"):
+        module.model.grad(lambda: np.sum(elsewhere.net(X)))  # noqa: F821
+
+
+def test_a_module_in_which_weights_are_not_bound_is_named():
+    module = module_with("def net(x): return np.tanh(x @ H3)")
+    m = params(H3=np.ones((3, 2)))
+    with pytest.raises(NameError, match="in another: weights are bound by name in the modules of"):
+        m.grad(lambda: np.sum(module.net(X)))
+
+
+def test_a_weight_of_another_model_in_the_place_of_a_weight_is_an_error():
+    first, second = params(H4=np.ones(2)), params(H4=np.zeros(2))
+    with first, pytest.raises(pg.ParameterError, match="of another model, whose block is open"):
+        second.grad(lambda: np.sum(H4))  # noqa: F821
 
 
 def test_bind_makes_a_function_for_any_transform():

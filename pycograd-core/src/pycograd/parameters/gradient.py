@@ -87,7 +87,8 @@ class Names:
     def __enter__(self) -> None:
         entries = self.model._bindable()
         try:
-            for scope in names.scopes_of(self.f, names.caller()):
+            home = self.model._live.home
+            for scope in names.scopes_of(self.f, names.caller(), home):
                 self.bound.append(names.bind(entries, scope, self.f))
         except BaseException:
             self.__exit__()

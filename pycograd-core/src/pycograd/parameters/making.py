@@ -10,6 +10,7 @@ import numpy as np
 from pycograd.core.aval import aval_of
 from pycograd.core.errors import ParameterError
 from pycograd.core.tree import is_node, tree_flatten, tree_unflatten
+from pycograd.parameters import names
 from pycograd.parameters.model import RESERVED, ParamDict, param_dict
 from pycograd.parameters.param import Param, SameAs
 from pycograd.parameters.structure import Structure
@@ -45,7 +46,9 @@ def params(spec: Mapping[Any, Any] | None = None, **named: Any) -> ParamDict:
         raise TypeError(f"params: takes a dict or names, not {type(spec).__name__}")
     described = _described(named if spec is None else spec)
     leaves, treedef = tree_flatten(described)
-    return _Making(leaves, treedef).model()
+    made = _Making(leaves, treedef).model()
+    made._live.home = names.caller().f_globals
+    return made
 
 
 def _described(x: Any, name: str = "") -> Any:

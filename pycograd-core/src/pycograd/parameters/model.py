@@ -123,10 +123,16 @@ class ParamDict(Mapping[Any, Any]):
         return _again, (self._structure, _plain(self._leaves), self._infos())
 
     def __copy__(self) -> ParamDict:
-        return _again(self._structure, _plain(self._leaves), self._infos())
+        return self._copied(_plain(self._leaves))
 
     def __deepcopy__(self, memo: Any) -> ParamDict:
-        return _again(self._structure, copy.deepcopy(_plain(self._leaves), memo), self._infos())
+        return self._copied(copy.deepcopy(_plain(self._leaves), memo))
+
+    def _copied(self, leaves: list[Any]) -> ParamDict:
+        made = _again(self._structure, leaves, self._infos())
+        if made._store is not None:
+            made._live.home = self._live.home
+        return made
 
     def _infos(self) -> list[Info] | None:
         if self._store is None:
@@ -455,9 +461,10 @@ class ParamDict(Mapping[Any, Any]):
 class Live:
     """What a `ParamDict` of weights keeps besides them."""
 
-    __slots__ = ("blocks", "bindable", "parts", "eager", "made")
+    __slots__ = ("home", "blocks", "bindable", "parts", "eager", "made")
 
     def __init__(self) -> None:
+        self.home: dict[str, Any] | None = None  # the globals of the code that made the model
         self.blocks: list[names.Bound] = []  # that are open
         self.bindable: dict[str, Any] | None = None
         self.parts: tuple[list[Weight], list[Weight]] | None = None

@@ -10,15 +10,14 @@ import builtins
 import difflib
 import inspect
 import sys
-import types
 from _thread import allocate_lock
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
 
 from pycograd.core.errors import ParameterError
-from pycograd.graph.reads import functions_of
+from pycograd.graph.reads import functions_of, variables_of
+from pycograd.parameters.weight import Weight
 from pycograd.transparent.look import global_names, is_library, python_function
 
 Scope = dict[str, Any]
@@ -55,13 +54,15 @@ def _is_between(module: Any) -> bool:
     return is_library(module) or (isinstance(module, str) and module.startswith("pycograd_"))
 
 
-def scopes_of(f: Any, frame: FrameType) -> list[Scope]:
-    """The globals in which a call of `f` looks names up: its own, and those of who calls."""
+def scopes_of(f: Any, frame: FrameType, home: Scope | None) -> list[Scope]:
+    """The globals in which a call of `f` looks names up: its own, the caller's, the model's."""
     function, _ = python_function(f)
     own = getattr(function, "__globals__", None)
-    if type(own) is not dict or own is frame.f_globals:
-        return [frame.f_globals]
-    return [own, frame.f_globals]
+    found = [own] if type(own) is dict else []
+    for scope in (frame.f_globals, home):
+        if scope is not None and all([scope is not other for other in found]):
+            found.append(scope)
+    return found
 
 
 def bind(entries: Mapping[str, Any], scope: Scope, f: Any = None) -> Bound:
@@ -118,6 +119,11 @@ def _refuse(bound: Bound, f: Any) -> None:
             raise ParameterError(
                 f"a weight named {name!r} would hide Python's own {name}; give it another name"
             )
+        if type(bound.scope[name]) is Weight:
+            raise ParameterError(
+                f"the name {name!r} stands for a weight of another model, whose block is open. End"
+                " that block first, or read the weights of both as weights.name"
+            )
         where, kind = bound.scope.get("__name__", "this scope"), type(bound.scope[name]).__name__
         raise ParameterError(
             f"the name {name!r} exists already in {where} ({kind}), and a weight of this name would"
@@ -143,8 +149,24 @@ def suggest(error: NameError, entries: Mapping[str, Any]) -> None:
     """Adds to the error for an unknown name which weight may have been meant."""
     name = getattr(error, "name", None)
     near = difflib.get_close_matches(name, list(entries), 1) if name else []
-    if near and error.args == (f"name {name!r} is not defined",):
+    if name in entries and error.__traceback__ is not None:
+        error.args = (f"{error.args[0]} in {_place_of(error)}: {_WHERE}",)
+    elif near and error.args == (f"name {name!r} is not defined",):
         error.args = (f"{error.args[0]}; did you mean the weight {near[0]!r}?",)
+
+
+def _place_of(error: NameError) -> str:
+    """The module in which a name was looked up."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "there" if trace is None else str(trace.tb_frame.f_globals.get("__name__", "there"))
+
+
+_WHERE: Final = (
+    "weights are bound by name in the modules of the objective, of its caller and of params(...)."
+    " Open `with weights:` in this one as well, or read them as weights.name"
+)
 
 
 def _names(f: Any, seen: set[int]) -> Iterator[Any]:
@@ -153,18 +175,13 @@ def _names(f: Any, seen: set[int]) -> Iterator[Any]:
     Of what is no Python function nothing is known.
     """
     functions = list(functions_of(f))
-    if not functions:
+    if not functions and not seen:
         yield None
     for function in functions:
         if id(function) in seen or is_library(function.__module__):
             continue
         seen.add(id(function))
-        names = global_names(function.__code__)
-        yield from names
-        known = function.__globals__
-        inside = [known.get(name) for name in names]
-        with suppress(ValueError):  # a cell that is not filled
-            inside += [cell.cell_contents for cell in function.__closure__ or ()]
-        for value in inside:
-            if type(value) is types.FunctionType:
-                yield from _names(value, seen)
+        yield from global_names(function.__code__)
+        for read in variables_of(function):
+            if callable(read.value) and not isinstance(read.value, type):
+                yield from _names(read.value, seen)
