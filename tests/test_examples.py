@@ -32,6 +32,7 @@ def run(*arguments):
         ("rwkv", 38.0),
         ("wavenet", 40.0),
         ("dsl", 97.0),
+        ("gaussian_process", 45.0),
     ],
 )
 def test_an_example_reaches_its_accuracy_and_draws_its_losses(tmp_path, name, target):
@@ -143,3 +144,23 @@ def test_a_text_is_written_on_from_a_state_of_one_size(name):
     assert len(sizes) == 1 and written.shape == (33,) and np.array_equal(written[:3], start)
     logits, _ = at_once.read(params, written[None, :-1], at_once.start(params, 1))
     np.testing.assert_array_equal(written[3:], np.argmax(logits[0, 2:], axis=-1))
+
+
+def test_a_gaussian_process_is_that_of_scikit_learn():
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+
+    from pycograd.examples import gaussian_process as gp
+
+    rng = np.random.default_rng(0)
+    x, new, y = rng.random((12, 2)), rng.random((5, 2)), rng.random(12)
+    rates = np.array([0.3, 2.0])
+    params = {"log_rates": np.log(rates), "log_variance": np.log(1.7), "log_noise": np.log(0.1)}
+    kernel = ConstantKernel(1.7) * RBF(1 / rates) + WhiteKernel(0.1)
+    theirs = GaussianProcessRegressor(kernel, alpha=0, optimizer=None).fit(x, y)
+    evidence = -len(y) * gp.loss(params, x, y)
+    np.testing.assert_allclose(evidence, theirs.log_marginal_likelihood_value_, rtol=1e-9)
+    mean, variance = gp.predict(params, x, y, new)
+    expected, deviation = theirs.predict(new, return_std=True)
+    np.testing.assert_allclose(mean, expected, rtol=1e-9)
+    np.testing.assert_allclose(variance + 0.1, deviation**2, rtol=1e-9)  # theirs with the noise

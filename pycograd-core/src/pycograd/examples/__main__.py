@@ -25,6 +25,7 @@ EXAMPLES = {
     "rwkv": ("rwkv", "main"),
     "wavenet": ("wavenet", "main"),
     "dsl": ("dsl", "main"),
+    "gaussian_process": ("gaussian_process", "main"),
 }
 
 

@@ -10,7 +10,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Split(NamedTuple):
-    """Inputs `x (rows, features...)` and integer labels `y (rows,)`."""
+    """Inputs `x (rows, features...)` and `y (rows,)`, integer labels or real values."""
 
     x_train: Array
     y_train: Array
@@ -25,6 +25,20 @@ def breast_cancer(seed: int = 0) -> Split:
     mean, spread = split.x_train.mean(axis=0), split.x_train.std(axis=0)
     return split._replace(
         x_train=(split.x_train - mean) / spread, x_test=(split.x_test - mean) / spread
+    )
+
+
+def diabetes(seed: int = 0) -> Split:
+    """442 patients, 10 measurements each, and how far diabetes is a year later; standardised."""
+    split = _split(*_load("load_diabetes"), 0.25, seed)
+    x, y = split.x_train, split.y_train
+
+    def standard(values: Array, of: Array) -> Array:
+        result: Array = (values - of.mean(axis=0)) / of.std(axis=0)
+        return result
+
+    return Split(
+        standard(x, x), standard(y, y), standard(split.x_test, x), standard(split.y_test, y)
     )
 
 

@@ -18,6 +18,11 @@ from pycograd.transforms.reverse import value_and_grad
 Params = dict[str, Any]
 
 
+def explained(prediction: Any, truth: Any) -> float:
+    """The share of the variance that a prediction explains, R squared."""
+    return float(1 - np.sum((truth - prediction) ** 2) / np.sum((truth - np.mean(truth, 0)) ** 2))
+
+
 class Outcome(NamedTuple):
     """What one example reports; `score` and `target` are shares of 1, of what `measure` says."""
 
