@@ -12,7 +12,8 @@ from pycograd.core.aval import dtype_of, is_inexact
 from pycograd.core.dtypes import resolve_dtype
 from pycograd.core.tree import tree_leaves, tree_map
 from pycograd.parameters import ParamDict
-from pycograd.parameters.weight import Weight, current, enter, leave
+from pycograd.parameters.passes import on_values
+from pycograd.parameters.weight import Weight, current
 
 
 class MixedPrecision:
@@ -109,13 +110,9 @@ class MixedPrecision:
         @functools.wraps(objective)
         def run(scale: Any, *args: Any) -> Any:
             low = [self._low(current(weight)) for weight in live]
-            token = enter(store, live, low)
-            try:
-                value = objective(*tree_map(self._low, args))
-                value = value if hasattr(value, "astype") else np.asarray(value)
-                return value.astype(np.float32) * scale
-            finally:
-                leave(store, token)
+            value = on_values(low, (), (live, ()), objective, tree_map(self._low, args), {})
+            value = value if hasattr(value, "astype") else np.asarray(value)
+            return value.astype(np.float32) * scale
 
         return run
 
