@@ -33,6 +33,7 @@ def run(*arguments):
         ("wavenet", 40.0),
         ("dsl", 97.0),
         ("gaussian_process", 45.0),
+        ("ode", 80.0),
     ],
 )
 def test_an_example_reaches_its_accuracy_and_draws_its_losses(tmp_path, name, target):
@@ -164,3 +165,14 @@ def test_a_gaussian_process_is_that_of_scikit_learn():
     expected, deviation = theirs.predict(new, return_std=True)
     np.testing.assert_allclose(mean, expected, rtol=1e-9)
     np.testing.assert_allclose(variance + 0.1, deviation**2, rtol=1e-9)  # theirs with the noise
+
+
+def test_hares_and_lynxes_go_round():
+    from pycograd.examples import ode
+
+    theta = np.concatenate([np.log(ode.PELTS[0]), np.log([0.5, 0.025, 0.85, 0.024])])
+    hares, lynxes = np.exp(ode.solution(theta)).T
+    birth, hunt, death, feed = np.exp(theta[2:])
+    # What Lotka and Volterra's equation conserves.
+    kept = feed * hares - death * np.log(hares) + hunt * lynxes - birth * np.log(lynxes)
+    np.testing.assert_allclose(kept, kept[0], rtol=1e-4)

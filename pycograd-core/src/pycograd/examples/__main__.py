@@ -26,6 +26,7 @@ EXAMPLES = {
     "wavenet": ("wavenet", "main"),
     "dsl": ("dsl", "main"),
     "gaussian_process": ("gaussian_process", "main"),
+    "ode": ("ode", "main"),
 }
 
 
