@@ -44,6 +44,16 @@ def test_silent_where_there_is_no_terminal(capfd):
     assert out == err == ""
 
 
+def test_seen_in_a_kernel_and_not_where_ipykernel_is_only_imported(capfd, monkeypatch):
+    pytest.importorskip("rich")
+    app = pytest.importorskip("ipykernel.kernelapp").IPKernelApp
+    loop(progress(range(5), description="fit"))
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(app, "initialized", lambda: True)
+    loop(progress(range(5), description="fit"))
+    assert "fit" in capfd.readouterr().err
+
+
 def test_a_terminal_sees_the_loss_and_the_speed(show):
     terminal = show()
     assert loop(progress(range(4), description="training")) == list(range(4))

@@ -80,7 +80,7 @@ def progress(iterable: Iterable[T], total: int | None = None, description: str =
 
 def _start(description: str, total: int | None) -> Any:
     """A running rich bar, or None where there is nobody to see it."""
-    if not (sys.stderr.isatty() or "ipykernel" in sys.modules):
+    if not (sys.stderr.isatty() or _in_a_kernel()):
         return None
     try:
         from rich.console import Console
@@ -107,6 +107,12 @@ def _start(description: str, total: int | None) -> Any:
     bar.add_task(description, total=total, note="")
     bar.start()
     return bar
+
+
+def _in_a_kernel() -> bool:
+    """True in the process of a notebook's kernel, not in one that has only imported ipykernel."""
+    module = sys.modules.get("ipykernel.kernelapp")
+    return module is not None and module.IPKernelApp.initialized()
 
 
 def _text(value: Any) -> str:
