@@ -7,7 +7,9 @@
 #   make test-no-frameworks  the plugins where none of their frameworks is installed
 #   make lint      ruff and mypy;  `make format` mends what can be mended
 #   make bench     timings side by side with hand-written NumPy and other libraries
+#   make bench-plugins  functions compiled for torch, jax and tensorflow beside models written for them
 #   make docs      docs/coverage.md, from the definitions and the samples, and the pictures
+#   make docs-plugins  what the plugins' tables have, which that page shows
 #   make clean     remove the environments and everything generated
 
 PYTHON ?= python3
@@ -26,7 +28,7 @@ BARE_READY    := $(BARE_VENV)/.ready
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 PYTEST     := $(ONE_THREAD) $(RUN) -m pytest -n auto --dist worksteal
 
-.PHONY: demo test test-all test-plugins test-no-frameworks lint format bench docs clean
+.PHONY: demo test test-all test-plugins test-no-frameworks lint format bench bench-plugins docs docs-plugins clean
 
 demo: $(READY)
 	$(ONE_THREAD) $(RUN) -m pycograd.examples
@@ -55,9 +57,15 @@ format: $(READY)
 bench: $(READY)
 	$(RUN) benchmarks/run.py $(ARGS)
 
+bench-plugins: $(PLUGINS_READY)
+	$(PLUGINS_VENV)/bin/python benchmarks/plugins.py $(ARGS)
+
 docs: $(READY)
 	$(ONE_THREAD) $(RUN) -m pycograd.testing.coverage docs
 	$(ONE_THREAD) $(RUN) benchmarks/pictures.py docs
+
+docs-plugins: $(PLUGINS_READY)
+	$(ONE_THREAD) $(PLUGINS_VENV)/bin/python benchmarks/coverage_backends.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-* build dist pycograd-*/dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -10,9 +10,10 @@ import pytest
 
 from pycograd import grad, vmap
 from pycograd.core.errors import PycogradError
+from pycograd.core.primitive import REGISTRY
 from pycograd.core.spelling import CREATORS, FUNCTIONS, REFUSED, UFUNCS
 from pycograd.testing import check_grads
-from pycograd.testing.coverage import classes, names, page
+from pycograd.testing.coverage import backends, classes, names, page
 from pycograd.testing.recording import functions_called
 from pycograd.testing.samples import Sample
 
@@ -308,3 +309,32 @@ def test_peer_results_are_of_our_functions(text):
     for shares in peer["functions"].values():
         assert set(shares) == set(page.PEER_MODES)
         assert all(0 <= passed <= programs and programs for passed, programs in shares.values())
+
+
+# -- the plugins -------------------------------------------------------------------------------
+def test_marks_of_backends_follow_from_the_primitives_that_programs_bind(listed):
+    of = {name: f for f in listed for name in f.names}
+    everything = frozenset().union(*[backends._bound(s) for f in listed for s in f.samples])
+    assert backends.mark(of["numpy.sin"], everything) == "lowered"
+    assert backends.mark(of["numpy.kron"], everything) == "decomposed"
+    assert backends.mark(of["numpy.sin"], everything - {"sin"}) == "refused"
+    assert backends.mark(of["numpy.kron"], frozenset()) == "refused"
+    partly = backends.mark(of["numpy.setdiff1d"], everything - {"distinct"})
+    assert re.fullmatch(r"\d of \d", partly)
+
+
+def test_every_primitive_of_a_backend_is_lowered_or_refused_with_a_reason():
+    known = json.loads((DOCS / page.BACKENDS).read_text())["backends"]
+    assert set(known) == {"torch", "jax", "tf", "cupy", "onnx"}
+    for facts in known.values():
+        assert set(facts["lowered"]) <= set(REGISTRY)
+        assert not set(facts["lowered"]) & set(facts["refused"])
+        assert all(facts["refused"].values())
+
+
+def test_page_counts_functions_by_backend(listed, text):
+    known = json.loads((DOCS / page.BACKENDS).read_text())["backends"]
+    _, table = backends.summary(known, [f for f in listed if f.samples])
+    if f"NumPy {'.'.join(np.__version__.split('.')[:2])}." in text:
+        for row in table:
+            assert f"| {' | '.join(row)} |\n" in text

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pycograd.testing.check import checks_of
+from pycograd.testing.coverage import backends as of_backends
 from pycograd.testing.coverage.classes import (
     Function,
     functions,
@@ -31,7 +32,7 @@ MODES: dict[str, tuple[tuple[str, ...], str]] = {
     "second order": (tuple(f"second-{way}" for way in ("rr", "fr", "rf", "ff")), "second"),
 }
 PEER_MODES = ("grad", "jvp", "second order")
-PAGE, PEER = "coverage.md", "coverage_hips.json"
+PAGE, PEER, BACKENDS = "coverage.md", "coverage_hips.json", "coverage_backends.json"
 
 
 class Mark(NamedTuple):
@@ -107,18 +108,37 @@ PEER_HEAD = (
     " everywhere. The programs are ours: another call of a function may work where these do not. It"
     " has neither `vmap` nor `eval_shape`. `{command}` measures it."
 )
+BACKENDS_HEAD = (
+    "A plugin has a table of lowerings: how its library spells each primitive. A function that is a"
+    " primitive is *lowered*; one that is written over primitives is *decomposed* into them, and"
+    " works if the library has them all. `2 of 3` counts the programs of the sample tables that"
+    " are made of primitives it has. Where one is *refused*, `LoweringNotFoundError` names it, the"
+    " reason and the line; of ONNX it is an `ExportError`. `mps` is torch's table without float64."
+    " Derivatives of a primitive are lowered as programs of other primitives, never by a second"
+    " table. `{command}` reads the tables."
+)
+CONFORMANCE_HEAD = (
+    "What is lowered is verified by the conformance kit, `pycograd conformance NAME`, on every"
+    " program of the tables: `forward`, `tape`, `jvp`, `second` and `vmap_grad` on the eager"
+    " device, `native` by the library's own autodiff, `compiled` as a program of it, then by dtype"
+    " and at kinks, each against NumPy. *Expected* is a failure that the plugin declares, with a"
+    " reason; *skipped* has nothing to verify. CuPy's table is run by the suite, on NumPy; files of"
+    " ONNX are run by onnxruntime there."
+)
 
 
 def write(folder: Path) -> None:
-    """Writes the page into a folder, beside the peer's results that it shows."""
-    (folder / PAGE).write_text(page(json.loads((folder / PEER).read_text())))
+    """Writes the page into a folder, beside the results of others that it shows."""
+    peer, backends = (json.loads((folder / name).read_text()) for name in (PEER, BACKENDS))
+    (folder / PAGE).write_text(page(peer, backends))
 
 
-def page(peer: dict[str, Any]) -> str:
+def page(peer: dict[str, Any], backends: dict[str, Any]) -> str:
     """The text of the page.
 
     Arguments:
         peer: what `benchmarks/coverage_hips.py` found of HIPS autograd.
+        backends: what `benchmarks/coverage_backends.py` found in the plugins' tables.
     """
     results = Results()
     listed = functions()
@@ -142,13 +162,19 @@ def page(peer: dict[str, Any]) -> str:
         ),
     ]
     notes: list[str] = []
-    heads = ["function", *MODES, *(f"HIPS {mode}" for mode in PEER_MODES)]
+    plugins = backends["backends"]
+    parts += _backends(backends, [f for f in listed if f.samples])
+    lowered = of_backends.tables(plugins)
+    heads = ["function", *MODES, *lowered, *(f"HIPS {mode}" for mode in PEER_MODES)]
     for module in MODULES:
         here = [f for f in rows if _module(f) == module]
-        parts += [f"## {module}\n", _table(heads, [_row(f, marks, peer, notes) for f in here])]
+        parts += [
+            f"## {module}\n",
+            _table(heads, [_row(f, marks, lowered, peer, notes) for f in here]),
+        ]
     parts += [
         "## Methods of ufuncs, and indexing\n",
-        _table(heads, [_row(f, marks, peer, notes) for f in of_arrays]),
+        _table(heads, [_row(f, marks, lowered, peer, notes) for f in of_arrays]),
     ]
     if special:
         parts += [
@@ -159,8 +185,12 @@ def page(peer: dict[str, Any]) -> str:
                 f" {_count(special, 'unclassified')} have none, and an error says so."
             ),
             _table(
-                ["function", *MODES],
-                [_row(f, marks, None, notes) for f in special if f.kind == "differentiable"],
+                ["function", *MODES, *lowered],
+                [
+                    _row(f, marks, lowered, None, notes)
+                    for f in special
+                    if f.kind == "differentiable"
+                ],
             ),
         ]
     parts += ["## Notes\n", "".join(f"{n}. {note}\n" for n, note in enumerate(notes, 1))]
@@ -200,10 +230,37 @@ def _modes(
     return table
 
 
+def _backends(backends: dict[str, Any], listed: Sequence[Function]) -> list[str]:
+    plugins = backends["backends"]
+    return [
+        "## Backends\n",
+        _filled(BACKENDS_HEAD.format(command=backends["command"])),
+        _table(*of_backends.summary(plugins, listed)),
+        _filled(CONFORMANCE_HEAD),
+        _table(*of_backends.conformance(plugins)),
+        *[
+            line
+            for name, facts in plugins.items()
+            for line in (
+                f"Refused by {name}:\n",
+                *[
+                    _filled(f"- {reason}: " + ", ".join(f"`{p}`" for p in primitives))
+                    for reason, primitives in of_backends.refusals(facts).items()
+                ],
+            )
+        ],
+    ]
+
+
 def _row(
-    f: Function, marks: dict[str, list[Mark]], peer: dict[str, Any] | None, notes: list[str]
+    f: Function,
+    marks: dict[str, list[Mark]],
+    lowered: dict[str, frozenset[str]],
+    peer: dict[str, Any] | None,
+    notes: list[str],
 ) -> list[str]:
     row = [_label(f), *(_noted(mark, notes) for mark in marks[f.names[0]])]
+    row += [of_backends.mark(f, table) for table in lowered.values()]
     if peer is not None:
         theirs = peer["functions"].get(f.names[0])
         row += [_share(*theirs[mode]) if theirs else "" for mode in PEER_MODES]
