@@ -140,7 +140,7 @@ def train(text: Text, size: Size, steps: int, batch_size: int, seed: int = 0) ->
 
 def main(full: bool = False) -> Outcome:
     """Trains and reports; prints some text that the model writes."""
-    size, steps = (FULL, 2000) if full else (SMALL, 200)
+    size, steps = (FULL, 2000) if full else (SMALL, 120)
     text = topics(None if full else 200_000)
     few = text.train[:10][None]
     exact = initial(np.random.default_rng(0), len(text.alphabet), Size(1, 8, 2, 9), np.float64)
