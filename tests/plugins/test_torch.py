@@ -22,6 +22,7 @@ from pycograd import capture, grad, jvp, ops, optimize, vmap
 from pycograd.core.device import DeviceArray, on, trace_of
 from pycograd.core.errors import (
     LoweringNotFoundError,
+    PycogradError,
     UnsupportedDtypeError,
 )
 from pycograd.core.primitive import REGISTRY
@@ -149,10 +150,12 @@ def test_the_device_equals_numpy(sample: Sample) -> None:
 
 @pytest.mark.parametrize("sample", [s for s in SAMPLES if s.wrt], ids=identity)
 def test_the_tape_on_the_device_equals_numpy(sample: Sample) -> None:
+    if any(isinstance(y, bool) for y in leaves(sample.f(*sample.operands))):
+        pytest.skip("it gives a truth of Python's, which has no gradient")
     differentiated = grad(weighed(sample.f), argnums=tuple(sample.wrt))
     try:
         wanted = differentiated(*sample.operands)
-    except Exception:
+    except PycogradError:
         pytest.skip("no gradient of this sample")
     with on(TRACE):
         check_close(refusable(lambda: differentiated(*sample.operands)), wanted)
@@ -164,7 +167,7 @@ def test_compiled_and_native_equal_numpy(sample: Sample) -> None:
     arrays = [sample.operands[i] for i in places]
     try:
         graph = capture(run, *arrays)
-    except Exception:
+    except PycogradError:
         pytest.skip("no graph of this sample")
     if sample.primitive == "small_part":
         with pytest.raises(RuntimeError, match="singular"):
@@ -183,7 +186,7 @@ def check_native(loss: Any, arrays: Any, live: Any, tolerance: float = 1e-10) ->
     try:
         wanted = grad(loss, argnums=tuple(live))(*arrays)
         graph = capture(loss, *arrays)
-    except Exception:
+    except PycogradError:
         return
     code = refusable(lambda: Lowered(graph, BACKEND, rules=True))
     _, found = refusable(lambda: BACKEND.grad_and_value(code, tensors(arrays), live))
