@@ -569,3 +569,36 @@ def test_native_gradients_compute_in_64_bits_throughout():
     np.testing.assert_allclose(value, loss(x), rtol=1e-13)
     np.testing.assert_allclose(value, expected, rtol=1e-13)
     np.testing.assert_allclose(gradient, wanted, rtol=1e-12)
+
+
+SPECIAL = {
+    "betaln": [(3.500441582356409, 8.054304935083405), (1e-3, 30.0), (40.0, 25.0)],
+    "erfcx": [(26.567378699513398,), (20.0,), (5.0,), (-3.0,), (1e6,)],
+    "expn": [(10.459882590433274, 1.01), (3.0, 0.5)],
+    "hyp1f1": [
+        (2.0, 3.0, -40.0),
+        (2.0, 3.0, -1e6),
+        (0.7, 2.5, -400.0),
+        (0.5, 2.5, 30.0),
+        (1.0, 2.0, -1e-9),
+    ],
+    "bdtr": [(3.2, 9.7, 0.3), (9.5, 9.7, 0.3)],
+    "nbdtr": [(3.2, 9.7, 0.3), (0.3, 1.2, 0.9)],
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*non-integer arg")
+@pytest.mark.parametrize("name", SPECIAL)
+def test_special_functions_far_from_where_jax_has_digits(name):
+    special = pytest.importorskip("scipy.special")
+    function = getattr(special, name)
+    for operands in SPECIAL[name]:
+        given = [np.array([x]) for x in operands]
+        found = pg.jit(function, backend="jax")(*given)
+        np.testing.assert_allclose(found, function(*operands), rtol=1e-12, err_msg=str(operands))
+
+
+def test_a_series_without_digits_is_nan():
+    special = pytest.importorskip("scipy.special")
+    found = pg.jit(special.hyp1f1, backend="jax")(np.array([29.1]), np.array([-18.8]), np.ones(1))
+    assert np.isnan(found)

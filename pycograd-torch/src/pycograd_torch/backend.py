@@ -43,7 +43,7 @@ OWN_RULES = frozenset(
         *("sinc", "sinc_derivative", "bessel_i", "i0", "max_pool"),
         # of scipy.special
         *("gammainc", "gammaincc", "chdtr", "chdtrc", "gdtr", "gdtrc", "pdtr", "pdtrc"),
-        *("j0", "j1", "y0", "y1", "k0", "k1", "k0e", "k1e", "psi", "polygamma", "zeta"),
+        *("k0", "k1", "k0e", "k1e", "psi", "polygamma", "zeta"),
         *("zetac", "gamma", "rgamma", "loggamma", "beta", "betaln", "poch", "binom"),
         *("rel_entr", "kl_div", "xlogy", "xlog1py", "entr", "boxcox", "boxcox1p", "inv_boxcox"),
         *("inv_boxcox1p", "exprel", "huber", "pseudo_huber", "powm1", "scipy_cbrt"),

@@ -116,6 +116,16 @@ def _erfinv(x: Any) -> Any:
     return jnp.where(inside & jnp.isfinite(better), better, y)
 
 
+def _erfcx(x: Any) -> Any:
+    """`exp(x^2) erfc(x)`; far out by its asymptotic series (DLMF 7.12.1), where JAX's is 0."""
+    far = jnp.where(x > 20, x, 20)
+    term = total = jnp.ones_like(far)
+    for k in range(1, 9):
+        term = -term * (2 * k - 1) / (2 * far * far)
+        total = total + term
+    return jnp.where(x > 20, total / (far * math.sqrt(math.pi)), js.erfcx(jnp.minimum(x, 20)))
+
+
 def _logexpit(x: Any) -> Any:
     return -jnp.logaddexp(-x, 0)
 
@@ -230,14 +240,38 @@ def _pdtrc(k: Any, m: Any) -> Any:
     return jnp.where(m == 0, 0.0, js.gammainc(jnp.floor(k) + 1, m))
 
 
+def _betaln(a: Any, b: Any) -> Any:
+    """JAX's own has seven digits where a + b is large."""
+    return js.gammaln(a) + js.gammaln(b) - js.gammaln(a + b)
+
+
+def _hyp1f1(a: Any, b: Any, x: Any) -> Any:
+    """Below 0 by Kummer's transformation (DLMF 13.2.39): the terms of the series cancel there.
+
+    Far below by the asymptotic series (DLMF 13.7.2). Where terms cancel all the same, for
+    parameters below 0, JAX's has no digits, and this is nan.
+    """
+    below, far = x < 0, x < -300
+    size = jnp.abs(x)
+    first, large = jnp.where(below, b - a, a), jnp.where(far, size, 1000.0)
+    near = jnp.where(far, 1.0, size)
+    found = jnp.where(below, jnp.exp(-near), 1) * js.hyp1f1(first, b, near)
+    term = total = jnp.ones_like(large)
+    for k in range(12):
+        term = term * (a + k) * (a - b + 1 + k) / ((k + 1) * large)
+        total = total + term
+    scale = jnp.exp(js.gammaln(b) - js.gammaln(b - a) - a * jnp.log(large))
+    return jnp.where((first >= 0) & (b > 0), jnp.where(far, scale * total, found), jnp.nan)
+
+
 def _bdtr(k: Any, n: Any, p: Any) -> Any:
-    k = jnp.floor(k)
+    k, n = jnp.floor(k), jnp.floor(n)
     whole = k >= n
     return jnp.where(whole, 1.0, js.betainc(jnp.where(whole, 1, n - k), k + 1, 1 - p))
 
 
 def _bdtrc(k: Any, n: Any, p: Any) -> Any:
-    k = jnp.floor(k)
+    k, n = jnp.floor(k), jnp.floor(n)
     whole = k >= n
     return jnp.where(whole, 0.0, js.betainc(k + 1, jnp.where(whole, 1, n - k), p))
 
@@ -339,7 +373,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "polygamma": _polygamma,
     "rgamma": _rgamma,
     "beta": _beta,
-    "betaln": js.betaln,
+    "betaln": _betaln,
     "poch": _poch,
     "binom": _binom,
     "zeta": js.zeta,
@@ -352,7 +386,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "betainc": js.betainc,
     "betaincc": lambda a, b, x: js.betainc(b, a, 1 - x),
     "beta_density": lambda a, b, x: jnp.exp(
-        js.xlogy(a - 1, x) + js.xlog1py(b - 1, -x) - js.betaln(a, b)
+        js.xlogy(a - 1, x) + js.xlog1py(b - 1, -x) - _betaln(a, b)
     ),
     "chdtr": lambda v, x: js.gammainc(v / 2, x / 2),
     "chdtrc": lambda v, x: js.gammaincc(v / 2, x / 2),
@@ -362,8 +396,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "pdtrc": _pdtrc,
     "bdtr": _bdtr,
     "bdtrc": _bdtrc,
-    "nbdtr": lambda k, n, p: js.betainc(n, jnp.floor(k) + 1, p),
-    "nbdtrc": lambda k, n, p: js.betainc(jnp.floor(k) + 1, n, 1 - p),
+    "nbdtr": lambda k, n, p: js.betainc(jnp.floor(n), jnp.floor(k) + 1, p),
+    "nbdtrc": lambda k, n, p: js.betainc(jnp.floor(k) + 1, jnp.floor(n), 1 - p),
     "fdtr": _fdtr,
     "fdtrc": _fdtrc,
     "stdtr": _stdtr,
@@ -384,12 +418,13 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ellipe": _ellipe,
     "agm": _agm,
     # hypergeometric
-    "hyp1f1": js.hyp1f1,
-    **_named("erfcx", "dawsn", "wofz", "owens_t"),
+    "hyp1f1": _hyp1f1,
+    "erfcx": _erfcx,
+    **_named("dawsn", "wofz", "owens_t"),
 }
 
 TABLE: dict[str, Callable[..., Any]] = {
     **{name: _floats(name, f) for name, f in _FUNCTIONS.items()},
-    "expn": lambda n, x: js.expn(jnp.asarray(n), inexact(x)),
+    "expn": lambda n, x: js.expn(jnp.floor(jnp.asarray(n)), inexact(x)),
     **_POLYNOMIALS,
 }

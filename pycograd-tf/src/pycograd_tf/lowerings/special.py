@@ -320,13 +320,13 @@ def _pdtrc(k: Any, m: Any) -> Any:
 
 
 def _bdtr(k: Any, n: Any, p: Any) -> Any:
-    k = tf.floor(k)
+    k, n = tf.floor(k), tf.floor(n)
     whole = k >= n
     return where(whole, 1.0, _betainc(where(whole, 1.0, n - k), k + 1, 1 - p))
 
 
 def _bdtrc(k: Any, n: Any, p: Any) -> Any:
-    k = tf.floor(k)
+    k, n = tf.floor(k), tf.floor(n)
     whole = k >= n
     return where(whole, 0.0, _betainc(k + 1, where(whole, 1.0, n - k), p))
 
@@ -453,8 +453,8 @@ _FUNCTIONS: dict[str, Lowering] = {
     "pdtrc": _pdtrc,
     "bdtr": _bdtr,
     "bdtrc": _bdtrc,
-    "nbdtr": lambda k, n, p: _betainc(n, tf.floor(k) + 1, p),
-    "nbdtrc": lambda k, n, p: _betainc(tf.floor(k) + 1, n, 1 - p),
+    "nbdtr": lambda k, n, p: _betainc(tf.floor(n), tf.floor(k) + 1, p),
+    "nbdtrc": lambda k, n, p: _betainc(tf.floor(k) + 1, tf.floor(n), 1 - p),
     "fdtr": lambda a, b, x: _betainc(a / 2, b / 2, a * x / (b + a * x)),
     "fdtrc": lambda a, b, x: _betainc(b / 2, a / 2, b / (b + a * x)),
     "stdtr": _stdtr,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _NO_FUNCTION = "torch has no such special function"
 _HOST_SOLVER = "the solver is scipy's, which runs Python functions on the host"
+_SEVEN_DIGITS = "torch's has seven digits beyond 5, in whatever dtype"
 _NO_FACTORIZATION = "torch has no such matrix function"
 
 # fmt: off
@@ -45,4 +46,5 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(("logm", "sqrtm", "cosm", "sinm", "coshm", "sinhm"), _NO_FACTORIZATION),
     **dict.fromkeys(("solve_sylvester", "structured_solve", "eigh_turn"), _NO_FACTORIZATION),
     "all_pole": "torch has no recursive filter",
+    **dict.fromkeys(("j0", "j1", "y0", "y1"), _SEVEN_DIGITS),
 }

@@ -209,8 +209,6 @@ def table() -> dict[str, Lowering]:
         "erfcinv": lambda x: -sp.ndtri(x / 2) * math.sqrt(0.5),
         "ndtr": sp.ndtr, "ndtri": sp.ndtri, "log_ndtr": sp.log_ndtr,
         # Bessel functions
-        "j0": sp.bessel_j0, "j1": sp.bessel_j1, "y0": sp.bessel_y0,
-        "y1": sp.bessel_y1,
         "scipy_i0": sp.i0, "i1": sp.i1, "i0e": sp.i0e, "i1e": sp.i1e,
         "k0": sp.modified_bessel_k0, "k1": sp.modified_bessel_k1,
         "k0e": sp.scaled_modified_bessel_k0, "k1e": sp.scaled_modified_bessel_k1,
