@@ -46,10 +46,12 @@ def main(reports: Sequence[str]) -> None:
 
 def described(name: str) -> dict[str, Any]:
     """The library, and by primitive whether it is lowered."""
+    from pycograd import ops
     from pycograd.core.primitive import REGISTRY
     from pycograd.testing.samples import all_samples
 
-    list(all_samples())  # with the tables of samples all primitives are there
+    ops.load()
+    list(all_samples())  # with the tables of samples all other primitives are there too
     lowerings, refused, otherwise = table(name)
     missing = [p for p in REGISTRY if p not in lowerings and not REGISTRY[p].custom]
     library = LIBRARIES[name]
