@@ -122,9 +122,9 @@ CONFORMANCE_HEAD = (
     " program of the tables: `forward`, `tape`, `jvp`, `second` and `vmap_grad` on the eager"
     " device, `native` by the library's own autodiff, `compiled` as a program of it, then by dtype"
     " and at kinks, each against NumPy. *Expected* is a failure that the plugin declares, with a"
-    " reason; *skipped* has nothing to verify. Where a backend has far fewer checks of a kind than the"
-    " others, the rest of them was not run. CuPy's table is run by the suite, on NumPy; files of ONNX"
-    " are run by onnxruntime there."
+    " reason; *skipped* has nothing to verify. Where a backend has far fewer checks of a kind than"
+    " the others, the rest of them was not run. CuPy's table is run by the suite, on NumPy; files of"
+    " ONNX are run by onnxruntime there."
 )
 
 
