@@ -123,8 +123,8 @@ CONFORMANCE_HEAD = (
     " device, `native` by the library's own autodiff, `compiled` as a program of it, then by dtype"
     " and at kinks, each against NumPy. *Expected* is a failure that the plugin declares, with a"
     " reason; *skipped* has nothing to verify. Where a backend has far fewer checks of a kind than"
-    " the others, the rest of them was not run. CuPy's table is run by the suite, on NumPy; files of"
-    " ONNX are run by onnxruntime there."
+    " the others, the rest of them was not run. CuPy's table is run by the suite, on NumPy; files"
+    " of ONNX are run by onnxruntime there."
 )
 
 
