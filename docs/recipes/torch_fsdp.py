@@ -52,7 +52,9 @@ def work(rank: int, port: int) -> None:
     mesh = init_device_mesh("cpu", (WORLD,))
     module = fully_shard(to_torch_module(loss, initial()), mesh=mesh)
     kept = sum([p.to_local().numel() for p in module.parameters()])
-    print(f"process {rank} keeps {kept} of {sum([p.numel() for p in module.parameters()])} numbers")
+    whole = sum([p.numel() for p in module.parameters()])
+    # In one piece, for both processes write to one terminal.
+    print(f"process {rank} keeps {kept} of {whole} numbers\n", end="", flush=True)
     optimizer = torch.optim.SGD(module.parameters(), RATE)
     mine = slice(rank * ROWS // WORLD, (rank + 1) * ROWS // WORLD)
     for step in range(STEPS):
