@@ -16,7 +16,7 @@ from pycograd.core.ir import Equation, Graph, subgraphs
 from pycograd.graph.chains import ordered_chains
 from pycograd.graph.fusion import FUSION
 from pycograd.graph.rewrite import LICENCES, Rule, rewritten, same_equations
-from pycograd.graph.rules import EXACT, FINITE, REASSOCIATE, STRUCTURE, small_operands
+from pycograd.graph.rules import EXACT, FINITE, REASSOCIATE, ROWS, STRUCTURE, small_operands
 from pycograd.graph.trim import trimmed
 
 Pass = Callable[[Graph], Graph]
@@ -44,6 +44,7 @@ PASSES: Final[dict[str, Callable[[Sequence[str]], Pass]]] = {
     "views": _by_rules(STRUCTURE),
     "algebra": _by_rules(STRUCTURE, small_operands(), EXACT, FINITE, REASSOCIATE, fold=True),
     "chains": lambda licences: ordered_chains if "reassociates" in licences else _as_it_is,
+    "rows": _by_rules(ROWS),
     "fuse": _by_rules(FUSION),  # for kernels of backends and files; NumPy has none
 }
 DEFAULT: Final = ("algebra", "chains")
@@ -60,7 +61,7 @@ def optimize(
     Arguments:
         graph: what `capture` returned.
         passes: names of `PASSES`, or functions of a graph that return one; "algebra" and "chains"
-            if left out, "fuse" where another backend than NumPy runs it, and those of plugins.
+            if left out, "rows" for NumPy or "fuse" for another backend, and those of plugins.
             They are repeated until the graph stays as it is.
         licence: which rewrites are allowed: `"exact"` ones, which keep every bit, nan and inf;
             those that are only right where all values are `"finite"`; and those that compute sums
@@ -87,7 +88,7 @@ def optimize(
     if unknown := licences - set(LICENCES):
         raise ValueError(f"optimize: no licence {', '.join(sorted(unknown))}; use {LICENCES}")
     if passes is None:
-        passes = DEFAULT if backend == "numpy" else (*DEFAULT, "fuse")
+        passes = (*DEFAULT, "rows" if backend == "numpy" else "fuse")
         passes = passes if extend.graph_passes is None else extend.graph_passes(passes, backend)
     named = tuple(passes)
     chosen = []

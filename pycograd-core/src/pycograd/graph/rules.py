@@ -168,25 +168,34 @@ def _broadcasts(params: Any) -> bool:
     return bool(params["keepdims"]) or axes == tuple(range(len(axes)))
 
 
-_LONG: Final = 128  # of rows with which a product of matrices is quicker than one and a sum
-
-
 def _dot(x: Any, y: Any, params: Any) -> Any:
     """The sum of a product without the product, where NumPy has a loop for it."""
     axes, shape = params["axis"], shape_of(x)
-    if not shape or shape != shape_of(y) or x.dtype != y.dtype or x.dtype.kind != "f":
+    if not shape or len(axes) < len(shape) or not _are_alike(x, y):
         return None
-    if len(axes) == len(shape):
-        whole = np.reshape(x, (-1,)) @ np.reshape(y, (-1,))
-        return np.reshape(whole, (1,) * len(shape)) if params["keepdims"] else whole
-    kept, summed = shape[: -len(axes)], shape[len(shape) - len(axes) :]
-    if axes != tuple(range(len(kept), len(shape))) or any(type(n) is not int for n in summed):
+    whole = np.reshape(x, (-1,)) @ np.reshape(y, (-1,))
+    return np.reshape(whole, (1,) * len(shape)) if params["keepdims"] else whole
+
+
+def _dot_rows(x: Any, y: Any, params: Any) -> Any:
+    """The same of sums over the last axes, where the rows are long."""
+    axes, shape = params["axis"], shape_of(x)
+    first = len(shape) - len(axes)
+    if not axes or not first or axes != tuple(range(first, len(shape))) or not _are_alike(x, y):
         return None
-    length = math.prod(summed)
-    if length < _LONG:
+    kept, summed = shape[:first], shape[first:]
+    if any(type(n) is not int for n in summed) or (length := math.prod(summed)) < _LONG:
         return None
     rows = np.reshape(x, (*kept, 1, length)) @ np.reshape(y, (*kept, length, 1))
     return np.reshape(rows, (*kept, *((1,) * len(axes) if params["keepdims"] else ())))
+
+
+_LONG: Final = 128  # entries with which a product of matrices is quicker than one and a sum
+
+
+def _are_alike(x: Any, y: Any) -> bool:
+    """True for real floats of one shape and dtype."""
+    return shape_of(x) == shape_of(y) and x.dtype == y.dtype and x.dtype.kind == "f"
 
 
 def _are_floats(x: Any, y: Any) -> bool:
@@ -229,3 +238,7 @@ REASSOCIATE: Final = [
     ),
     Rule(("sum", ("multiply", "x", "y")), _dot, "reassociates"),
 ]
+
+# Apart from the others, some of which know a softmax by its sums of products; for NumPy, since
+# compilers of other libraries do it themselves, or have no quick product of so many rows.
+ROWS: Final = [Rule(("sum", ("multiply", "x", "y")), _dot_rows, "reassociates")]
