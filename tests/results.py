@@ -1,7 +1,18 @@
-"""Results of a backend beside those of NumPy: a number to differentiate, and a comparison."""
+"""Results of a backend beside those of NumPy: a number to differentiate, comparisons, refusals."""
+
+import subprocess
+import sys
+from contextlib import contextmanager
 
 import numpy as np
+import pytest
 
+from pycograd.core.errors import (
+    ControlFlowError,
+    LoweringNotFoundError,
+    SymbolicSizeError,
+    UnsupportedDtypeError,
+)
 from pycograd.core.tree import tree_leaves
 
 
@@ -31,3 +42,37 @@ def assert_same(got, want, tol=1e-10):
         np.testing.assert_array_equal(a[~known], b[~known])
         scale = max(1.0, float(np.max(np.abs(b[known]), initial=0.0)))
         np.testing.assert_allclose(a[known], b[known], rtol=0, atol=tol * scale)
+
+
+@contextmanager
+def refusals(known, library, in_graph=True):
+    """Skips what a library refuses for one of the known reasons, and what no graph holds."""
+    try:
+        yield
+    except LoweringNotFoundError as error:
+        assert any(reason in str(error) for reason in known), error
+        pytest.skip(f"refused: {error}")
+    except (SymbolicSizeError, ControlFlowError):
+        assert in_graph
+        pytest.skip("a graph does not hold this")
+    except UnsupportedDtypeError as error:
+        assert "float128" in str(error)
+        pytest.skip(f"{library} has no wider float")
+
+
+def assert_complete(table, refused):
+    """Every primitive, in a process that has made no others, is in one of the two."""
+    code = (
+        "from importlib import import_module; import pycograd.ops\n"
+        "from pycograd.core.primitive import _HOMES, REGISTRY\n"
+        "pycograd.ops.load()\n"
+        "for home in _HOMES: import_module(home)\n"
+        "print(*REGISTRY)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ours = set(done.stdout.split())
+    assert not set(table) & set(refused)
+    assert ours - set(table) - set(refused) == set()
+    assert set(table) - ours == set()
+    assert set(refused) - ours == set()
+    assert all(refused.values())

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pycograd.plugins.api import Backend, Capabilities, LoweringNotFoundError, Primitive, Probe
+from pycograd.plugins.api import Backend, Capabilities, Probe
 
 _DTYPES = frozenset(
     {
@@ -178,18 +178,11 @@ class JaxBackend(Backend):
 
         return with_rule(self, run, backward)
 
-    def lowering(self, primitive: Primitive, operands: Sequence[Any] = ()) -> Callable[..., Any]:
-        try:
-            return super().lowering(primitive, operands)
-        except LoweringNotFoundError as error:
-            from pycograd_jax.lowerings import REFUSED
+    @property
+    def refused(self) -> Mapping[str, str]:
+        from pycograd_jax.lowerings import REFUSED
 
-            reason = REFUSED.get(primitive.name)
-            if reason is None:
-                raise
-            raise LoweringNotFoundError(
-                f"primitive {primitive.name!r} is not lowered by backend {self.name!r}: {reason}"
-            ) from error
+        return REFUSED
 
     def compile(self, run: Callable[..., Any]) -> Callable[..., Any]:
         import jax

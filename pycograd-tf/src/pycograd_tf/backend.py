@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.plugins.api import Backend, Capabilities, LoweringNotFoundError, Primitive, Probe
+from pycograd.plugins.api import Backend, Capabilities, Probe
 from pycograd_tf.quiet import tensorflow
 
 _DTYPES = frozenset(
@@ -159,16 +159,10 @@ class TfBackend(Backend):
         rules: frozenset[str] = self._lowerings.OWN_RULES
         return rules
 
-    def lowering(self, primitive: Primitive, operands: Sequence[Any] = ()) -> Callable[..., Any]:
-        try:
-            return super().lowering(primitive, operands)
-        except LoweringNotFoundError as error:
-            reason = self._lowerings.REFUSED.get(primitive.name)
-            if reason is None:
-                raise
-            raise LoweringNotFoundError(
-                f"primitive {primitive.name!r} is not lowered by backend {self.name!r}: {reason}"
-            ) from error
+    @property
+    def refused(self) -> Mapping[str, str]:
+        found: Mapping[str, str] = self._lowerings.REFUSED
+        return found
 
     def with_rule(
         self, forward: Callable[..., Any], backward: Callable[..., Any]

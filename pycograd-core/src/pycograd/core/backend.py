@@ -155,12 +155,20 @@ class Backend:
         if found is None:
             raise LoweringNotFoundError(
                 self.missing(primitive),
-                see=f"pycograd explain {primitive.name}",
+                see="" if primitive.name in self.refused else f"pycograd explain {primitive.name}",
             )
         return found
 
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Primitive name -> why the library does not spell it, as far as the backend says so."""
+        return {}
+
     def missing(self, primitive: Any) -> str:
-        """The message for a primitive without a lowering; of SciPy's own code, what to do."""
+        """The message for a primitive without a lowering: why, or of SciPy's code what to do."""
+        reason = self.refused.get(primitive.name)
+        if reason is not None:
+            return f"primitive {primitive.name!r} is not lowered by backend {self.name!r}: {reason}"
         message = f"primitive {primitive.name!r} has no lowering for backend {self.name!r}"
         if not str(getattr(primitive.impl, "__module__", "")).startswith("pycograd.scipy."):
             return message

@@ -24,6 +24,7 @@ from pycograd.plugins.additions import Check, GraphPass, Lowerings, Registry
 from pycograd.plugins.derived import capture, lowered, optimized
 from pycograd.plugins.export import Exporter
 from pycograd.plugins.hookspecs import PluginBase, hookimpl
+from pycograd.plugins.loops import replayed
 
 __all__ = [
     "API_VERSION",
@@ -55,6 +56,7 @@ __all__ = [
     "lowered",
     "optimized",
     "primitive_named",
+    "replayed",
     "tree_flatten",
     "tree_paths",
     "tree_unflatten",

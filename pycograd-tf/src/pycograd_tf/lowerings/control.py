@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from pycograd.plugins.api import LoweringNotFoundError
+from pycograd.plugins.api import replayed
 from pycograd_tf.dtypes import cast
 from pycograd_tf.lowerings.common import Lowering, shape, tensors, truth
 
@@ -146,24 +146,6 @@ def _while_loop(*operands: Any, cond: Any, body: Any, parts: Any) -> tuple[Any, 
     return tuple(tf.while_loop(lambda *value: _holds(cond(*a, *value)[0]), step, first))
 
 
-def _replay(*operands: Any, cond: Any, body: Any, parts: Any, spec: Any) -> tuple[Any, ...]:
-    """Derivatives of a loop of any number of steps, by TensorFlow's own reverse mode."""
-
-    def run(*xs: Any) -> tuple[Any, ...]:
-        return _while_loop(*xs, cond=cond, body=body, parts=parts)
-
-    f: Any = run
-    for kind, flags, *_ in spec:
-        if kind != "vjp":
-            raise LoweringNotFoundError(
-                f"primitive 'while_loop_replay' has no lowering of its {kind} for backend 'tf',"
-                " whose autodiff counts the steps of a loop while it runs. Use scan or fori_loop",
-                see="pycograd explain while_loop_replay",
-            )
-        f = _pulled(f, flags)
-    return f(*operands)  # type: ignore[no-any-return]
-
-
 def _pulled(f: Any, live: Sequence[bool]) -> Any:
     """`(operands, cotangents of what is differentiable) -> cotangents of the live operands`."""
 
@@ -185,5 +167,5 @@ TABLE: dict[str, Lowering] = {
     "checkpoint": _checkpoint,
     "scan": _scan,
     "while_loop": _while_loop,
-    "while_loop_replay": _replay,
+    "while_loop_replay": replayed(_while_loop, _pulled, "tf"),
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from pycograd.plugins.api import ExportError, LoweringNotFoundError
+from pycograd.plugins.api import ExportError, replayed
 from pycograd_torch.lowerings.common import Lowering, exporting, tracing
 
 
@@ -91,24 +91,6 @@ def _while_loop(*operands: Any, cond: Any, body: Any, parts: Any) -> tuple[Any, 
     return tuple(value)
 
 
-def _replay(*operands: Any, cond: Any, body: Any, parts: Any, spec: Any) -> tuple[Any, ...]:
-    """Derivatives of a loop of any number of steps, by torch's own autograd."""
-
-    def run(*xs: Any) -> tuple[Any, ...]:
-        return _while_loop(*xs, cond=cond, body=body, parts=parts)
-
-    f: Any = run
-    for kind, flags, *_ in spec:
-        if kind != "vjp":
-            raise LoweringNotFoundError(
-                f"primitive 'while_loop_replay' has no lowering of its {kind} for backend 'torch',"
-                " whose autodiff counts the steps of a loop while it runs. Use scan or fori_loop",
-                see="pycograd explain while_loop_replay",
-            )
-        f = _pulled(f, flags)
-    return f(*operands)  # type: ignore[no-any-return]
-
-
 def _pulled(f: Any, live: Sequence[bool]) -> Any:
     """`(operands, cotangents of what is differentiable) -> cotangents of the live operands`."""
 
@@ -148,5 +130,5 @@ def table() -> dict[str, Lowering]:
         "checkpoint": _checkpoint,
         "scan": _scan,
         "while_loop": _while_loop,
-        "while_loop_replay": _replay,
+        "while_loop_replay": replayed(_while_loop, _pulled, "torch"),
     }
