@@ -66,3 +66,29 @@ def settle_apart(values: list[Any]) -> None:
         array = values[i]
         if type(array) is _ndarray and not owned(array, 1):
             values[i] = array.copy(order="K")
+
+
+class Contents:
+    """What was in an array at one moment, to ask whether it still is.
+
+    Arguments:
+        array: of NumPy; what nobody can write to is not copied.
+    """
+
+    __slots__ = ("form", "memory")
+
+    def __init__(self, array: Any) -> None:
+        self.form = array.shape, array.dtype
+        self.memory = None if is_frozen(array) else _memory(array).copy()
+
+    def still(self, array: Any) -> bool:
+        """True if the array holds what it held; a nan is itself."""
+        if self.form != (array.shape, array.dtype):
+            return False
+        return self.memory is None or bool((_memory(array) == self.memory).all())
+
+
+def _memory(array: Any) -> Any:
+    """The memory of an array as numbers, for which every nan equals itself."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return flat.view(np.int64 if flat.nbytes % 8 == 0 else np.uint8)

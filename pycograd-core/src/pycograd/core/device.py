@@ -6,7 +6,6 @@ the tape, batching, tangents and capture work on it as on NumPy's arrays.
 
 from __future__ import annotations
 
-import itertools
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,15 +21,13 @@ from pycograd.core import modes
 from pycograd.core.aval import aval_of, is_inexact
 from pycograd.core.backend import Backend
 from pycograd.core.box import Box
-from pycograd.core.buffers import is_frozen
+from pycograd.core.buffers import Contents
 from pycograd.core.errors import SymbolicSizeError
 from pycograd.core.ir import Graph
 from pycograd.core.primitive import Primitive, Trace
 
 _traces: dict[tuple[int, str], DeviceTrace] = {}
 _current: ContextVar[Any] = ContextVar("device", default=None)
-_epochs = itertools.count(1)
-epoch = 0  # grows with each call of a transform that concerns devices: constants are moved anew
 
 
 class DeviceTrace(Trace):
@@ -43,7 +40,8 @@ class DeviceTrace(Trace):
         super().__init__(f"{backend.name}:{device}")
         self.level = -1  # outside of every transform
         self.backend, self.device = backend, device
-        self.moved: dict[int, tuple[Any, int, Any]] = {}  # id of a constant -> it, epoch, its copy
+        # id of a constant -> it, what was in it, its copy here
+        self.moved: dict[int, tuple[Any, Contents, Any]] = {}
         self.functions: WeakKeyDictionary[Graph, Any] = WeakKeyDictionary()  # of sub-graphs
 
     def box(self, array: Any) -> DeviceArray:
@@ -107,12 +105,13 @@ class DeviceTrace(Trace):
             x = np.asarray(x)
         if type(x) is not np.ndarray:
             return self.argument(x)
-        known = self.moved.get(id(x))
-        if known is not None and known[0]() is x and (known[1] == epoch or is_frozen(x)):
-            return known[2]
-        array = self.backend.from_numpy(x, self.device)
         key = id(x)
-        self.moved[key] = weakref.ref(x, lambda _: self.moved.pop(key, None)), epoch, array
+        known = self.moved.get(key)
+        if known is not None and known[0]() is x and known[1].still(x):
+            return known[2]
+        contents = Contents(x)  # first: a thread may write
+        array = self.backend.from_numpy(x, self.device)
+        self.moved[key] = weakref.ref(x, lambda _: self.moved.pop(key, None)), contents, array
         return array
 
     def argument(self, x: Any) -> Any:
@@ -277,9 +276,7 @@ def on(trace: DeviceTrace | None) -> Iterator[None]:
 
 def placed(leaves: Sequence[Any]) -> list[Any]:
     """The inputs of a transform, NumPy's arrays among them moved to the device of the block."""
-    global epoch
     trace = _current.get()
-    epoch = next(_epochs)
     if trace is None:
         return list(leaves)
     return [

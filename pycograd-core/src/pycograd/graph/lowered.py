@@ -14,7 +14,7 @@ import numpy as np
 
 from pycograd.core.aval import is_inexact, make_aval
 from pycograd.core.backend import Backend
-from pycograd.core.buffers import is_frozen
+from pycograd.core.buffers import Contents
 from pycograd.core.device import DeviceArray, DeviceTrace, loop_dtypes, trace_of
 from pycograd.core.errors import LoweringNotFoundError, UnsupportedOperationError
 from pycograd.core.ir import Atom, Equation, Graph, Literal, Value, symbols_of, with_sizes
@@ -114,27 +114,18 @@ class _Held:
 
     def __init__(self, array: Any, trace: DeviceTrace) -> None:
         self.array, self.trace = array, trace
-        self.known: tuple[Any, Any] | None = None  # its contents, None where they stay; its copy
+        self.known: tuple[Contents, Any] | None = None  # what was in it, and its copy
 
     def now(self) -> Any:
         """The array of the library."""
         array = self.array
         if isinstance(array, DeviceArray):
             return self.trace.here(array)
-        if self.known is not None:
-            before, native = self.known
-            if before is None or bool((_bits(array) == before).all()):
-                return native
-        before = None if is_frozen(array) else _bits(array).copy()  # first: a thread may write
-        native = self.trace.argument(array)
-        self.known = before, native
-        return native
-
-
-def _bits(array: Any) -> Any:
-    """The memory of an array as numbers, for which every nan equals itself."""
-    flat = np.ascontiguousarray(array).reshape(-1)
-    return flat.view(np.int64 if flat.nbytes % 8 == 0 else np.uint8)
+        if self.known is not None and self.known[0].still(array):
+            return self.known[1]
+        contents = Contents(array)  # first: a thread may write
+        self.known = contents, self.trace.argument(array)
+        return self.known[1]
 
 
 class _Writer:
