@@ -44,14 +44,34 @@ def test_silent_where_there_is_no_terminal(capfd):
     assert out == err == ""
 
 
-def test_seen_in_a_kernel_and_not_where_ipykernel_is_only_imported(capfd, monkeypatch):
-    pytest.importorskip("rich")
-    app = pytest.importorskip("ipykernel.kernelapp").IPKernelApp
+def test_silent_where_ipykernel_is_only_imported(capfd):
+    pytest.importorskip("ipykernel.kernelapp")
     loop(progress(range(5), description="fit"))
     assert capfd.readouterr().err == ""
-    monkeypatch.setattr(app, "initialized", lambda: True)
-    loop(progress(range(5), description="fit"))
-    assert "fit" in capfd.readouterr().err
+
+
+def test_a_notebook_sees_one_picture_that_changes():
+    """Also where ipywidgets is missing, without which rich draws nothing in a notebook."""
+    pytest.importorskip("rich")
+    pytest.importorskip("ipykernel")
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    code = (
+        "import sys, time\n"
+        "sys.modules['ipywidgets'] = None\n"
+        "from pycograd.training import progress\n"
+        "bar = progress(range(3), description='fit')\n"
+        "for i in bar:\n"
+        "    bar.update(loss=1 / (i + 1))\n"
+        "    time.sleep(0.11)\n"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    (seen,) = notebook.cells[0].outputs
+    assert seen.output_type == "display_data"
+    for kind in ("text/plain", "text/html"):
+        for part in ("fit", "3/3", "loss 0.3333", "/s"):
+            assert part in seen.data[kind]
 
 
 def test_a_terminal_sees_the_loss_and_the_speed(show):

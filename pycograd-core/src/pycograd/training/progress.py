@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import _thread
+import io
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
@@ -29,10 +31,11 @@ class Progress(Generic[T]):
         self._values = values
 
     def __iter__(self) -> Iterator[T]:
-        bar = _start(self._description, self._total)
-        if bar is None:
+        started = _start(self._description, self._total)
+        if started is None:
             yield from self._iterable
             return
+        bar, show = started
         begun = drawn = monotonic()
         done = 0
         try:
@@ -41,25 +44,25 @@ class Progress(Generic[T]):
                 done += 1
                 if (now := monotonic()) - drawn >= _REFRESH:
                     drawn = now
-                    self._draw(bar, done, now - begun)
+                    self._draw(bar, show, done, now - begun)
         finally:
-            self._draw(bar, done, monotonic() - begun)
+            self._draw(bar, show, done, monotonic() - begun)
             bar.stop()
             _screen.release()
 
-    def _draw(self, bar: Any, done: int, seconds: float) -> None:
+    def _draw(self, bar: Any, show: Callable[[], Any], done: int, seconds: float) -> None:
         words = [f"{name} {_text(value)}" for name, value in self._values.items()]
         speed = done / seconds if seconds else 0.0
         words.append(f"{speed:,.0f}/s" if speed >= 100 else f"{speed:.3g}/s")
         bar.update(bar.task_ids[0], completed=done, note="  ".join(words))
-        bar.refresh()
+        show()
 
 
 def progress(iterable: Iterable[T], total: int | None = None, description: str = "") -> Progress[T]:
-    """Wraps an iterable so that a loop over it shows a progress bar on standard error.
+    """Wraps an iterable so that a loop over it shows a progress bar.
 
-    The bar is drawn by rich, if it is installed, on a terminal or in a notebook; elsewhere, and
-    inside another bar, the loop runs silently.
+    The bar is drawn by rich, if it is installed, on standard error if that is a terminal, or below
+    the cell of a notebook; elsewhere, and inside another bar, the loop runs silently.
 
     Arguments:
         iterable: what to loop over.
@@ -78,9 +81,10 @@ def progress(iterable: Iterable[T], total: int | None = None, description: str =
     return Progress(iterable, total, description)
 
 
-def _start(description: str, total: int | None) -> Any:
-    """A running rich bar, or None where there is nobody to see it."""
-    if not (sys.stderr.isatty() or _in_a_kernel()):
+def _start(description: str, total: int | None) -> tuple[Any, Callable[[], Any]] | None:
+    """A rich bar, and what shows how it is now; None where there is nobody to see it."""
+    notebook = _in_a_kernel()
+    if not (notebook or sys.stderr.isatty()):
         return None
     try:
         from rich.console import Console
@@ -101,12 +105,18 @@ def _start(description: str, total: int | None) -> Any:
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        # In a notebook rich would ask for ipywidgets: there it is one picture, shown again.
+        console=Console(file=io.StringIO(), force_jupyter=False)
+        if notebook
+        else Console(stderr=True),
         auto_refresh=False,
     )
     bar.add_task(description, total=total, note="")
+    if notebook:
+        place = import_module("IPython.display").display(bar, display_id=True)
+        return bar, lambda: place.update(bar)
     bar.start()
-    return bar
+    return bar, bar.refresh
 
 
 def _in_a_kernel() -> bool:
