@@ -18,6 +18,7 @@ from pycograd.plugins.doctor import satisfies
 from pycograd.plugins.hub import Hub
 
 Capture = pytest.CaptureFixture[str]
+MonkeyPatch = pytest.MonkeyPatch
 
 
 @pytest.fixture
@@ -95,6 +96,53 @@ def test_the_list_of_plugins(broken: Path, capsys: Capture) -> None:
     assert main(["plugins"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["plugin", "half", "pycograd-half", "1.0", "discovered", "chaos_plugins:HalfWay"] in rows
+
+
+@pytest.mark.parametrize(
+    "variable, value, said",
+    [
+        ("PYCOGRAD_BACKEND", "goood:cpu", "no backend named 'goood'. Did you mean 'good'?"),
+        ("PYCOGRAD_BACKEND", "jax", "no backend named 'jax'."),
+        ("PYCOGRAD_PREFER", "acme-good", "'acme-good' names no provider: write name=distribution"),
+        ("PYCOGRAD_PREFER", "good=", "'good=' names no provider: write name=distribution"),
+        ("PYCOGRAD_PREFER", "goood=acme", "there is no plugin 'goood'"),
+        ("PYCOGRAD_PREFER", "good=acme", "'acme' provides no 'good'; there is pycograd-good"),
+        ("PYCOGRAD_DISABLE_PLUGINS", "x, good", "there is no plugin 'x'"),
+    ],
+)
+def test_what_the_environment_says_in_vain(
+    variable: str, value: str, said: str, site: Path, capsys: Capture, monkeypatch: MonkeyPatch
+) -> None:
+    backend(site, "good", "chaos_good:Good")
+    monkeypatch.setenv(variable, value)
+    for command in ("backends", "plugins"):
+        assert main([command, "--json"]) == 0
+        out, err = capsys.readouterr()
+        assert err == f"note: {variable}: {said}\n"
+        assert "good@pycograd-good" in {f"{r['name']}@{r['distribution']}" for r in json.loads(out)}
+    main(["doctor"])
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index(f"WRONG  {variable}: {value}; {said}")
+    assert lines[at + 1] == f"       fix: set it anew, or unset {variable}"
+
+
+@pytest.mark.parametrize(
+    "variable, value",
+    [
+        ("PYCOGRAD_BACKEND", "good:gpu:1"),
+        ("PYCOGRAD_BACKEND", " "),
+        ("PYCOGRAD_PREFER", "jax=other, good = Pycograd_Good"),
+        ("PYCOGRAD_DISABLE_PLUGINS", "good@pycograd-good, Pycograd_Good, jax"),
+        ("PYCOGRAD_DISABLE_PLUGINS", "*"),
+    ],
+)
+def test_what_the_environment_says_well(
+    variable: str, value: str, site: Path, capsys: Capture, monkeypatch: MonkeyPatch
+) -> None:
+    backend(site, "good", "chaos_good:Good")
+    monkeypatch.setenv(variable, value)
+    assert main(["backends"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 # -- explain -----------------------------------------------------------------------------------
@@ -245,6 +293,24 @@ def test_conformance_passes_the_report_on(
     assert capsys.readouterr().out == "what was found of acme\n"
     assert json.loads(file.read_text()) == {"backend": "acme"}
     assert main(["conformance", "acme"]) == (0 if ok else 1)
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_run(
+    tmp_path: Path, capsys: Capture, monkeypatch: MonkeyPatch
+) -> None:
+    def run(name: str) -> None:
+        raise AssertionError("it ran")
+
+    kit = types.ModuleType("pycograd.testing.conformance")
+    kit.check_backend = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, kit.__name__, kit)
+    for file, why in {
+        tmp_path / "none" / "report.json": f"there is no folder {tmp_path / 'none'}",
+        tmp_path: f"{tmp_path} is a folder",
+    }.items():
+        assert main(["conformance", "acme", "--report", str(file)]) == 2
+        said = f"pycograd conformance: the report cannot be written: {why}\n"
+        assert capsys.readouterr().err == said
 
 
 def test_tables(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

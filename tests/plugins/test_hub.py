@@ -1,15 +1,27 @@
 """Names become backends: what is found, in what order, and the words of every error."""
 
+import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import pycograd
 from distributions import backend, install
-from pycograd import activate, device, get_backend, grad, register_backend, value_and_grad
+from pycograd import (
+    activate,
+    compile_to,
+    device,
+    get_backend,
+    grad,
+    jit,
+    register_backend,
+    value_and_grad,
+)
 from pycograd.core import device as devices
 from pycograd.core.errors import (
     AmbiguousBackendError,
@@ -132,6 +144,28 @@ def test_no_such_backend(fresh: Hub, site: Path) -> None:
         f"  installed: {CORE}, torch (pycograd-torch 0.1.0)\n"
         f"  known, not installed: {known('jax', 'tf', 'cupy', 'mps')}"
     )
+
+
+@pytest.mark.parametrize("name", [3, b"torch", ["torch"], NumpyBackend])
+def test_what_names_no_backend(name: Any, fresh: Hub) -> None:
+    def f(x: Any) -> Any:
+        return np.sum(x * x)
+
+    said = "the class NumpyBackend" if name is NumpyBackend else repr(name)
+    uses: list[Callable[[], object]] = [
+        lambda: get_backend(name),
+        lambda: activate(name),
+        lambda: device(name),
+        lambda: compile_to(f, name),
+        lambda: jit(f, backend=name),
+        lambda: grad(f, backend=name)(np.ones(2)),
+    ]
+    for use in uses:
+        with pytest.raises(TypeError, match='"torch@acme-torch", or is itself given') as caught:
+            use()
+        assert f"this is {said} ({__file__}:" in str(caught.value)
+    with pytest.raises(TypeError, match="is no name"):
+        register_backend(name, NumpyBackend)
 
 
 def test_a_known_backend_that_is_not_installed(fresh: Hub) -> None:
@@ -314,6 +348,69 @@ def test_the_default_device_is_read_when_used(
     with device():
         assert grad(f)(np.ones(2))[0].device == "good:gpu:1"
     assert type(grad(f)(np.ones(2))[0]) is np.ndarray  # the block is what places
+
+
+def test_a_block_is_what_it_was_made_for_wherever_it_is_entered(fresh: Hub, site: Path) -> None:
+    backend(site, "good", "chaos_good:Good")
+    home, away = device("numpy"), device("good:gpu")
+
+    def where() -> str:
+        (g,) = grad(lambda x: np.sum(np.sin(x)))(np.ones(2))
+        return g.device if isinstance(g, devices.DeviceArray) else "numpy"
+
+    for _ in range(2):
+        found = []
+        with away:
+            found.append(where())
+            with home:
+                found.append(where())
+                with away:
+                    found.append(where())
+                with home:
+                    found.append(where())
+            found.append(where())
+        assert found == ["good:gpu:0", "numpy", "good:gpu:0", "numpy", "good:gpu:0"]
+        assert where() == "numpy"
+    with pytest.raises(ZeroDivisionError), away:
+        raise ZeroDivisionError
+    assert where() == "numpy"
+    assert away(where)() == "good:gpu:0"
+
+
+def test_one_block_in_several_threads(fresh: Hub, site: Path) -> None:
+    backend(site, "good", "chaos_good:Good")
+    away, barrier, found = device("good"), threading.Barrier(2), []
+
+    def run(number: int) -> None:
+        with away:
+            barrier.wait()  # both are inside; the first to enter may be the first to leave
+            found.append(grad(lambda x: np.sum(np.sin(x)))(np.ones(2))[0].device)
+            if number:
+                barrier.wait()
+        if not number:
+            barrier.wait()
+        assert type(grad(np.sin)(1.0)[0]) is float
+        found.append("home")
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == ["good:cpu", "good:cpu", "home", "home"]
+
+
+def test_numpys_block_made_before_any_other_leaves_one_all_the_same() -> None:
+    program = (
+        "import sys, numpy as np, pycograd\n"
+        "from pycograd.testing.conformance.loopback import LoopbackBackend\n"
+        "home = pycograd.device('numpy')\n"
+        "with pycograd.device(LoopbackBackend()), home:\n"
+        "    (g,) = pycograd.grad(lambda x: np.sum(x * x))(np.ones(2))\n"
+        "print(type(g).__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "ndarray\n", done.stderr
 
 
 def test_activate_loads_before_the_first_use(fresh: Hub, site: Path) -> None:

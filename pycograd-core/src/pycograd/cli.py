@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from pycograd._version import __version__
 from pycograd.core.errors import PycogradError
-from pycograd.plugins.hub import HUB
+from pycograd.plugins.hub import HUB, misnamed
 from pycograd.plugins.records import BACKENDS, NOUNS, Record
 from pycograd.plugins.tables import show
 
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
 # -- lists -----------------------------------------------------------------------------------------
 def _backends(options: Any) -> int:
+    _say_misnamed()
     records = HUB.records(BACKENDS)
     if options.probe:
         from pycograd.plugins.apart import ask
@@ -91,6 +93,12 @@ def _backends(options: Any) -> int:
     return 0
 
 
+def _say_misnamed() -> None:
+    for variable, found in misnamed(HUB).items():
+        for text in found:
+            print(f"note: {variable}: {text}", file=sys.stderr)
+
+
 def _who(record: Record) -> list[str]:
     return [record.name, record.distribution, record.version, record.state]
 
@@ -104,6 +112,7 @@ def _framework(record: Record) -> str:
 
 
 def _plugins(options: Any) -> int:
+    _say_misnamed()
     records = [r for group in NOUNS for r in HUB.records(group)]
     if options.json:
         print(json.dumps([r.to_json() for r in records], indent=2))
@@ -172,6 +181,9 @@ def _doctor(options: Any) -> int:
 
 
 def _conformance(options: Any) -> int:
+    if options.report is not None and (why := _not_writable(options.report)):
+        print(f"pycograd conformance: the report cannot be written: {why}", file=sys.stderr)
+        return 2  # before minutes of work
     from pycograd.testing.conformance import check_backend
 
     report = check_backend(options.name)
@@ -179,6 +191,17 @@ def _conformance(options: Any) -> int:
     if options.report is not None:
         options.report.write_text(report.to_json() + "\n", encoding="utf-8")
     return 0 if report.ok else 1
+
+
+def _not_writable(file: Path) -> str:
+    """Why a file cannot be written, empty if it can."""
+    if not file.parent.is_dir():
+        return f"there is no folder {file.parent}"
+    if file.is_dir():
+        return f"{file} is a folder"
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        return f"{file} is not writable"
+    return ""
 
 
 def _new_plugin(options: Any) -> int:

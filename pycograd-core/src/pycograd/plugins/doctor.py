@@ -18,7 +18,7 @@ from pycograd._version import __version__
 from pycograd.plugins.additions import Check
 from pycograd.plugins.apart import ask
 from pycograd.plugins.discovery import CORE
-from pycograd.plugins.hub import HUB
+from pycograd.plugins.hub import HUB, misnamed
 from pycograd.plugins.records import BACKENDS, NOUNS, Record, normalized
 
 _NOTES: Final = ("unavailable", "missing-framework", "disabled")  # no fault of the installation
@@ -153,9 +153,12 @@ def _release(version: str) -> list[int]:
 
 
 def _environment() -> Iterator[Check]:
+    wrong = misnamed(HUB)
     for name in ("PYCOGRAD_BACKEND", "PYCOGRAD_DISABLE_PLUGINS", "PYCOGRAD_PREFER"):
         if value := os.environ.get(name):
-            yield Check(name, True, value)
+            found = wrong.get(name, [])
+            said = "; ".join([value, *found])
+            yield Check(name, not found, said, f"set it anew, or unset {name}" if found else "")
 
 
 def _plugins() -> Iterator[Check]:

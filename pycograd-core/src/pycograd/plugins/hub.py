@@ -371,6 +371,7 @@ def get_backend(name: str | Backend) -> Backend:
     Raises:
         UnknownBackendError: no installed distribution provides the name.
         AmbiguousBackendError: several do.
+        TypeError: it is neither a string nor a `Backend`.
         IncompatiblePluginError: it was written for another version of the plugin interface.
         BackendUnavailableError: it cannot run here, is disabled or broken; the message says why.
 
@@ -405,6 +406,39 @@ def device_of(backend: Backend, asked: Name) -> str:
         f"  why: its devices are {', '.join(devices)}\n"
         f"  fix: choose one of: {', '.join(f'{backend.name}:{d}' for d in devices)}"
     )
+
+
+def misnamed(hub: Hub) -> dict[str, list[str]]:
+    """Variables of the environment -> what they say that nothing can come of.
+
+    A name that is none, a part of a list that is not written as it must be. What could be installed
+    may be named before it is.
+    """
+    said: dict[str, list[str]] = {_DEFAULT: [], _PREFER: [], _DISABLE: []}
+    if os.environ.get(_DEFAULT, "").strip():
+        try:
+            hub.find(default_name())
+        except PluginError as error:
+            said[_DEFAULT].append(str(error).partition("\n")[0])
+    providers: dict[str, set[str]] = {}
+    for record in [r for group in NOUNS for r in hub.records(group)]:
+        providers.setdefault(record.name, set()).add(record.distribution)
+    names = {*providers, *[name for known in KNOWN.values() for name in known]}
+    for part in _listed(_PREFER):
+        name, _, distribution = (word.strip() for word in part.partition("="))
+        if not distribution:
+            said[_PREFER].append(f"{part!r} names no provider: write name=distribution")
+        elif name not in names:
+            said[_PREFER].append(f"there is no plugin {name!r}")
+        elif name in providers and normalized(distribution) not in providers[name]:
+            there = ", ".join(sorted(providers[name]))
+            said[_PREFER].append(f"{distribution!r} provides no {name!r}; there is {there}")
+    everybody = {"*", *names, *[d for some in providers.values() for d in some]}
+    for part in _listed(_DISABLE):
+        named = part.partition("@")[0]
+        if named not in everybody and normalized(part) not in everybody:
+            said[_DISABLE].append(f"there is no plugin {part!r}")
+    return {variable: found for variable, found in said.items() if found}
 
 
 def default_name() -> str:
@@ -442,11 +476,15 @@ def register_backend(name: str, factory: Callable[[], Backend]) -> None:
     >>> get_backend("mine").devices()
     ('cpu',)
     """
-    if not name or set(name) & set(":@, ="):
+    if not _is_name(name):
         raise TypeError(f"register_backend: {name!r} is no name; write letters and digits")
     if not callable(factory):
         raise TypeError(f"register_backend: the factory of {name!r} is {factory!r}; pass a class")
     HUB.register(BACKENDS, name, factory)
+
+
+def _is_name(x: object) -> bool:
+    return isinstance(x, str) and x != "" and not set(x) & set(":@, =")
 
 
 def refresh() -> None:

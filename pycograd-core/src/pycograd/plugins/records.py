@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
+from pycograd.core.errors import located
+
 State = Literal[
     "discovered",  # installed; no code of it has run
     "disabled",  # by PYCOGRAD_DISABLE_PLUGINS
@@ -117,9 +119,20 @@ class Name(NamedTuple):
 def parse(text: str) -> Name:
     """The parts of a name.
 
+    Raises:
+        TypeError: it is not a string.
+
     >>> parse("torch@acme-torch:cuda:1")
     Name(name='torch', distribution='acme-torch', device='cuda:1')
     """
+    if not isinstance(text, str):
+        said = f"the class {text.__qualname__}" if isinstance(text, type) else repr(text)
+        raise TypeError(
+            located(
+                'a backend is named by a string, "torch", "torch:cuda:1" or "torch@acme-torch", or'
+                f" is itself given, an instance of Backend; this is {said[:80]}"
+            )
+        )
     head, _, device = text.strip().partition(":")
     name, _, distribution = head.partition("@")
     return Name(name.strip(), normalized(distribution), device.strip())
