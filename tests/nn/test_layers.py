@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import pytest
 
-from pycograd import nn, random
+from pycograd import capture, jit, nn, random
 from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.errors import ShapeError
 from pycograd.transforms.batch import vmap
@@ -89,6 +89,15 @@ def test_embedding(padding_idx, rng):
     np.testing.assert_allclose(grad(lambda t: np.sum(ours(t) * w))(table)[0], expected)
     rows = vmap(lambda t, i: nn.embedding(t, i, padding_idx), (None, 0))(table, i)
     np.testing.assert_array_equal(rows, ours(table))
+
+
+@pytest.mark.parametrize("padding_idx", [None, 3])
+def test_embedding_in_a_plain_table_of_indices_that_are_traced(padding_idx, rng):
+    table, i = rng.standard_normal((5, 3)), np.array([[0, 3, 3], [4, 0, 1]])
+    ours = lambda i: nn.embedding(table, i, padding_idx)
+    for found in (vmap(ours)(i), jit(ours)(i), capture(ours, i)(i)):
+        np.testing.assert_array_equal(found, table[i])
+    assert eval_shape(ours, i) == ShapeDtypeStruct((2, 3, 3), np.float64)
 
 
 def test_embedding_refuses_what_is_no_index():

@@ -9,6 +9,7 @@ import numpy as np
 from pycograd import random
 from pycograd.core import sizes
 from pycograd.core.aval import shape_of
+from pycograd.core.box import Box
 from pycograd.core.dtypes import current_dtype, resolve_dtype
 from pycograd.core.errors import ShapeError
 from pycograd.nn.arguments import integers, known
@@ -110,6 +111,8 @@ def embedding(table: Any, indices: Any, padding_idx: int | None = None) -> Any:
            [1., 2.]])
     """
     indices = integers(indices, "embedding")
+    if isinstance(indices, Box) and not isinstance(table, Box):
+        table = np.asarray(table, like=indices)  # of a plain array NumPy would not ask
     rows = np.take(table, indices, axis=0)
     if padding_idx is None:
         return rows
