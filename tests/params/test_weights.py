@@ -90,6 +90,22 @@ def test_a_name_assigned_in_the_block_keeps_its_value():
     assert scope["q"] == 5 and "r" not in scope
 
 
+def test_a_name_that_was_given_another_value_in_its_block_has_no_gradient_and_is_an_error():
+    m = params(w=np.ones(2), v=np.ones(2))
+    uses_w, uses_v = lambda: np.sum(w**2), lambda: np.sum(v)  # noqa: F821
+    with m:
+        _, grads = m.grad(uses_w)
+        globals()["w"] = w - 0.1 * grads.w  # noqa: F821
+        try:
+            for ask in (lambda: m.grad(uses_w), lambda: m.grad(uses_w, jit=True), m.__enter__):
+                with pytest.raises(pg.ParameterError, match=r"'w' was given another value .*ndarr"):
+                    ask()
+            np.testing.assert_allclose(m.grad(uses_v)[1].v, 1.0)
+        finally:
+            del globals()["w"]
+    assert not {"w", "v"} & globals().keys()
+
+
 def test_blocks_of_several_models():
     with params(q1=1.0), params(q2=2.0):
         assert q1 + q2 == 3.0  # noqa: F821

@@ -74,7 +74,8 @@ def bind(entries: Mapping[str, Any], scope: Scope, f: Any = None) -> Bound:
         f: a function; a name that it does not use may have another meaning.
 
     Raises:
-        ParameterError: a name that is taken. Then none is bound.
+        ParameterError: a name that is taken, or in an open block was given another value. Then
+            none is bound.
     """
     key = id(entries), id(scope)
     with _lock:
@@ -87,6 +88,8 @@ def bind(entries: Mapping[str, Any], scope: Scope, f: Any = None) -> Bound:
                     bound.mine.append(name)
                 elif found is not entry:
                     bound.left.append(name)
+        elif moved := [n for n in bound.mine if scope.get(n, entries[n]) is not entries[n]]:
+            _refuse_moved(moved, bound, f)
         if bound.left:
             _refuse(bound, f)
         if not bound.blocks:
@@ -109,12 +112,26 @@ def release(bound: Bound) -> None:
                 del bound.scope[name]
 
 
+def _needed(names: list[str], f: Any) -> list[str]:
+    """Those of some names that `f` uses, or may use; all of them where there is no function."""
+    used = None if f is None else set(_names(f, set()))
+    return [name for name in names if used is None or name in used or None in used]
+
+
+def _refuse_moved(moved: list[str], bound: Bound, f: Any) -> None:
+    """Raises if a name that is needed was given another value while its block is open."""
+    for name in _needed(moved, f):
+        kind = type(bound.scope[name]).__name__
+        raise ParameterError(
+            f"the name {name!r} was given another value (a {kind}) in the block of its weight,"
+            f" which it hides, so that it has no gradient. Write weights.{name} = ... or"
+            " weights.step(...) to change the weight, or give the value another name"
+        )
+
+
 def _refuse(bound: Bound, f: Any) -> None:
     """Raises if a name that was left alone is one that is needed."""
-    used = None if f is None else set(_names(f, set()))
-    for name in bound.left:
-        if used is not None and name not in used and None not in used:
-            continue
+    for name in _needed(bound.left, f):
         if name not in bound.scope:
             raise ParameterError(
                 f"a weight named {name!r} would hide Python's own {name}; give it another name"
