@@ -25,7 +25,7 @@ from pycograd.core.errors import (
     PycogradError,
     UnsupportedDtypeError,
 )
-from pycograd.core.primitive import REGISTRY
+from pycograd.core.primitive import REGISTRY, Primitive
 from pycograd.core.tree import tree_flatten
 from pycograd.graph.lowered import Lowered
 from pycograd.testing.samples import Sample, all_samples
@@ -289,8 +289,14 @@ def test_every_primitive_is_lowered_or_refused_with_a_reason() -> None:
 def test_a_missing_lowering_names_the_primitive() -> None:
     import scipy.special as sc
 
-    with on(TRACE), pytest.raises(LoweringNotFoundError, match="'jv' has no lowering for backend"):
+    with on(TRACE), pytest.raises(LoweringNotFoundError) as caught:
         grad(lambda x: np.sum(sc.jv(0.5, x)))(np.ones(2))
+    said = f"primitive 'jv' is not lowered by backend 'torch': {REFUSED['jv']}. Call the function"
+    assert str(caught.value).startswith(said) and f" ({__file__}:" in str(caught.value)
+    assert "pycograd explain" not in str(caught.value)
+    unknown = Primitive("unknown_here", None, register=False)
+    with pytest.raises(LoweringNotFoundError, match="pycograd explain unknown_here"):
+        BACKEND.lowering(unknown)
 
 
 # -- what torch has none of ------------------------------------------------------------------------

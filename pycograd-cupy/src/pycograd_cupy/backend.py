@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pycograd.plugins.api import Backend, Capabilities, LoweringNotFoundError, Primitive, Probe
+from pycograd.plugins.api import Backend, Capabilities, Primitive, Probe
 
 _DTYPES = frozenset(
     {
@@ -142,18 +142,12 @@ class CupyBackend(Backend):
     def lowerings(self) -> Mapping[str, Callable[..., Any]]:
         return self._table
 
-    def lowering(self, primitive: Primitive, operands: Sequence[Any] = ()) -> Callable[..., Any]:
-        try:
-            return super().lowering(primitive, operands)
-        except LoweringNotFoundError as error:
-            from pycograd_cupy.lowerings import NO_KERNEL, REFUSED
+    def refusal(self, primitive: Primitive) -> str | None:
+        if primitive.custom or primitive.name.startswith("checkpoint("):
+            return None
+        from pycograd_cupy.lowerings import NO_KERNEL, REFUSED
 
-            if primitive.custom or primitive.name.startswith("checkpoint("):
-                raise
-            reason = REFUSED.get(primitive.name, NO_KERNEL)
-            raise LoweringNotFoundError(
-                f"primitive {primitive.name!r} is not lowered by backend {self.name!r}: {reason}"
-            ) from error
+        return REFUSED.get(primitive.name, NO_KERNEL)
 
 
 def _cause(error: Exception) -> str:

@@ -147,6 +147,11 @@ class TorchBackend(Backend):
     def lowerings(self) -> Mapping[str, Callable[..., Any]]:
         return self._table
 
+    @property
+    def refused(self) -> Mapping[str, str]:
+        found: Mapping[str, str] = import_module("pycograd_torch.lowerings").REFUSED
+        return found
+
     def with_rule(
         self, forward: Callable[..., Any], backward: Callable[..., Any]
     ) -> Callable[..., Any]:

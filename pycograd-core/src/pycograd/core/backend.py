@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -153,10 +154,7 @@ class Backend:
         if found is None and extend.lower_missing is not None:
             found = extend.lower_missing(primitive, self, [aval_of(x) for x in operands])
         if found is None:
-            raise LoweringNotFoundError(
-                self.missing(primitive),
-                see="" if primitive.name in self.refused else f"pycograd explain {primitive.name}",
-            )
+            raise LoweringNotFoundError(self.missing(primitive), see=self.see(primitive))
         return found
 
     @property
@@ -164,19 +162,29 @@ class Backend:
         """Primitive name -> why the library does not spell it, as far as the backend says so."""
         return {}
 
+    def refusal(self, primitive: Any) -> str | None:
+        """Why the library does not spell a primitive; None where the backend does not say."""
+        return self.refused.get(primitive.name)
+
     def missing(self, primitive: Any) -> str:
-        """The message for a primitive without a lowering: why, or of SciPy's code what to do."""
-        reason = self.refused.get(primitive.name)
+        """The message for a primitive without a lowering: why, and of SciPy's code what to do."""
+        name, reason = primitive.name, self.refusal(primitive)
+        scipys = _is_scipys(primitive.impl)
         if reason is not None:
-            return f"primitive {primitive.name!r} is not lowered by backend {self.name!r}: {reason}"
-        message = f"primitive {primitive.name!r} has no lowering for backend {self.name!r}"
-        if not str(getattr(primitive.impl, "__module__", "")).startswith("pycograd.scipy."):
+            message = f"primitive {name!r} is not lowered by backend {self.name!r}: {reason}"
+        else:
+            message = f"primitive {name!r} has no lowering for backend {self.name!r}"
+            message += ": SciPy computes it, on NumPy's arrays" if scipys else ""
+        if not scipys:
             return message
         return (
-            f"{message}: SciPy computes it, on NumPy's arrays. Call the function, or its gradient,"
-            f" outside device({self.name!r}) and without backend={self.name!r}, with np.asarray(x)"
-            f" for an array x that is there"
+            f"{message}. Call the function, or its gradient, outside device({self.name!r}) and"
+            f" without backend={self.name!r}, with np.asarray(x) for an array x that is there"
         )
+
+    def see(self, primitive: Any) -> str:
+        """Where to read on about a primitive without a lowering, if that is of use."""
+        return "" if self.refusal(primitive) else f"pycograd explain {primitive.name}"
 
     def compile(self, run: Callable[..., Any]) -> Callable[..., Any]:
         """`run`, a function of the library's arrays, under the library's own compiler."""
@@ -224,3 +232,10 @@ class Backend:
     def refuse_dtype(self, dtype: np.dtype[Any], instead: str) -> NoReturn:
         """The error for a dtype that the library does not have."""
         raise UnsupportedDtypeError(f"backend {self.name!r} has no {dtype.name} arrays: {instead}")
+
+
+def _is_scipys(impl: Any) -> bool:
+    """True for code of SciPy's, or ours around it."""
+    if isinstance(impl, np.ufunc):
+        return getattr(sys.modules.get("scipy.special"), impl.__name__, None) is impl
+    return str(getattr(impl, "__module__", "")).startswith("pycograd.scipy.")

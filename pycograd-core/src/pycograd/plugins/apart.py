@@ -146,11 +146,11 @@ def _refusal(backend: Any, name: str) -> str:
     from pycograd.core.errors import LoweringNotFoundError
     from pycograd.core.primitive import primitive_named
 
+    primitive = primitive_named(name)
     try:
-        backend.lowering(primitive_named(name))
-    except LoweringNotFoundError as error:
-        reason = str(error).partition(f"backend {backend.name!r}: ")[2]
-        return reason.partition(" (<string>:")[0]  # without the line of the program that asks
+        backend.lowering(primitive)
+    except LoweringNotFoundError:
+        return backend.refusal(primitive) or ""
     return ""
 
 
