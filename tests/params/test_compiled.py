@@ -1,12 +1,17 @@
 """Compiled objectives: what is an input, what is compiled anew, and that no batch is stale."""
 
 import functools
+import re
+import threading
+import types
+import warnings
 
 import numpy as np
 import pytest
 
 import pycograd as pg
 from pycograd import params
+from pycograd.graph import jitted
 
 rng = np.random.default_rng(0)
 scale = np.array([1.0, 2.0])
@@ -204,3 +209,163 @@ def test_frozen_weights_are_inputs_too():
         m.update_buffers(c=k)
         np.testing.assert_allclose(m.grad(objective, jit=True)[0], m.grad(objective)[0])
     assert "compiled 1 time\n" in m.explain(objective)
+
+
+def compilations(monkeypatch):
+    """A list that grows by an entry for each compilation."""
+    found, before = [], jitted.Jitted._captured
+    monkeypatch.setattr(
+        jitted.Jitted, "_captured", lambda self, *args: found.append(1) or before(self, *args)
+    )
+    return found
+
+
+def same(m, objective, jit=True):
+    (value, grads), (expected, wanted) = m.grad(objective, jit=jit), m.grad(objective)
+    np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-12)
+    for g, e in zip(pg.tree_leaves(grads), pg.tree_leaves(wanted), strict=True):
+        np.testing.assert_allclose(g, e, rtol=1e-10, atol=1e-12)
+
+
+def test_a_function_made_anew_at_each_call_is_compiled_once(monkeypatch):
+    m, count = net(), compilations(monkeypatch)
+
+    def step(x, y):
+        objective = lambda: pg.cross_entropy(scores(x), y)
+        same(m, objective)
+        return objective
+
+    for _ in range(6):
+        objective = step(*batch())
+    assert len(count) == 1 and "compiled 1 time\n" in m.explain(objective)
+    for _ in range(6):
+        x, y = batch()
+        same(m, lambda: pg.cross_entropy(scores(x), y) + np.sum(X))
+    assert len(count) == 2
+    first, second = step(*batch()), step(*batch())
+    for objective in (first, second, first):
+        same(m, objective)
+
+
+class Scaled:
+    k = 1.0
+
+
+HELD = Scaled()
+
+
+@pytest.mark.filterwarnings("ignore:weights.grad compiles:RuntimeWarning")
+def test_functions_of_one_code_that_differ_are_told_apart():
+    m = params(w=np.arange(1.0, 4.0))
+    one, other = (lambda x: x), (lambda x: 2.0 * x)
+    held = Scaled()
+
+    def objectives(i):
+        k, f, shape = float(i), (one, other)[i % 2], (i + 1,)
+        held.k = HELD.k = k
+        table = {"a": X, "b": [X, X * i]}
+        shared = X * k
+
+        def doubled():
+            nonlocal shared
+            shared = shared * 2.0
+            return shared
+
+        yield lambda: np.sum(f(m.w)) * k
+        yield lambda: np.sum(m.w) * np.prod(shape)
+        yield lambda: np.sum(m.w) * held.k
+        yield lambda: np.sum(m.w) * HELD.k
+        yield lambda k=k: np.sum(m.w) * k
+        yield lambda *, k=np.full(3, k): np.sum(m.w * k)  # noqa: B008
+        yield lambda: np.sum(table["b"][1] @ m.w)
+        yield lambda: np.sum(m.w) * table["b"][1].sum()
+        yield lambda: (lambda: np.sum(m.w) * k)()
+        yield lambda: np.sum(m.w) * float(np.max(X * k))
+        yield lambda: np.sum(m.w) * (X * k).tolist()[0][0]
+        yield lambda: np.sum(doubled() @ m.w) * 0.0 + np.sum(X * k @ m.w)
+
+    for i in range(7):
+        for objective in objectives(i):
+            same(m, objective)
+            same(m, objective)
+
+
+def test_threads_and_passes_inside_of_one_share_no_variables():
+    m = params(w=np.arange(1.0, 4.0))
+    failed = []
+
+    def work(seed):
+        draw = np.random.default_rng(seed)
+        try:
+            for _ in range(20):
+                x = draw.standard_normal(3)
+                value, _ = m.grad(lambda: np.sum(m.w * x), jit=True)
+                np.testing.assert_allclose(value, np.sum([1.0, 2.0, 3.0] * x), rtol=1e-12)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+
+    def nested(x, depth):
+        inside = (lambda: nested(x + 1.0, depth - 1)[0]) if depth else (lambda: 0.0)
+        return m.grad(lambda: np.sum(m.w * x) + 0.0 * inside(), jit=True)
+
+    np.testing.assert_allclose(nested(np.ones(3), 2)[0], 6.0)
+
+
+def test_an_exception_is_never_swallowed():
+    m, x, failing = params(w=np.ones(3)), np.ones(3), [OSError("once")]
+
+    def objective():
+        if failing:
+            raise failing.pop()
+        return np.sum(m.w * x)
+
+    with pytest.raises(OSError, match="once") as caught:
+        m.grad(objective, jit=True)
+    assert caught.value.__context__ is None
+    same(m, objective)
+    with pytest.raises(pg.ControlFlowError) as caught:
+        m.grad(lambda: np.sum(m.w * x) if m.w[0] > 0 else 0.0, jit=True)
+    assert caught.value.__context__ is None
+
+
+def test_compiling_that_does_not_pay_is_said_once_with_the_fix():
+    m, model = params(w=np.ones(3)), Scaled()
+    x = np.ones(3)
+
+    def loops():
+        yield (
+            r"another object each time.*give what changes as an argument",
+            lambda i: m.grad(lambda i=i: np.sum(m.w) * i, jit=True),
+        )
+        yield (
+            r"another object each time.*keep the method in a variable",
+            lambda i: m.grad(types.MethodType(lambda self: np.sum(m.w) * i, model), jit=True),
+        )
+        yield r"compiles counting again for the same arguments, as COUNT is another object", count
+
+    def count(i):
+        global COUNT
+        COUNT = i
+        m.grad(counting, jit=True)
+
+    def counting():
+        return np.sum(m.w * x) * COUNT
+
+    for text, step in loops():
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            for i in range(12):
+                step(i)
+        assert [w.category for w in seen] == [RuntimeWarning]
+        assert re.search(text, str(seen[0].message)) and seen[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for n in range(2, 10):  # other shapes are other programs
+            m.grad(lambda y: np.sum(m.w) * np.sum(y), np.ones(n), jit=True)

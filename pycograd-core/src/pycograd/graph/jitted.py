@@ -104,6 +104,12 @@ class Jitted:
         return self._compiled(self.last).source
 
     @property
+    def reasons(self) -> list[str]:
+        """Why it was compiled each time, of late."""
+        with self._lock:
+            return list(self._history)
+
+    @property
     def graph(self) -> Graph:
         """The graph as captured, of the signature that was compiled last."""
         return self.last.graph
@@ -371,8 +377,7 @@ def explain(jitted: Jitted) -> str:
       1. the first call
       2. x: float64[3], before float64[2]
     """
-    with jitted._lock:
-        count, history = jitted._count, list(jitted._history)
+    count, history = jitted._count, jitted.reasons
     lines = [f"{name_of(jitted._f)}: compiled {count} time{'s' * (count != 1)}"]
     lines += [f"  {i}. {reason}" for i, reason in enumerate(history, count - len(history) + 1)]
     if not jitted._cache:

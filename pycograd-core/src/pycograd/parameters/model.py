@@ -18,6 +18,7 @@ from pycograd.core.errors import ParameterError
 from pycograd.core.fillable import settled
 from pycograd.core.tree import flatten_like, is_node, register_tree, tree_structure
 from pycograd.parameters import gradient, names, storage
+from pycograd.parameters.compiled import known
 from pycograd.parameters.param import Param
 from pycograd.parameters.structure import Structure
 from pycograd.parameters.values import owned, paired, write
@@ -233,11 +234,11 @@ class ParamDict(Mapping[Any, Any]):
           1. the first call
         inputs: weights, arguments
         """
+        self._weights("explain")
         for jit in (True, False):
-            known = self._weights("explain").made.get((id(objective), backend, jit))
-            if known is not None:
-                text: str = known.explain()
-                return text
+            found = known(self, objective, backend, jit)
+            if found is not None:
+                return found.explain()
         raise ValueError("explain: grad has not compiled this objective; call it with jit=True")
 
     def bind(self, f: Callable[..., Any]) -> Callable[..., Any]:
