@@ -368,9 +368,8 @@ def eval_scheduled(
         raise BudgetError("eval_scheduled: the plan was made for another graph; plan this one")
     if not plan.feasible:
         raise BudgetError(
-            f"eval_scheduled: no schedule was found that fits into {plan.budget} bytes; the"
-            f" smallest budget that can be kept is {plan.peak} bytes, {plan.unplanned_peak} are"
-            " used unplanned"
+            f"eval_scheduled: no schedule was found that fits into {plan.budget} bytes; the plan"
+            f" that came nearest takes {plan.peak} bytes, {plan.unplanned_peak} are used unplanned"
         )
     leaves = graph.flat(inputs, {})
     graph.sizes(leaves)
