@@ -419,3 +419,10 @@ def test_clip_grad_norm_is_differentiable(rng):
     np.testing.assert_allclose(
         pg.vmap(lambda g: clip_grad_norm(g, 1.0))(rows), [clip_grad_norm(g, 1.0) for g in rows]
     )
+
+
+def test_a_complex_gradient_of_a_real_leaf_is_refused():
+    opt = Adam()
+    with pytest.raises(pg.NotDifferentiableError, match="'w' is of type float64, and its gradient"):
+        opt.step({"w": np.ones(2)}, {"w": np.ones(2) * 1j})
+    assert opt.state_dict() == {"steps": 0, "leaves": {}}

@@ -208,3 +208,18 @@ def test_registered_trees_may_say_what_is_differentiated():
     )
     (g,) = pg.grad(lambda s: s["a"].w * s["a"].scale * s["b"])({"a": Scaled(2.0, 3.0), "b": 5.0})
     assert g["a"].w == 15.0 and g["a"].scale is None and g["b"] == 6.0
+
+
+def test_a_step_that_does_not_fit_leaves_the_optimizer_as_it_was():
+    class Halving(pg.Optimizer):
+        slots = ("count",)
+
+        def update(self, param, grad, lr, state):
+            return param[:1], {"count": state.get("count", 0) + 1}
+
+    m, opt = params(a=np.ones(2)), Halving(0.1)
+    grads = m.grad(lambda: np.sum(m.a))[1]
+    with pytest.raises(pg.ShapeError, match=r"'a' has shape \(2,\)"):
+        m.step(grads, opt)
+    assert opt.state_dict() == {"steps": 0, "leaves": {}}
+    np.testing.assert_array_equal(m.a, 1.0)

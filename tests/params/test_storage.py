@@ -227,3 +227,49 @@ def test_without_the_library_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r"pip install 'pycograd-core\[io\]'"):
         params(w=1.0).save(tmp_path / "m")
+
+
+def test_other_byte_orders_come_back(tmp_path):
+    values = {"x": np.arange(3.0).astype(">f8"), "z": (np.arange(3.0) * (1 + 2j)).astype(">c16")}
+    m, n = params(values), params({name: np.zeros_like(x) for name, x in values.items()})
+    m.save(tmp_path / "m")
+    n.load(tmp_path / "m")
+    for name, x in values.items():
+        np.testing.assert_array_equal(np.asarray(n[name]), x)
+        assert n[name].dtype == x.dtype
+
+
+def test_a_header_that_makes_no_sense_is_refused_and_changes_nothing(tmp_path):
+    def run(seed):
+        m, opt, rng = params(w=np.full(2, float(seed))), pg.Adam(0.1), np.random.default_rng(seed)
+        m.step(m.grad(lambda: np.sum(m.w * seed))[1], opt)
+        return m, opt, rng
+
+    m, opt, rng = run(1)
+    m.save(tmp_path / "m", opt, rng)
+    content = (tmp_path / "m").read_bytes()
+    length = 8 + int.from_bytes(content[:8], "little")
+    n, other, drawn = run(2)
+    state = lambda: (bits(n), str(other.state_dict()), drawn.bit_generator.state)
+    before, refused = state(), 0
+    for i in range(8, length):
+        (tmp_path / "n").write_bytes(content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :])
+        try:
+            n.load(tmp_path / "n", other, drawn)
+        except ValueError as error:  # ParameterError is one, and what the optimiser says
+            refused += 1
+            assert "load" in str(error) and state() == before
+        else:  # a number among the states
+            n, other, drawn = run(2)
+    assert refused > (length - 8) / 2
+
+
+def test_what_cannot_be_saved_is_refused(tmp_path):
+    m = params(w=np.ones(2))
+    with pytest.raises(pg.ParameterError, match="cannot be named '__metadata__'"):
+        params({"__metadata__": 1.0}).save(tmp_path / "m")
+    with pytest.raises(TypeError, match="a float is no optimiser with a state"):
+        m.save(tmp_path / "m", 0.1)
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*none to write m in"):
+        m.save(tmp_path / "none" / "m")
+    assert os.listdir(tmp_path) == []

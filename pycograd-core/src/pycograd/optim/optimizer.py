@@ -156,6 +156,11 @@ class Optimizer:
                 f"{asked}: {leaf_named(name)} is of type {dtype_of(param)}, which a step would"
                 " round; make it a float, or leave None in its place among the gradients"
             )
+        if is_complex(grad) and not is_complex(param):
+            raise NotDifferentiableError(
+                f"{asked}: {leaf_named(name)} is of type {dtype_of(param)}, and its gradient is"
+                " complex: take np.real of it"
+            )
         shape = np.shape(param)
         if np.shape(grad) != shape:
             raise ShapeError(

@@ -6,6 +6,7 @@ their values as leaves, each tie once, and make from them a `ParamDict` of the r
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from pycograd.parameters import gradient, names, storage
 from pycograd.parameters.compiled import known
 from pycograd.parameters.param import Param
 from pycograd.parameters.structure import Structure
-from pycograd.parameters.values import owned, paired, write
+from pycograd.parameters.values import fitting, owned, paired, put, write
 from pycograd.parameters.weight import Info, Store, Weight, in_pass
 
 
@@ -285,9 +286,10 @@ class ParamDict(Mapping[Any, Any]):
         # What is not trained stays, whatever a gradient from elsewhere says.
         slopes = [g if t else None for g, t in zip(slopes, self._structure.trainable)]
         trained = self._structure.trainable
-        new = optimizer.step(self, param_dict(self._structure, slopes, None))
-        changed = zip(self._leaves, flatten_like(treedef, new, "step"), trained)
-        write([(weight, value) for weight, value, live in changed if live])
+        with _kept(optimizer):
+            new = optimizer.step(self, param_dict(self._structure, slopes, None))
+            changed = zip(self._leaves, flatten_like(treedef, new, "step"), trained)
+            write([(weight, value) for weight, value, live in changed if live])
 
     def update_buffers(self, values: Mapping[str, Any] | None = None, **named: Any) -> None:
         """Writes buffers, all of those given or, if something does not fit, none.
@@ -372,13 +374,16 @@ class ParamDict(Mapping[Any, Any]):
             raise ParameterError("load: the objective cannot change the weights that it reads")
         stored = storage.Stored(path)
         values = stored.parameters(self._structure, [aval_of(w.array) for w in self._leaves])
+        ready = fitting(zip(self._leaves, values))
         finish = [] if rng is None else stored.restore(rng)
-        state = None if optimizer is None else stored.optimizer_state(optimizer)
-        for put in finish:  # which may still refuse what is of another run
-            put()
-        if optimizer is not None:
-            optimizer.load_state_dict(state)
-        write(zip(self._leaves, values))
+        if optimizer is None:
+            _all(finish)
+        else:
+            state = stored.optimizer_state(optimizer)
+            with _kept(optimizer):
+                optimizer.load_state_dict(state)
+                _all(finish)  # which may still refuse what is of another run
+        put(ready)
 
     def to_torch_module(self, forward: Callable[..., Any]) -> Any:
         """A function of the weights as an `nn.Module` of torch; pycograd-torch makes it.
@@ -499,6 +504,22 @@ register_tree(
     lambda structure: structure.names,
     lambda structure: structure.trainable,
 )
+
+
+@contextlib.contextmanager
+def _kept(optimizer: Any) -> Iterator[None]:
+    """A block after whose failure an optimiser has the attributes that it had."""
+    before = dict(getattr(optimizer, "__dict__", {}))
+    try:
+        yield
+    except BaseException:
+        vars(optimizer).update(before)
+        raise
+
+
+def _all(finish: Iterable[Callable[[], None]]) -> None:
+    for step in finish:
+        step()
 
 
 def _plain(leaves: Sequence[Any]) -> list[Any]:

@@ -13,8 +13,8 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -25,10 +25,13 @@ from pycograd.parameters.structure import Structure
 
 Path = str | os.PathLike[str]
 Arrays = dict[str, Any]
+T = TypeVar("T")
 
 _KEY: Final = "pycograd"  # in the metadata of the header
 _VERSION: Final = 1
 _OPTIMIZER, _RNG = "@optimizer", "@rng"  # in front of the names of arrays that are no parameters
+_METADATA: Final = "__metadata__"  # the format's own name for what is no array
+_SENSELESS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 _COMPLEX: Final = {"complex64": np.float32, "complex128": np.float64}  # stored as pairs
 
 
@@ -47,7 +50,7 @@ def save(structure: Structure, arrays: list[Any], path: Path, optimizer: Any, rn
     """Writes parameters to a file, and the states of what else is given."""
     library = _library()
     tensors: Arrays = dict(zip(structure.names, arrays))
-    if odd := [name for name in tensors if name.startswith((_OPTIMIZER, _RNG))]:
+    if odd := [name for name in tensors if name.startswith((_OPTIMIZER, _RNG, _METADATA))]:
         raise ParameterError(f"save: a parameter cannot be named {odd[0]!r}; give it another name")
     said: dict[str, Any] = {
         "version": _VERSION,
@@ -56,6 +59,10 @@ def save(structure: Structure, arrays: list[Any], path: Path, optimizer: Any, rn
         "rng": None,
     }
     if optimizer is not None:
+        if not hasattr(optimizer, "state_dict"):
+            raise TypeError(
+                f"save: a {type(optimizer).__name__} is no optimiser with a state, such as Adam()"
+            )
         state = _encoded(optimizer.state_dict(), _OPTIMIZER, tensors)
         said["optimizer"] = {"class": type(optimizer).__name__, "state": state}
     if rng is not None:
@@ -70,7 +77,8 @@ def _storable(name: str, x: Any) -> Any:
     """An array in a dtype, a byte order and a layout that the format has."""
     if x.dtype.name in _COMPLEX:
         real = _COMPLEX[x.dtype.name]
-        return np.ascontiguousarray(x).reshape(*x.shape, 1).view(real)
+        native = np.ascontiguousarray(x, x.dtype.newbyteorder("="))
+        return native.reshape(*x.shape, 1).view(real)
     if x.dtype.kind not in "biufV" or (x.dtype.kind == "f" and x.dtype.itemsize > 8):
         raise ParameterError(
             f"save: {name!r} is of dtype {x.dtype}, which the safetensors format does not have;"
@@ -84,6 +92,8 @@ def _replacing(path: Path) -> Iterator[str]:
     """A temporary file that takes the place of another when the block ends well."""
     path = os.path.realpath(os.fspath(path))
     folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"save: there is no folder {folder} to write {name} in")
     handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
     os.close(handle)
     try:
@@ -129,20 +139,31 @@ class Stored:
         self.path = os.fspath(path)
         with open(path, "rb") as file:
             content = file.read()
+        kinds = library.SafetensorError, ValueError
+        found = self._read(lambda: library.deserialize(content), kinds)
+        self.said = self._read(lambda: self._metadata(content))
+        self.tensors = self._read(
+            lambda: {
+                name: _array(info, self.said.get("dtypes", {}).get(name)) for name, info in found
+            }
+        )
+
+    def _read(self, read: Callable[[], T], errors: tuple[type[Exception], ...] = _SENSELESS) -> T:
+        """What `read()` returns; where what the file says makes no sense the file is to blame."""
         try:
-            found = library.deserialize(content)
-            self.said = self._metadata(content)
-        except (library.SafetensorError, ValueError) as error:
+            return read()
+        except ParameterError:
+            raise
+        except errors as error:
             raise ParameterError(
-                f"load: {self.path} is no safetensors file, or not a whole one ({error})"
+                f"load: {self.path} is no safetensors file, or not a whole one"
+                f" ({type(error).__name__}: {error})"
             ) from error
-        dtypes = self.said.get("dtypes", {})
-        self.tensors = {name: _array(info, dtypes.get(name)) for name, info in found}
 
     def _metadata(self, content: bytes) -> dict[str, Any]:
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])
-        said: dict[str, Any] = json.loads(header.get("__metadata__", {}).get(_KEY, "{}"))
+        said: dict[str, Any] = json.loads(header.get(_METADATA, {}).get(_KEY, "{}"))
         if said.get("version", _VERSION) != _VERSION:
             raise ParameterError(
                 f"load: {self.path} was written by a later pycograd (format {said['version']})"
@@ -161,7 +182,7 @@ class Stored:
         for name, aval in wanted.items():
             if name not in mine:
                 said.append(f"{name}: {aval!r} in the model, not in the file")
-            elif (have := make_aval(mine[name].shape, mine[name].dtype)) != aval:
+            elif (have := make_aval(mine[name].shape, mine[name].dtype)) != _native(aval):
                 said.append(f"{name}: {aval!r} in the model, {have!r} in the file")
         said += [
             f"{name}: {make_aval(x.shape, x.dtype)!r} in the file, not in the model"
@@ -180,19 +201,26 @@ class Stored:
         saved = self.said.get("optimizer")
         if saved is None:
             raise ParameterError(f"load: {self.path} holds no state of an optimiser")
-        if saved["class"] != type(optimizer).__name__:
+        kind = self._read(lambda: saved["class"])
+        if kind != type(optimizer).__name__:
             raise ParameterError(
-                f"load: {self.path} holds the state of {saved['class']}, not of"
-                f" {type(optimizer).__name__}"
+                f"load: {self.path} holds the state of {kind}, not of {type(optimizer).__name__}"
             )
-        return _decoded(saved["state"], self.tensors)
+        return self._read(lambda: _decoded(saved["state"], self.tensors))
 
     def restore(self, rng: Any) -> list[Any]:
         """Checks what is saved of random numbers; functions that put it in place."""
         saved = self.said.get("rng")
         if saved is None:
             raise ParameterError(f"load: {self.path} holds no state of random numbers")
-        return list(_restoring(rng, _decoded(saved, self.tensors), "rng"))
+        state = self._read(lambda: _decoded(saved, self.tensors))
+        have = _random_state(rng)  # whose errors are the caller's
+        return self._read(lambda: list(_restoring(rng, have, state, "rng")))
+
+
+def _native(aval: ShapeDtypeStruct) -> ShapeDtypeStruct:
+    """A shape and a dtype in this machine's byte order."""
+    return make_aval(aval.shape, aval.dtype.newbyteorder("="))
 
 
 def _array(info: Mapping[str, Any], dtype: str | None) -> Any:
@@ -265,9 +293,8 @@ def _random_state(rng: Any) -> Any:
     )
 
 
-def _restoring(rng: Any, saved: Any, name: str) -> Iterator[Any]:
-    """Functions that put a state in place, after it has been looked at."""
-    have = _random_state(rng)
+def _restoring(rng: Any, have: Any, saved: Any, name: str) -> Iterator[Any]:
+    """Functions that put a state in the place of the one there is, after it has been looked at."""
     if have.keys() != saved.keys():
         raise ParameterError(
             f"load: {name} is a {next(iter(have))}, in the file it is a {next(iter(saved))}"
@@ -276,6 +303,7 @@ def _restoring(rng: Any, saved: Any, name: str) -> Iterator[Any]:
         kinds = have["generator"]["bit_generator"], saved["generator"]["bit_generator"]
         if kinds[0] != kinds[1]:
             raise ParameterError(f"load: {name} is a {kinds[0]}, in the file it is a {kinds[1]}")
+        type(rng.bit_generator)().state = saved["generator"]  # raises if it is none
         yield lambda: setattr(rng.bit_generator, "state", saved["generator"])
     elif "state" in saved:
         yield lambda: rng.load_state_dict(saved["state"])
@@ -294,4 +322,5 @@ def _restoring(rng: Any, saved: Any, name: str) -> Iterator[Any]:
                 f"load: {name} has the parts {list(parts)}, in the file {list(saved['parts'])}"
             )
         for part, x in parts.items():
-            yield from _restoring(x, saved["parts"][part], f"{name}.{part}")
+            inside = have["parts"][part], saved["parts"][part]
+            yield from _restoring(x, *inside, f"{name}.{part}")

@@ -26,12 +26,22 @@ def is_numeric(x: Any) -> bool:
 
 def write(changes: Iterable[tuple[Weight, Any]]) -> None:
     """Writes values into weights; all are looked at before the first is written."""
+    put(fitting(changes))
+
+
+def fitting(changes: Iterable[tuple[Weight, Any]]) -> list[tuple[Weight, Any]]:
+    """The changes, ready to be written; raises if one does not fit."""
     ready = []
     for weight, value in changes:
         value = settled(value)
         value = value if hasattr(value, "dtype") else np.asarray(value)
         _check(weight, value)
         ready.append((weight, value))
+    return ready
+
+
+def put(ready: Iterable[tuple[Weight, Any]]) -> None:
+    """Writes what `fitting` has looked at."""
     for weight, value in ready:
         if type(weight.array) is np.ndarray:
             weight.array[...] = np.asarray(value)
