@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pycograd as pg
-from pycograd.optim import SGD, Adam
+from pycograd.optim import SGD, Adafactor, Adam, AdamW, Lion, cosine_decay, linear_warmup
 from pycograd.training import (
     Checkpoint,
     DataLoader,
@@ -91,6 +91,28 @@ def test_validation_is_the_mean_over_its_examples():
     np.testing.assert_allclose(history.validation[-1], np.mean(error**2), rtol=1e-12)
     history = fit(model(), objective, X, Y, epochs=1, opt=0.3, validation=lambda: shift + 7.0)  # noqa: F821
     assert history.validation[0] == pytest.approx(7.0 + 0.6 * np.mean(Y))
+
+
+def test_validation_may_be_a_list_or_a_loader():
+    found = [
+        fit(model(), objective, X, Y, epochs=2, opt=0.1, shuffle=False, validation=given).validation
+        for given in ((X[:3], Y[:3]), [X[:3], Y[:3]], DataLoader(X[:3], Y[:3], batch_size=2))
+    ]
+    np.testing.assert_allclose(found, [found[0]] * 3, rtol=1e-12)
+
+
+def test_a_loader_that_stands_in_an_epoch_goes_on_there():
+    loader, seen, called = DataLoader(X, Y, batch_size=2), [], []
+    loader.load_state_dict({"seed": 0, "epoch": 0, "batch": 2})
+
+    def noted(batch):
+        assert len(seen) < 9
+        seen.append(float(batch[0][0, 0]))
+        return objective(batch)
+
+    history = fit(model(), noted, loader, epochs=2, opt=0.1, callbacks=called.append)
+    assert seen == [X[i, 0] for i in (4, 0, 2, 4)]
+    assert len(history) == len(called) == 2
 
 
 def test_accumulated_batches_make_one_step():
@@ -210,6 +232,9 @@ def test_a_gradient_that_is_no_number_is_not_stepped_by(objective, said, jit):
         ({"epochs": 0}, "epochs must be positive"),
         ({"accumulate": 0}, "accumulate must be positive"),
         ({"precision": "float32"}, "float16 or bfloat16"),
+        ({"validation": X}, "validation has 1 array, where 2 are trained on"),
+        ({"validation": (X, Y, Y)}, "validation has 3 arrays"),
+        ({"validation": DataLoader(X, batch_size=2)}, "validation has 1 array"),
     ],
 )
 def test_settings_that_do_not_fit(change, said):
@@ -223,6 +248,11 @@ def test_settings_that_do_not_fit(change, said):
         ({"weights": {"w": 1.0}}, "the weights are a ParamDict.*not a dict"),
         ({"opt": Adam}, r"not the class Adam: write Adam\("),
         ({"validation": lambda: None}, "validation returned a NoneType, not a number"),
+        ({"epochs": 1.5}, r"epochs is a whole number, not 1\.5 \(float\)"),
+        ({"accumulate": "2"}, r"accumulate is a whole number"),
+        ({"batch_size": 2.0}, r"batch_size is a whole number, not 2\.0"),
+        ({"callbacks": [print, 3]}, "a callback is a function of an Epoch, not a int"),
+        ({"rng": np.random.RandomState(0)}, "rng is an int seed.*not a RandomState"),
     ],
 )
 def test_things_of_other_types(change, said):
@@ -239,8 +269,12 @@ def test_arrays_that_do_not_fit():
         fit(model(), objective, epochs=1, opt=0.1)
     with pytest.raises(ValueError, match="different lengths"):
         fit(model(), objective, X, Y[:3], epochs=1, opt=0.1)
-    with pytest.raises(ValueError, match="its own batch_size"):
-        fit(model(), objective, DataLoader(X, Y, batch_size=2), epochs=1, opt=0.1, batch_size=3)
+    loader = DataLoader(X, Y, batch_size=2, shuffle=True)
+    for name, value in {"batch_size": 3, "rng": 0, "drop_last": True, "shuffle": False}.items():
+        with pytest.raises(ValueError, match=f"its own {name}"):
+            fit(model(), objective, loader, epochs=1, opt=0.1, **{name: value})
+    with pytest.raises(TypeError, match=r"takes arrays.*not a generator"):
+        fit(model(), objective, (x for x in X), epochs=1, opt=0.1)
     with pytest.raises(ValueError, match="steps must be positive"):
         train(model(), lambda: 0.0, 0, 0.1)
 
@@ -364,16 +398,17 @@ def noisy(generator):
     return run
 
 
-def course(path, stop_at=None, epochs=5, precision=None):
+def course(path, stop_at=None, epochs=5, precision=None, opt=Adam, **settings):
     """A run with all that has a state, stopped by Ctrl-C at a call of the objective."""
     weights, generator, calls = model(np.float32), np.random.default_rng(7), []
-    run, stopping = noisy(generator), EarlyStopping(patience=4)
+    run, stopping, key = noisy(generator), EarlyStopping(patience=4), pg.random.key(3).copy()
 
     def interrupted(batch):
         calls.append(1)
         if len(calls) == stop_at:
             os.kill(os.getpid(), signal.SIGINT)
-        return run(batch)
+        key[...], drawn = pg.random.split(key)
+        return run((pg.dropout(batch[0], 0.3, key=drawn), batch[1]))
 
     history = fit(
         weights,
@@ -381,12 +416,12 @@ def course(path, stop_at=None, epochs=5, precision=None):
         X.astype("f4"),
         Y.astype("f4"),
         epochs=epochs,
-        opt=Adam(0.05),
+        opt=opt(linear_warmup(cosine_decay(0.05, 12), 3), **settings),
         batch_size=2,
         rng=1,
         callbacks=[stopping],
         precision=precision,
-        checkpoint=path and Checkpoint(path, every=2, rng=generator),
+        checkpoint=path and Checkpoint(path, every=2, rng={"noise": generator, "drop": key}),
     )
     return weights, history, stopping
 
@@ -408,6 +443,27 @@ def test_a_run_goes_on_bit_by_bit(tmp_path, stop_at, precision):
     assert same.loss == expected.loss
     assert np.asarray(again.slope).tobytes() == np.asarray(whole.slope).tobytes()
     assert os.listdir(tmp_path) == ["run.safetensors"]
+
+
+@pytest.mark.parametrize("opt", [SGD, AdamW, Lion, Adafactor], ids=lambda opt: opt.__name__)
+def test_every_optimiser_goes_on_bit_by_bit(tmp_path, opt):
+    pytest.importorskip("safetensors")
+    settings = {"momentum": 0.9, "nesterov": True} if opt is SGD else {"weight_decay": 0.1}
+    whole, expected, _ = course(None, opt=opt, **settings)
+    for stop_at in (2, 6, 3):
+        with pytest.raises(KeyboardInterrupt):
+            course(tmp_path / "run", stop_at, opt=opt, **settings)
+    weights, history, _ = course(tmp_path / "run", opt=opt, **settings)
+    for name in whole:
+        assert np.asarray(weights[name]).tobytes() == np.asarray(whole[name]).tobytes()
+    assert history.loss == expected.loss
+
+
+def test_a_checkpoint_needs_its_folder_before_the_first_step(tmp_path):
+    calls = []
+    with pytest.raises(FileNotFoundError, match=r"no folder .*none to write the checkpoint"):
+        fit(model(), calls.append, X, Y, epochs=1, opt=0.1, checkpoint=tmp_path / "none" / "run")
+    assert not calls
 
 
 def test_a_checkpoint_of_another_run_is_refused_and_changes_nothing(tmp_path):

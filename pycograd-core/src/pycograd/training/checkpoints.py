@@ -100,7 +100,14 @@ class Checkpoint:
         weights.save(self.path, optimizer, self._states(place))
 
     def resume(self, weights: ParamDict, optimizer: Any, place: Place) -> None:
-        """Takes up what the file holds, if there is one."""
+        """Takes up what the file holds, if there is one.
+
+        Raises:
+            FileNotFoundError: there is no folder to write it in.
+        """
+        folder = os.path.dirname(os.path.abspath(self.path))
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(f"fit: there is no folder {folder} to write the checkpoint in")
         if os.path.exists(self.path):
             weights.load(self.path, optimizer, self._states(place))
 

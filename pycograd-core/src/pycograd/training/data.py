@@ -44,21 +44,26 @@ class DataLoader:
         drop_last: bool = False,
         window: int | None = None,
     ) -> None:
-        self._arrays = tuple(a if hasattr(a, "shape") else np.asarray(a) for a in arrays)
-        self.batch_size = _positive("batch_size", batch_size)
-        self._window = None if window is None else _positive("window", window)
+        self._arrays = tuple(map(_array, arrays))
+        self.batch_size = positive("batches", "batch_size", batch_size)
+        self._window = None if window is None else positive("batches", "window", window)
         self._count = _count(self._arrays, self._window)
         if drop_last and self.batch_size > self._count:
             raise ValueError(
                 f"batches: batch_size={self.batch_size} with drop_last=True leaves no batch of"
                 f" {self._count} examples"
             )
-        self._shuffle, self._drop_last = shuffle, drop_last
+        self.shuffle, self._drop_last = shuffle, drop_last
         # One number stands for the orders of all epochs, whoever else draws from `rng` meanwhile.
         if isinstance(rng, np.random.Generator):
             self._seed = int(rng.integers(1 << 62))
-        else:
+        elif rng is None or isinstance(rng, (int, np.integer)):
             self._seed = operator.index(np.random.SeedSequence(rng).entropy)  # type: ignore[arg-type]
+        else:
+            raise TypeError(
+                "batches: rng is an int seed, a numpy.random.Generator or None, not a"
+                f" {type(rng).__name__}"
+            )
         self._epoch = self._first = 0  # where the next pass begins
         self._given: tuple[int, int] | None = None  # of the latest: its epoch, batches given
 
@@ -71,6 +76,16 @@ class DataLoader:
         epoch, first = self._epoch, self._first
         self._epoch, self._first, self._given = epoch + 1, 0, (epoch, first)
         return self._batches(epoch, first)
+
+    @property
+    def arrays(self) -> int:
+        """How many arrays a batch has."""
+        return len(self._arrays) if self._window is None else 2
+
+    @property
+    def given(self) -> int:
+        """The number of batches given of the epoch that is running; 0 between two."""
+        return self.state_dict()["batch"]
 
     def state_dict(self) -> dict[str, int]:
         """Where it stands: the seed of its orders, the epoch, and the batches given of it.
@@ -104,7 +119,7 @@ class DataLoader:
 
     def _batches(self, epoch: int, first: int) -> Iterator[Any]:
         order = None
-        if self._shuffle:
+        if self.shuffle:
             order = np.random.default_rng([self._seed, epoch]).permutation(self._count)
         for given in range(first, len(self)):
             self._given = epoch, given + 1
@@ -163,11 +178,29 @@ def batches(
     )
 
 
-def _positive(name: str, value: Any) -> int:
-    size = operator.index(value)
+def positive(asked: str, name: str, value: Any) -> int:
+    """A whole number that is one or more."""
+    try:
+        size = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{asked}: {name} is a whole number, not {value!r} ({type(value).__name__})"
+        ) from None
     if size < 1:
-        raise ValueError(f"batches: {name} must be positive, not {size}")
+        raise ValueError(f"{asked}: {name} must be positive, not {size}")
     return size
+
+
+def _array(x: Any) -> Any:
+    """An array of examples."""
+    if hasattr(x, "shape"):
+        return x
+    if isinstance(x, Iterator):
+        raise TypeError(
+            f"batches: takes arrays, which are gone through again in each epoch, not a"
+            f" {type(x).__name__}"
+        )
+    return np.asarray(x)
 
 
 def _count(arrays: tuple[Any, ...], window: int | None) -> int:

@@ -18,7 +18,7 @@ from pycograd.optim.optax import as_optimizer
 from pycograd.parameters import ParamDict
 from pycograd.training.callbacks import Callback, Epoch
 from pycograd.training.checkpoints import Checkpoint, Place
-from pycograd.training.data import DataLoader
+from pycograd.training.data import DataLoader, positive
 from pycograd.training.history import History
 from pycograd.training.interrupts import Interrupts
 from pycograd.training.precision import MixedPrecision
@@ -57,8 +57,7 @@ def train(
     >>> first, round(last, 6)
     (18.0, 0.0)
     """
-    if steps < 1:
-        raise ValueError(f"train: steps must be positive, not {steps}")
+    steps = positive("train", "steps", steps)
     step = _Step(weights, objective, opt, {"backend": backend, "jit": jit}, "train")
     first = last = math.nan
     bar = progress(range(steps), description="train")
@@ -141,7 +140,7 @@ class _Step:
                 with debug_nans():
                     value = float(self.weights.grad(self.objective, *args)[0])
             except NanError as error:
-                raise NanError(f"{said}. {error}") from None
+                raise NanError(f"{said}. {error}", line="") from None
         raise NanError(f"{said}; no operation made a nan, {self._too_large(value)}")
 
     def _too_large(self, value: float) -> str:
@@ -165,7 +164,7 @@ def fit(
     opt: Any,
     batch_size: int | None = None,
     validation: Any = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     shuffle: bool = True,
     rng: Any = None,
     drop_last: bool = False,
@@ -186,10 +185,11 @@ def fit(
         epochs: how often to go through the examples.
         opt: an optimiser, an optax transformation, or a learning rate.
         batch_size: examples in a batch; all of them if left out.
-        validation: arrays like `arrays` (a tuple of them, or one), on which the objective is
-            measured after each epoch; or a function without arguments that returns a number.
-        callbacks: called with an `Epoch` after each; `epoch.stop()` ends the run.
-        shuffle, rng, drop_last: as for `DataLoader`.
+        validation: arrays like `arrays` (a tuple of as many, or one), or a `DataLoader`, on which
+            the objective is measured after each epoch; or a function without arguments that
+            returns a number.
+        callbacks: one or several, called with an `Epoch` after each; `epoch.stop()` ends the run.
+        shuffle, rng, drop_last: as for `DataLoader`, which has its own.
         clip: the most that the joint norm of the gradients may be.
         accumulate: how many batches make one step, by the mean of their gradients.
         precision: `"float16"` or `"bfloat16"`, or a `MixedPrecision`: passes are in 16 bits, and a
@@ -217,9 +217,11 @@ def fit(
     (np.float64(2.0), np.float64(1.0))
     """
     loader = _loader(arrays, batch_size, shuffle, rng, drop_last)
-    for name, count in (("epochs", epochs), ("accumulate", accumulate)):
-        if count < 1:
-            raise ValueError(f"fit: {name} must be positive, not {count}")
+    epochs, accumulate = (
+        positive("fit", "epochs", epochs),
+        positive("fit", "accumulate", accumulate),
+    )
+    callbacks = _callbacks(callbacks)
     options = {"backend": backend, "jit": jit}
     if precision is not None and not isinstance(precision, MixedPrecision):
         precision = MixedPrecision(precision)
@@ -236,8 +238,7 @@ def fit(
         ticks = iter(bar)
         while not place.over(epochs):
             _epoch(step, place, accumulate, interrupts, ticks, bar)
-            whole = len(place.losses) == len(loader)
-            if whole:
+            if not loader.given:
                 _close(step, place, measure, callbacks)
             if checkpoint is not None and (interrupts.asked() or checkpoint.due(place, epochs)):
                 checkpoint.save(weights, step.optimizer, place)
@@ -269,7 +270,7 @@ def _epoch(
     for batch in place.loader:
         group.append((batch,))
         place.sizes.append(_size(batch))
-        if len(group) == accumulate or len(place.sizes) == len(place.loader):
+        if len(group) == accumulate or not place.loader.given:
             loss = step(group, f"epoch {place.epoch}, batch {len(place.sizes)}")
             place.losses += [loss] * len(group)
             group = []
@@ -299,12 +300,30 @@ def _close(
         callback(epoch)
 
 
+def _callbacks(given: Any) -> Sequence[Callback]:
+    """The callbacks, in a sequence."""
+    if callable(given):
+        return (given,)
+    for callback in given:
+        if not callable(callback):
+            raise TypeError(
+                f"fit: a callback is a function of an Epoch, not a {type(callback).__name__}"
+            )
+    return tuple(given)
+
+
 def _loader(
     arrays: tuple[Any, ...], batch_size: int | None, shuffle: bool, rng: Any, drop_last: bool
 ) -> DataLoader:
     if len(arrays) == 1 and isinstance(arrays[0], DataLoader):
-        if batch_size is not None:
-            raise ValueError("fit: a DataLoader has its own batch_size")
+        given = {
+            "batch_size": batch_size is not None,
+            "shuffle": not shuffle and arrays[0].shuffle,
+            "rng": rng is not None,
+            "drop_last": drop_last,
+        }
+        for name in [name for name, is_given in given.items() if is_given]:
+            raise ValueError(f"fit: a DataLoader has its own {name}; give it to the DataLoader")
         return arrays[0]
     if not arrays:
         raise ValueError("fit: give arrays of examples, or a DataLoader; train takes none")
@@ -330,12 +349,7 @@ def _measure(
         return None
     if callable(validation):
         return functools.partial(_number, weights.bind(validation))
-    arrays = validation if type(validation) is tuple else (validation,)
-    count = min(map(len, arrays))
-    if not count:
-        raise ValueError("fit: there are no examples in the arrays given as validation")
-    size = min(loader.batch_size, count)
-    checked = DataLoader(*arrays, batch_size=size)
+    checked = _unseen(validation, loader)
     bound = weights.bind(objective)
 
     def mean() -> float:
@@ -344,6 +358,25 @@ def _measure(
         return float(np.average(values, weights=sizes))
 
     return mean
+
+
+def _unseen(validation: Any, loader: DataLoader) -> DataLoader:
+    """The examples to measure on, in batches like those that are trained on."""
+    if isinstance(validation, DataLoader):
+        unseen = validation
+    else:
+        several = type(validation) is tuple or (type(validation) is list and loader.arrays > 1)
+        arrays = tuple(validation) if several else (validation,)
+        count = min([np.shape(x)[0] if np.ndim(x) else 1 for x in arrays], default=0)
+        if not count:
+            raise ValueError("fit: there are no examples in the arrays given as validation")
+        unseen = DataLoader(*arrays, batch_size=min(loader.batch_size, count))
+    if unseen.arrays != loader.arrays:
+        raise ValueError(
+            f"fit: validation has {unseen.arrays} array{'s' * (unseen.arrays != 1)}, where"
+            f" {loader.arrays} are trained on: give as many, in a tuple, or a function"
+        )
+    return unseen
 
 
 def _number(run: Callable[[], Any]) -> float:
