@@ -17,10 +17,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from pycograd.core.errors import ConversionError, UnsupportedOperationError
+from pycograd.core.foreign import instead_of_functions, library_at
 from pycograd.core.spelling import CREATORS, FUNCTIONS, REFUSED, UFUNC_METHODS, UFUNCS, find
-from pycograd.core.tree import register_leaf
+from pycograd.core.tree import register_leaf, tree_flatten
 
-INSTEAD: dict[str, str] = {}  # an attribute of arrays that boxes do not have -> what to write
+# An attribute of arrays that boxes do not have -> what to write; {plain} is the plain array.
+INSTEAD: dict[str, str] = {}
 
 
 class Box:
@@ -41,6 +43,8 @@ class Box:
     stays = False  # True: `x += 1` changes the box even where it stands for a number
 
     bottom = False  # True: it holds an array of a foreign library, which is not looked into
+
+    plain = "stop_gradient(x)"  # in messages: how to write its plain array
 
     # Ordinary code branches on isinstance(x, np.ndarray); type(x) stays ours.
     __class__ = property(lambda self: np.ndarray)
@@ -90,6 +94,21 @@ class Box:
             if ours is None:
                 raise unsupported(function)
         return ours(*args, **kwargs)
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> NoReturn:
+        # torch asks this of its functions' arguments. Its operators take the error for a reason to
+        # try ours.
+        box = next(x for x in tree_flatten((args, kwargs or {}))[0] if isinstance(x, Box))
+        raise UnsupportedOperationError(
+            f"torch's {getattr(function, '__name__', 'function')} was called on"
+            f" {box._kind().rstrip(',')}, {box._instead_of_torch()}"
+        )
+
+    def _instead_of_torch(self) -> str:
+        return f"of which torch knows nothing. {instead_of_functions('torch')}"
 
     # -- conversions that would detach ----------------------------------------------------------
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -160,10 +179,14 @@ class Box:
             raise AttributeError(f"{type(self).__name__} holds {type(self.value).__name__}")
         if name in INSTEAD:
             raise AttributeError(self._without(name))
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(self._unknown(name))
 
     def _without(self, name: str) -> str:
-        return f"{name!r} has no meaning for {self._kind()}; write {INSTEAD[name]}"
+        instead = INSTEAD[name].replace("{plain}", self.plain)
+        return f"{name!r} has no meaning for {self._kind()}; write {instead}"
+
+    def _unknown(self, name: str) -> str:
+        return f"{type(self).__name__!r} object has no attribute {name!r}"
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError(f"{self._kind()} belongs to a running transform and cannot be pickled")
@@ -191,6 +214,9 @@ def _for_the_caller() -> str:
         if code.co_name == "__array__":  # that of a kind of box, which asks Box's
             frame = frame.f_back
             continue
+        library = library_at(code.co_filename)
+        if library in ("torch", "jax", "tensorflow", "cupy"):
+            return f". A function of {library} was called: {instead_of_functions(library)}"
         if not code.co_filename.startswith(_NUMPY):
             break
         if code.co_name in _INSTEAD_OF_CALLS:

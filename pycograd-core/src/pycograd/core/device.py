@@ -151,6 +151,7 @@ class DeviceArray(Box):
 
     __slots__ = ()
     bottom = True
+    plain = "np.asarray(x)"
 
     @property
     def native(self) -> Any:
@@ -195,6 +196,18 @@ class DeviceArray(Box):
 
     def __index__(self) -> Any:
         return np.asarray(self).__index__()
+
+    def _instead_of_torch(self) -> str:
+        return "a DeviceArray. Write NumPy's function, or give it x.native, the library's own array"
+
+    def _kind(self) -> str:
+        return f"an array on {self.device}, {self._text()}"
+
+    def _unknown(self, name: str) -> str:
+        said = super()._unknown(name)
+        if not hasattr(self.value, name):
+            return said
+        return f"{said}; write x.native.{name} for that of the library's own array"
 
     def __repr__(self) -> str:
         return f"DeviceArray({np.asarray(self)!r}, device={self.device!r})"

@@ -10,6 +10,8 @@ import os
 import sys
 from types import FrameType
 
+from pycograd.core.foreign import library_at
+
 __all__ = [
     "AmbiguousAliasError",
     "AmbiguousBackendError",
@@ -51,13 +53,17 @@ __all__ = [
 ]
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PYTHON = os.path.dirname(os.__file__) + os.sep
 _USER_CODE = (
     _HERE + "examples" + os.sep,
 )  # ships with the package, but reads like a user's program
 
 
 def user_line() -> str:
-    """The innermost `file:line` outside this package, its plugins and NumPy, or an empty string."""
+    """The innermost `file:line` outside this package, its plugins and what they are built on.
+
+    Empty if there is none.
+    """
     frame = sys._getframe(1)
     while frame is not None:
         if _is_users(frame):
@@ -81,7 +87,8 @@ def _is_users(frame: FrameType) -> bool:
     if module is None or module.startswith("pycograd_"):  # generated code, a plugin
         return False
     ours = path.startswith(_HERE) and not path.startswith(_USER_CODE)
-    return not (ours or f"{os.sep}numpy{os.sep}" in path or path.startswith("<__array_function__"))
+    pythons = path.startswith(_PYTHON) and "-packages" not in path
+    return not (ours or pythons or path.startswith("<__array_function__") or library_at(path))
 
 
 def located(message: str, line: str | None = None) -> str:

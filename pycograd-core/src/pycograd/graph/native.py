@@ -17,6 +17,7 @@ from pycograd.core.box import Box
 from pycograd.core.device import DeviceArray, on, trace_of
 from pycograd.core.dtypes import current_dtype
 from pycograd.core.errors import UnsupportedOperationError
+from pycograd.core.foreign import library_of
 from pycograd.core.ir import Graph, Literal
 from pycograd.core.tree import tree_flatten, tree_unflatten
 from pycograd.graph.inline import inlined
@@ -222,6 +223,7 @@ class Compiler(Native):
                 given.append(x)
                 key.append(key_of(x))
             else:
+                self._refuse(x)
                 is_given, part = signature_of(x)
                 key.append(part)
                 if is_given:
@@ -232,6 +234,31 @@ class Compiler(Native):
                 f" called with NumPy's. Use jit(f, backend={self.backend.name!r}), which takes them"
             )
         return given, tuple(key)
+
+    def _refuse(self, x: Any) -> None:
+        """Refuses, among the arguments, arrays of a third kind: neither its own nor NumPy's."""
+        backend = self.backend.name
+        if type(x) is DeviceArray:
+            fix = (
+                "x.native is the array itself"
+                if x._trace.backend is self.backend
+                else f"jit(f, backend={backend!r}) takes np.asarray(x)"
+            )
+            raise TypeError(
+                f"compile_to: {name_of(self._f)} was compiled for arrays of {backend} and called"
+                f" with {x._kind()}, a DeviceArray: {fix}"
+            )
+        if isinstance(x, Box):
+            raise UnsupportedOperationError(
+                f"compile_to: {name_of(self._f)} was compiled for arrays of {backend} and called"
+                f" with {x._kind()}, which {backend} does not follow. Compile the transform:"
+                f" compile_to(grad(f), {backend!r}), and likewise vmap and jvp"
+            )
+        if library := library_of(x):
+            raise TypeError(
+                f"compile_to: {name_of(self._f)} was compiled for arrays of {backend} and called"
+                f" with one of {library} ({type(x).__name__}). Convert it, by way of np.asarray(x)"
+            )
 
     def _key_of(self, array: Any) -> Any:
         return self.backend.shape_of(array), self.backend.dtype_of(array)

@@ -185,6 +185,8 @@ class Flags:
 
 def _flags(self: Box) -> Flags:
     bottom = raw(self)
+    if isinstance(bottom, Box):  # of a foreign library, whose memory has none of NumPy's flags
+        raise AttributeError("flags")  # Box says what to write
     if not isinstance(bottom, (np.ndarray, np.generic)):
         raise UnsupportedOperationError("flags: a value of which only the shape is known has none")
     return Flags(bottom.flags)
@@ -241,7 +243,7 @@ _MEMORY = (
     "newbyteorder", "strides", "tobytes", "tofile", "tostring", "__dlpack__", "__dlpack_device__",
 )  # fmt: skip
 _INSTEAD = {
-    **{name: f"stop_gradient(x).{name} if the plain array is meant" for name in _MEMORY},
+    **{name: f"{{plain}}.{name} if the plain array is meant" for name in ("flags", *_MEMORY)},
     "view": "x.astype(dtype), or np.reshape(x, shape)",
     "resize": "np.resize(x, shape) or np.pad(x, widths)",
     # of NumPy before 2.0, and the stubs that 2.0 to 2.3 left of them

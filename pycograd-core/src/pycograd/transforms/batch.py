@@ -25,7 +25,8 @@ from pycograd.transforms.wrap import (
     check_result,
     name_of,
     refuse_escaped,
-    refuse_stored,
+    refuse_foreign,
+    say_clearer,
 )
 from pycograd.transparent import prepared
 
@@ -211,6 +212,7 @@ def vmap(
             leaves, treedef = tree_flatten((args, kwargs))
             for x in leaves:
                 refuse_masks(x)
+                refuse_foreign(x, "vmap", f, alike=True)
         else:
             leaves, treedef = list(args), None  # the common case: arrays by position
         if modes.placing is not None:
@@ -357,8 +359,8 @@ def run_rows(
             (x.value, x.mapped) if isinstance(x, Batched) and x._trace is trace else (x, False)
             for x in outs
         ], out_tree
-    except ValueError as error:
-        refuse_stored(error)
+    except (TypeError, ValueError) as error:
+        say_clearer(error)
         raise
     finally:
         trace.close()

@@ -43,7 +43,8 @@ from pycograd.transforms.wrap import (
     check_result,
     name_of,
     refuse_escaped,
-    refuse_stored,
+    refuse_foreign,
+    say_clearer,
 )
 from pycograd.transparent import prepared
 
@@ -187,6 +188,7 @@ def capture(
     for x in leaves:
         check_kind(x, "an argument")
         check_dtype(x)
+        refuse_foreign(x, "jit or capture", f)
 
     def run(boxed: Sequence[Any]) -> Any:
         for x, box in zip(leaves, boxed):
@@ -257,8 +259,8 @@ def trace_of(
             out = run([trace.box(x) if type(x) is Value else x for x in given])
             leaves, out_tree = tree_flatten(out)
             outputs = [output_of(trace, x) for x in leaves]
-    except ValueError as error:
-        refuse_stored(error)
+    except (TypeError, ValueError) as error:
+        say_clearer(error)
         raise
     finally:
         trace.closed = True

@@ -33,7 +33,8 @@ from pycograd.transforms.wrap import (
     name_of,
     not_differentiable,
     refuse_escaped,
-    refuse_stored,
+    refuse_foreign,
+    say_clearer,
     split_aux,
 )
 from pycograd.transparent import prepared
@@ -180,8 +181,8 @@ def jvp(
             aux = tree_unflatten(aux_tree, [_split(x, trace)[0] for x in aux_leaves])
         leaves, treedef = tree_flatten(out)
         pairs = [_split(x, trace) for x in leaves]
-    except ValueError as error:
-        refuse_stored(error)
+    except (TypeError, ValueError) as error:
+        say_clearer(error)
         raise
     finally:
         trace.close()
@@ -207,6 +208,7 @@ def _boxed(trace: ForwardTrace, primal: Any, tangent: Any, f: Any, where: str, p
                 raise not_differentiable("jvp", f, place, leaf)
             boxed.append(leaf)
             continue
+        refuse_foreign(move, "jvp", f, alike=True)
         aval = aval_of(leaf)
         if not isinstance(move, Box) and not hasattr(move, "shape"):
             move = np.asarray(move)

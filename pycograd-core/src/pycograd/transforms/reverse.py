@@ -37,7 +37,8 @@ from pycograd.transforms.wrap import (
     normalize_argnums,
     on_graph,
     refuse_escaped,
-    refuse_stored,
+    refuse_foreign,
+    say_clearer,
     split_aux,
 )
 from pycograd.transparent import prepared
@@ -121,8 +122,8 @@ def value_and_grad(
             cts = [None] * inputs
             if slot is not None:
                 cts = pull(tape, [slot], [_one(value)], inputs)
-        except ValueError as error:
-            refuse_stored(error)
+        except (TypeError, ValueError) as error:
+            say_clearer(error)
             raise
         finally:
             tape.close()
@@ -235,8 +236,8 @@ def vjp(
         settle_apart(values)
         avals = [aval_of(v) if s is not None else None for v, s in zip(values, heads)]
         steps = tape.steps
-    except ValueError as error:
-        refuse_stored(error)
+    except (TypeError, ValueError) as error:
+        say_clearer(error)
         raise
     finally:
         tape.close()
@@ -255,6 +256,7 @@ def vjp(
         for i, (c, slot, aval) in enumerate(zip(cts, heads, avals)):
             if slot is None or aval is None or c is None:
                 continue
+            refuse_foreign(c, "vjp", f, alike=True)
             if not hasattr(c, "shape"):
                 c = np.asarray(c)
             if shape_of(c) != aval.shape:

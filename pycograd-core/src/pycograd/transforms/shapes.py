@@ -24,7 +24,8 @@ from pycograd.transforms.wrap import (
     check_result,
     name_of,
     refuse_escaped,
-    refuse_stored,
+    refuse_foreign,
+    say_clearer,
 )
 from pycograd.transparent import prepared
 
@@ -144,6 +145,7 @@ def _evaluate(
     leaves, treedef = tree_flatten((args, kwargs))
     for x in leaves:
         refuse_masks(x)
+        refuse_foreign(x, "eval_shape", f)
     constraints = Constraints(_symbols(leaves))
     trace = ShapeTrace(name_of(f))
     try:
@@ -154,8 +156,8 @@ def _evaluate(
             check_result(out, f, "eval_shape")
             for x in tree_flatten(out)[0]:
                 refuse_escaped(x, trace)
-    except ValueError as error:
-        refuse_stored(error)
+    except (TypeError, ValueError) as error:
+        say_clearer(error)
         raise
     finally:
         trace.closed = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import gc
 import operator
+import re
 import sys
 import types
 from collections.abc import Callable, Sequence
@@ -26,9 +27,16 @@ from pycograd.core.errors import (
     EscapedTracerError,
     NotDifferentiableError,
     PlainBufferError,
+    PycogradError,
     UnsupportedOperationError,
     line_of,
     located,
+)
+from pycograd.core.foreign import (
+    instead_of_arrays,
+    instead_of_functions,
+    library_at,
+    library_of,
 )
 from pycograd.core.tree import tree_flatten, tree_map, tree_paths, tree_unflatten
 
@@ -111,7 +119,47 @@ def check_result(out: Any, f: Any, transform: str) -> None:
         )
 
 
-def refuse_stored(error: ValueError) -> None:
+def say_clearer(error: TypeError | ValueError) -> None:
+    """Raises the clear error for one that a library made of a box that it knows nothing of.
+
+    It is called with what running a user's function raised; of anything else it says nothing.
+    """
+    if isinstance(error, PycogradError):
+        return
+    if isinstance(error, ValueError):
+        _refuse_stored(error)
+    names = _names_of_boxes(Box)
+    if not names.intersection(re.findall(r"\w+", str(error))):
+        return
+    library = _raising_library(error)
+    if library:
+        raise UnsupportedOperationError(
+            f"a function of {library} was called on a differentiated, mapped or captured value, of"
+            f" which {library} knows nothing. {instead_of_functions(library)}",
+            line_of(error),
+        ) from error
+
+
+def _raising_library(error: BaseException) -> str:
+    """The library that raised an error about a box, empty for NumPy and for the user's own code."""
+    trace, library = error.__traceback__, ""
+    while trace is not None:
+        library = library_at(trace.tb_frame.f_code.co_filename)
+        trace = trace.tb_next
+    if not library:  # its code is C++, or takes its own frames away
+        library = next((name for part, name in _WORDS.items() if part in str(error)), "")
+    return "" if library in ("numpy", "scipy") else library
+
+
+_WORDS = {"expected np.ndarray (got": "torch", "is not a valid JAX type": "jax"}
+
+
+def _names_of_boxes(kind: type) -> set[str]:
+    found = {kind.__name__}
+    return found.union(*map(_names_of_boxes, kind.__subclasses__()))
+
+
+def _refuse_stored(error: ValueError) -> None:
     """Raises the clear error for one that NumPy made of a box that was to be stored in an array.
 
     `plain[0] = x` asks the box for a float, and says of its refusal no more than that an element
@@ -125,6 +173,20 @@ def refuse_stored(error: ValueError) -> None:
             " np.stack([...]); transparent(f) makes arrays of f's own accept them",
             line_of(error),
         ) from error
+
+
+def refuse_foreign(x: Any, transform: str, f: Any, alike: bool = False) -> None:
+    """Refuses an array of another library among what a transformed function is called with.
+
+    Arguments:
+        alike: True: one whose dtype is NumPy's is let pass; it computes as NumPy's do.
+    """
+    library = library_of(x)
+    if library and not (alike and isinstance(getattr(x, "dtype", None), np.dtype)):
+        raise UnsupportedOperationError(
+            f"{transform} of {name_of(f)} was called with an array of {library}"
+            f" ({type(x).__name__}) in the place of NumPy's. {instead_of_arrays(library)}"
+        )
 
 
 def enclosed_boxes(f: Any) -> list[Box]:
@@ -376,6 +438,8 @@ def _position(transform: str, n: int, count: int) -> int:
 def not_differentiable(transform: str, f: Any, place: Any, given: Any) -> NotDifferentiableError:
     """The error for an argument that has no derivatives, with what to write instead."""
     leaves = tree_flatten(given)[0]
+    for leaf in leaves:
+        refuse_foreign(leaf, transform, f)
     kinds = ", ".join(sorted({_kind(leaf) for leaf in leaves})) or "nothing"
     fix = ""
     if leaves and isinstance(leaves[0], int) and not isinstance(leaves[0], bool):
