@@ -8,6 +8,7 @@
 #   make lint      ruff and mypy;  `make format` mends what can be mended
 #   make bench     timings side by side with hand-written NumPy and other libraries
 #   make bench-plugins  functions compiled for torch, jax and tensorflow beside models written for them
+#   make bench-training  steps of a small GPT beside PyTorch and JAX, and private gradients beside a loop
 #   make docs      docs/coverage.md, from the definitions and the samples, and the pictures
 #   make docs-plugins  what the plugins' tables have, which that page shows
 #   make clean     remove the environments and everything generated
@@ -28,7 +29,7 @@ BARE_READY    := $(BARE_VENV)/.ready
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 PYTEST     := $(ONE_THREAD) $(RUN) -m pytest -n auto --dist worksteal
 
-.PHONY: demo test test-all test-plugins test-no-frameworks lint format bench bench-plugins docs docs-plugins clean
+.PHONY: demo test test-all test-plugins test-no-frameworks lint format bench bench-plugins bench-training docs docs-plugins clean
 
 demo: $(READY)
 	$(ONE_THREAD) $(RUN) -m pycograd.examples
@@ -59,6 +60,9 @@ bench: $(READY)
 
 bench-plugins: $(PLUGINS_READY)
 	$(PLUGINS_VENV)/bin/python benchmarks/plugins.py $(ARGS)
+
+bench-training: $(PLUGINS_READY)
+	$(PLUGINS_VENV)/bin/python benchmarks/training.py $(ARGS)
 
 docs: $(READY)
 	$(ONE_THREAD) $(RUN) -m pycograd.testing.coverage docs
