@@ -214,7 +214,12 @@ def current(weight: Weight, checked: bool = True) -> Any:
             " Start the thread with contextvars.copy_context().run(f, ...) in the place of f(...)"
         )
     trace = capturing.get()
-    return weight.array if trace is None else trace.constant(weight.held())
+    if trace is None:
+        return weight.array
+    held = weight.held()
+    if isinstance(held, Box) and held._trace.level >= trace.level:
+        return held  # of a model that was made inside what is captured
+    return trace.constant(held)
 
 
 register_front(Weight, current)
