@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from pycograd import device, grad
 from pycograd.core.backend import Probe
 from pycograd.plugins.hub import HUB, register_backend
 from pycograd.plugins.records import BACKENDS
@@ -30,6 +31,42 @@ class TestNumpy(BackendConformance):
 def test_numpy_runs_sub_graphs():
     report = check_backend("numpy", samples=[s for s in all_samples() if s.primitive in CONTROL])
     assert not report.failures, str(report)
+
+
+SOLVERS = ("ode", "integral", "implicit")
+
+
+def test_numpy_runs_scipys_solvers_and_declares_what_depends_on_data():
+    samples = [s for s in all_samples() if s.primitive in SOLVERS or s.name == "roots"]
+    report = check_backend("numpy", samples=samples)
+    assert report.ok, str(report)
+    expected = [r.name for r in report.results if r.status == "expected"]
+    assert expected == [f"{kind}:concatenate-roots" for kind in ("forward", "jvp", "float32")]
+
+
+def test_transforms_inside_a_lowering_stay_on_its_own_arrays():
+    found = []
+
+    class Curious(LoopbackBackend):
+        def lowering(self, primitive, operands=()):
+            run = super().lowering(primitive, operands)
+
+            def curious(*xs, **params):
+                found.append(grad(lambda x: np.sum(x * x))(np.ones(2))[0])
+                return run(*xs, **params)
+
+            return curious
+
+    with device(Curious()):
+        (slope,) = grad(lambda x: np.sum(np.sin(x)))(np.zeros(2))
+    assert found and {type(x) for x in found} == {np.ndarray}
+    np.testing.assert_array_equal(np.asarray(slope), [1.0, 1.0])
+
+
+@pytest.mark.slow
+def test_numpy_conforms_in_full():
+    report = check_backend("numpy")
+    assert report.ok, str(report)
 
 
 @pytest.mark.slow

@@ -65,7 +65,11 @@ class DeviceTrace(Trace):
         arrays = [self._operand(x, dtype) for x, dtype in zip(operands, wanted)]
         if primitive.special:
             params = {name: self._param(x) for name, x in params.items()}
-        out = lowering(*arrays, **params)
+        block = _current.set(None)  # a solver, say, may use transforms: on its own arrays
+        try:
+            out = lowering(*arrays, **params)
+        finally:
+            _current.reset(block)
         if primitive.multi:
             dtypes: Sequence[Any] = results if results else [None] * len(out)
             return tuple([self._result(x, d) for x, d in zip(out, dtypes)])
