@@ -8,7 +8,8 @@ takes care of, and on accelerators the name "gloo", which becomes "nccl".
 
 from __future__ import annotations
 
-import socket
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,19 @@ def batch(step: int) -> tuple[Any, Any]:
     return rng.normal(size=(ROWS, 5)), rng.normal(size=(ROWS, 2))
 
 
-def work(rank: int, port: int) -> None:
+def work(rank: int, meeting: str) -> None:
     """What each process runs."""
-    dist.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=WORLD
-    )
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD)
+    # The module is gone before the group is. If it held the group last, torch would wait for the
+    # group's threads with the interpreter's lock held; these may need it, to drop what they sent.
+    found = train(rank)
+    if rank == 0:
+        check(found)
+    dist.destroy_process_group()
+
+
+def train(rank: int) -> dict[str, Any]:
+    """The parameters after some steps."""
     module = DistributedDataParallel(to_torch_module(loss, initial()))
     optimizer = torch.optim.SGD(module.parameters(), RATE)
     mine = slice(rank * ROWS // WORLD, (rank + 1) * ROWS // WORLD)
@@ -55,9 +64,7 @@ def work(rank: int, port: int) -> None:
         optimizer.zero_grad()
         module(x, y).backward()
         optimizer.step()
-    if rank == 0:
-        check({name: p.detach() for name, p in module.module.named_parameters()})
-    dist.destroy_process_group()
+    return {name: p.detach() for name, p in module.module.named_parameters()}
 
 
 def check(found: dict[str, Any]) -> None:
@@ -74,11 +81,6 @@ def check(found: dict[str, Any]) -> None:
     assert worst < 1e-10
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 if __name__ == "__main__":
-    spawn(work, (free_port(),), WORLD)
+    with tempfile.TemporaryDirectory() as folder:  # a file to meet at: no port may be taken
+        spawn(work, (Path(folder, "meeting").as_uri(),), WORLD)

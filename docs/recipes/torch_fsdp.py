@@ -9,7 +9,8 @@ needs no accelerator, and no network beyond this machine. What is different on s
 
 from __future__ import annotations
 
-import socket
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,19 @@ def batch(step: int) -> tuple[Any, Any]:
     return rng.normal(size=(ROWS, 5)), rng.normal(size=(ROWS, 2))
 
 
-def work(rank: int, port: int) -> None:
+def work(rank: int, meeting: str) -> None:
     """What each process runs."""
-    dist.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=WORLD
-    )
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD)
+    # The module is gone before the group is. If it held the group last, torch would wait for the
+    # group's threads with the interpreter's lock held; these may need it, to drop what they sent.
+    found = train(rank)
+    if rank == 0:
+        check(found)
+    dist.destroy_process_group()
+
+
+def train(rank: int) -> dict[str, Any]:
+    """The parameters after some steps."""
     mesh = init_device_mesh("cpu", (WORLD,))
     module = fully_shard(to_torch_module(loss, initial()), mesh=mesh)
     kept = sum([p.to_local().numel() for p in module.parameters()])
@@ -62,10 +71,7 @@ def work(rank: int, port: int) -> None:
         optimizer.zero_grad()
         module(x, y).backward()
         optimizer.step()
-    whole = {name: p.detach().full_tensor() for name, p in module.named_parameters()}
-    if rank == 0:
-        check(whole)
-    dist.destroy_process_group()
+    return {name: p.detach().full_tensor() for name, p in module.named_parameters()}
 
 
 def check(found: dict[str, Any]) -> None:
@@ -82,11 +88,6 @@ def check(found: dict[str, Any]) -> None:
     assert worst < 1e-10
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 if __name__ == "__main__":
-    spawn(work, (free_port(),), WORLD)
+    with tempfile.TemporaryDirectory() as folder:  # a file to meet at: no port may be taken
+        spawn(work, (Path(folder, "meeting").as_uri(),), WORLD)
