@@ -204,3 +204,36 @@ def test_gates(rng):
     assert str(eval_shape(nn.glu, ShapeDtypeStruct((2, "N")))) == "f64[2,(N)//2]"
     with pytest.raises(ShapeError, match=r"glu: shape \(4, 3\) has an odd size along axis 1"):
         nn.glu(x.T)
+
+
+FUNCTIONS = [
+    "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", "softsign", "sigmoid",
+    "tanh", "hardswish", "hardsigmoid", "glu",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int16, np.uint64])
+def test_small_integers_do_not_wrap_around(name, dtype):
+    info = None if dtype is bool else np.iinfo(dtype)
+    x = np.array([0, 1, 1, 0] if info is None else [info.min, info.max, 1, 3], dtype)
+    y, wanted = getattr(nn, name)(x), getattr(nn, name)(x.astype(np.float64))
+    np.testing.assert_allclose(y, wanted, rtol=1e-15)
+    if name not in ("relu", "leaky_relu"):
+        assert y.dtype == np.float64
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_lists_are_arrays_and_what_is_not_real_is_refused(name):
+    f = getattr(nn, name)
+    np.testing.assert_array_equal(f([1.0, -2.0]), f(np.array([1.0, -2.0])))
+    for x in (np.array(["a", "b"]), None, np.array([1.0, None]), np.ones(2) * 1j):
+        if name == "tanh" and isinstance(x, np.ndarray) and x.dtype.kind == "c":
+            continue
+        with pytest.raises(TypeError, match=f"{name}: takes real numbers, not "):
+            f(x)
+
+
+def test_gates_that_do_not_broadcast():
+    with pytest.raises(ShapeError, match=r"gated_act: .*\(3,\) and \(4,\)"):
+        nn.gated_act(np.ones(3), np.ones(4))

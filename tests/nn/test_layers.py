@@ -249,3 +249,18 @@ def test_attention_dtypes_shapes_and_mistakes(rng):
         grad(lambda q: np.sum(f(q, k, v)))(q[:, :3])
     with pytest.raises(ShapeError, match="two axes or more"):
         f(q[0], k, v)
+
+
+def test_lists_are_arrays():
+    np.testing.assert_array_equal(nn.linear([[1.0, 2.0]], [[1.0], [2.0]]), [[5.0]])
+    dropped = nn.dropout([1.0, 2.0], 0.5, key=random.key(0))
+    np.testing.assert_array_equal(dropped, nn.dropout(np.array([1.0, 2.0]), 0.5, key=random.key(0)))
+
+
+def test_dropout_takes_one_key_and_gives_floats():
+    with pytest.raises(ShapeError, match="key= is one key, not an array of them"):
+        nn.dropout(np.ones(3), 0.5, key=random.split(random.key(0), 3))
+    for p in (0.5, 1.0):
+        assert nn.dropout(np.ones(3, int), p, key=random.key(0)).dtype == np.float64
+    with pytest.raises(TypeError, match=r"one_hot: n is a whole number, not 2\.5"):
+        nn.one_hot(np.array([1]), 2.5)

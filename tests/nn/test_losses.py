@@ -270,3 +270,26 @@ def test_impossible_classes_add_nothing_to_kl_div(log_target):
     np.testing.assert_allclose(value, 0.5 * np.log(0.5 / 0.25) + 0.5 * np.log(0.5 / 0.75))
     np.testing.assert_allclose(grads[0], [0.0, -0.5, -0.5])
     assert np.isfinite(grads[1]).all() and grads[1][0] == 0
+
+
+@pytest.mark.parametrize("loss", [nn.mse_loss, nn.huber_loss])
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int8, np.uint32])
+def test_differences_of_integers_do_not_wrap_around(loss, dtype):
+    top = 1 if dtype is bool else np.iinfo(dtype).max
+    x, y = np.array([0, top, 1]).astype(dtype), np.array([top, 0, 1]).astype(dtype)
+    wanted = loss(x.astype(float), y.astype(float))
+    for a, b in ((x, y), (x.astype(float), y), (x, y.astype(float))):
+        np.testing.assert_allclose(loss(a, b), wanted, rtol=1e-12)
+    np.testing.assert_allclose(loss(0, y), loss(0.0, y.astype(float)), rtol=1e-12)
+    half = np.zeros(3, np.float32)
+    assert loss(half, 1.0).dtype == loss(half, 1).dtype == np.float32
+    with pytest.raises(TypeError, match="takes real numbers, not complex128"):
+        loss(np.ones(2) * 1j, np.ones(2))
+
+
+def test_targets_of_the_other_kind_say_how_to_convert_them():
+    logits = np.zeros((3, 2))
+    with pytest.raises(ShapeError, match=r"labels are integers, targets\.astype\(int\)"):
+        nn.cross_entropy(logits, np.zeros(3))
+    with pytest.raises(ShapeError, match=r"one-hot targets are floats, targets\.astype\(float"):
+        nn.cross_entropy(logits, np.eye(2, dtype=int)[[0, 1, 1]])

@@ -85,3 +85,12 @@ def test_mistakes(rng):
         nn.rnn_cell(x, 0.0, w, u)
     with pytest.raises(ValueError, match="rnn_cell: activation must be"):
         nn.rnn_cell(x, h, w, u, activation="sin")
+
+
+def test_rows_that_do_not_fit():
+    for cell, gates in ((nn.rnn_cell, 1), (nn.gru_cell, 3)):
+        w = np.ones((gates * 2, 3)), np.ones((gates * 2, 2))
+        with pytest.raises(ShapeError, match=r"shapes \(4, 3\) and \(5, 2\) of x and h"):
+            cell(np.ones((4, 3)), np.ones((5, 2)), *w)
+    with pytest.raises(ShapeError, match=r"the state is a pair \(h, c\), not 3 arrays"):
+        nn.lstm_cell(np.ones(3), (np.ones(2),) * 3, np.ones((8, 3)), np.ones((8, 2)))

@@ -88,3 +88,15 @@ def test_shapes_and_mistakes(rng):
     empty, state = nn.rwkv_parallel(k[:, :0], v[:, :0], decay, bonus)
     assert empty.shape == (2, 0, 3)
     np.testing.assert_array_equal(state[1], -np.inf)
+
+
+def test_states_that_do_not_fit():
+    k, one = np.ones((4, 3, 2)), np.ones(2)
+    for shape in (3, (3, 2), (5, 2), (1, 4, 2)):
+        with pytest.raises(ShapeError, match=r"where steps have shape \(4, 2\)"):
+            nn.rwkv_recurrent(k[:, 0], k[:, 0], nn.rwkv_init(shape), one, one)
+        with pytest.raises(ShapeError, match=r"where steps have shape \(4, 2\)"):
+            nn.rwkv_parallel(k, k, one, one, nn.rwkv_init(shape))
+    whole, _ = nn.rwkv_parallel(k, k, one, one)
+    found, _ = nn.rwkv_parallel(k, k, one, one, nn.rwkv_init(2))
+    np.testing.assert_allclose(found, whole, rtol=1e-12)

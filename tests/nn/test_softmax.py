@@ -86,7 +86,7 @@ def test_axes(name, rng):
     np.testing.assert_allclose(vmap(lambda r: f(r, 0))(x), np.stack([f(row, 0) for row in x]))
     with pytest.raises(ShapeError, match=f"{name}: axis 3 is out of bounds"):
         f(x, 3)
-    with pytest.raises(TypeError, match=f"{name}: complex numbers have no order"):
+    with pytest.raises(TypeError, match=f"{name}: .*complex numbers have no order"):
         f(x + 0j)
 
 

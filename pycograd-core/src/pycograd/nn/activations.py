@@ -1,7 +1,7 @@
 """Activation functions: one fused operation each, with a stable value and a stable derivative.
 
 All act entry by entry on plain and on differentiated arrays. Floating dtypes are kept; integers
-become float64, except where `relu` and `leaky_relu` have no reason to.
+and booleans become float64, except where `relu` and `leaky_relu` have no reason to.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import aval_of, is_inexact, promote, shape_of, ufunc_dtype
+from pycograd.core import sizes
+from pycograd.core.aval import aval_of, dtype_of, is_inexact, promote, shape_of, ufunc_dtype
 from pycograd.core.dims import Dim
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.errors import ShapeError
+from pycograd.nn.arguments import floating, real
 from pycograd.ops.axes import axis_of
 
 __all__ = [
@@ -84,7 +86,7 @@ def relu(x: Any) -> Any:
     >>> relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    return _relu(x)
+    return _relu(real(x, "relu"))
 
 
 def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
@@ -100,7 +102,7 @@ def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
     >>> leaky_relu(np.array([-1.0, 2.0]))
     array([-0.01,  2.  ])
     """
-    return _leaky_relu(x, slope)
+    return _leaky_relu(real(x, "leaky_relu"), slope)
 
 
 def hardsigmoid(x: Any) -> Any:
@@ -115,7 +117,7 @@ def hardsigmoid(x: Any) -> Any:
     >>> hardsigmoid(np.array([-4.0, 0.0, 1.5]))
     array([0.  , 0.5 , 0.75])
     """
-    return np.clip(x / 6 + 0.5, 0, 1)
+    return np.clip(floating(x, "hardsigmoid") / 6 + 0.5, 0, 1)
 
 
 def hardswish(x: Any) -> Any:
@@ -130,6 +132,7 @@ def hardswish(x: Any) -> Any:
     >>> hardswish(np.array([-4.0, 0.0, 1.0]))
     array([-0.        ,  0.        ,  0.66666667])
     """
+    x = floating(x, "hardswish")
     return x * hardsigmoid(x)
 
 
@@ -181,7 +184,7 @@ def sigmoid(x: Any) -> Any:
     >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
-    return _sigmoid(x)
+    return _sigmoid(floating(x, "sigmoid"))
 
 
 def softplus(x: Any) -> Any:
@@ -196,7 +199,7 @@ def softplus(x: Any) -> Any:
     >>> softplus(np.array([-1000.0, 0.0, 1000.0]))
     array([0.00000000e+00, 6.93147181e-01, 1.00000000e+03])
     """
-    return _softplus(x)
+    return _softplus(floating(x, "softplus"))
 
 
 def silu(x: Any) -> Any:
@@ -211,7 +214,7 @@ def silu(x: Any) -> Any:
     >>> silu(np.array([0.0, 1.0]))
     array([0.        , 0.73105858])
     """
-    return _silu(x)
+    return _silu(floating(x, "silu"))
 
 
 swish = silu
@@ -229,6 +232,7 @@ def mish(x: Any) -> Any:
     >>> mish(np.array([0.0, 1.0]))
     array([0.        , 0.86509839])
     """
+    x = floating(x, "mish")
     return x * np.tanh(_softplus(x))
 
 
@@ -245,7 +249,7 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
     >>> elu(np.array([-1000.0, 1000.0]))
     array([  -1., 1000.])
     """
-    return _elu(x, alpha)
+    return _elu(floating(x, "elu"), alpha)
 
 
 def selu(x: Any) -> Any:
@@ -260,7 +264,7 @@ def selu(x: Any) -> Any:
     >>> selu(np.array([-1000.0, 1.0]))
     array([-1.75809934,  1.05070099])
     """
-    y = _elu(x, 1.6732632423543772)
+    y = _elu(floating(x, "selu"), 1.6732632423543772)
     return y * np.asarray(1.0507009873554805, y.dtype)
 
 
@@ -276,7 +280,7 @@ def softsign(x: Any) -> Any:
     >>> softsign(np.array([-1.0, 3.0]))
     array([-0.5 ,  0.75])
     """
-    return _softsign(x)
+    return _softsign(floating(x, "softsign"))
 
 
 def tanh(x: Any) -> Any:
@@ -291,7 +295,7 @@ def tanh(x: Any) -> Any:
     >>> tanh(np.array([0.0, 1000.0]))
     array([0., 1.])
     """
-    return np.tanh(x)
+    return np.tanh(x if dtype_of(x).kind == "c" else floating(x, "tanh"))
 
 
 # -- gelu ------------------------------------------------------------------------------------------
@@ -349,6 +353,7 @@ def gelu(x: Any, approximate: str = "tanh") -> Any:
     >>> gelu(np.array([-1000.0, 0.0, 1.0]))
     array([-0.        ,  0.        ,  0.84119199])
     """
+    x = floating(x, "gelu")
     if approximate == "tanh":
         return _gelu(x)
     if approximate == "none":
@@ -372,7 +377,10 @@ def gated_act(x: Any, gate: Any) -> Any:
     >>> gated_act(np.array([0.0, 1000.0]), np.array([0.0, 0.0]))
     array([0. , 0.5])
     """
-    return np.multiply(np.tanh(x), sigmoid(gate))
+    x, gate = floating(x, "gated_act"), floating(gate, "gated_act")
+    if shape_of(x) != shape_of(gate):
+        sizes.broadcast(shape_of(x), shape_of(gate), operation="gated_act")
+    return np.multiply(np.tanh(x), _sigmoid(gate))
 
 
 def glu(x: Any, axis: int = -1) -> Any:
@@ -391,11 +399,11 @@ def glu(x: Any, axis: int = -1) -> Any:
     >>> glu(np.array([1.0, 2.0, 0.0, 1000.0]))
     array([0.5, 2. ])
     """
-    x = x if hasattr(x, "shape") else np.asarray(x)
+    x = floating(x, "glu")
     axis = axis_of(axis, len(shape_of(x)), "glu")
     size = shape_of(x)[axis]
     if not isinstance(size, Dim) and size % 2:
         raise ShapeError(f"glu: shape {shape_of(x)} has an odd size along axis {axis}")
     front = (slice(None),) * axis
     a, b = x[(*front, slice(None, size // 2))], x[(*front, slice(size // 2, None))]
-    return a * sigmoid(b)
+    return a * _sigmoid(b)

@@ -10,14 +10,33 @@ from pycograd.core.aval import dtype_of, is_inexact
 from pycograd.core.box import Box, raw
 
 
-def floating(x: Any, operation: str) -> Any:
-    """`x` as a real array of a floating dtype, integers as float64."""
-    if not hasattr(x, "shape"):
-        x = np.asarray(x)
+def as_array(x: Any) -> Any:
+    """Lists and numbers as arrays."""
+    return x if hasattr(x, "shape") else np.asarray(x)
+
+
+def real(x: Any, operation: str) -> Any:
+    """`x` as an array of real numbers.
+
+    Raises:
+        TypeError: complex numbers, or no numbers.
+    """
+    x = as_array(x)
     dtype = dtype_of(x)
-    if dtype.kind == "c":
-        raise TypeError(f"{operation}: complex numbers have no order, and so no maximum")
-    return x if is_inexact(dtype) else np.astype(x, np.float64)
+    if dtype.kind in "fiub" or (dtype.kind != "c" and is_inexact(dtype)):
+        return x
+    said = "; complex numbers have no order" if dtype.kind == "c" else ""
+    raise TypeError(f"{operation}: takes real numbers, not {dtype}{said}")
+
+
+def floating(x: Any, operation: str) -> Any:
+    """`x` as a real array of a floating dtype, integers and booleans as float64.
+
+    Raises:
+        TypeError: complex numbers, or no numbers.
+    """
+    x = real(x, operation)
+    return x if is_inexact(dtype_of(x)) else np.astype(x, np.float64)
 
 
 def integers(x: Any, operation: str) -> Any:

@@ -10,9 +10,11 @@ from pycograd import random
 from pycograd.core import sizes
 from pycograd.core.aval import shape_of
 from pycograd.core.box import Box
+from pycograd.core.dims import Dim
 from pycograd.core.dtypes import current_dtype, resolve_dtype
 from pycograd.core.errors import ShapeError
-from pycograd.nn.arguments import integers, known
+from pycograd.nn.arguments import as_array, integers, known
+from pycograd.nn.spatial import ints
 from pycograd.transforms.custom import stop_gradient
 
 __all__ = ["dropout", "embedding", "linear", "one_hot"]
@@ -36,6 +38,7 @@ def linear(x: Any, w: Any, b: Any = None) -> Any:
     array([[4.],
            [4.]])
     """
+    x, w = as_array(x), as_array(w)
     _check_linear(shape_of(x), shape_of(w), None if b is None else shape_of(b))
     y = x @ w
     return y if b is None else y + b
@@ -82,6 +85,8 @@ def one_hot(indices: Any, n: int, dtype: Any = None) -> Any:
            [1., 0., 0.]])
     """
     indices = integers(indices, "one_hot")
+    if not isinstance(n, Dim):
+        (n,) = ints(n, 1, "one_hot", "n", least=0)
     numbers = known(indices)
     if numbers is not None and np.any((numbers < 0) | (numbers >= n)):
         raise ValueError(f"one_hot: indices from {numbers.min()} to {numbers.max()}, rows of {n}")
@@ -138,6 +143,7 @@ def dropout(x: Any, p: float, training: bool = True, key: Any = None) -> Any:
 
     Raises:
         ValueError: `p` out of range, or no key.
+        ShapeError: several keys.
 
     >>> from pycograd.random import key
     >>> sorted(set(dropout(np.ones(100), 0.5, key=key(0)).tolist()))
@@ -145,11 +151,17 @@ def dropout(x: Any, p: float, training: bool = True, key: Any = None) -> Any:
     """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p must be from 0 to 1, not {p}")
+    x = as_array(x)
     if not training or p == 0:
         return x
     if key is None:
         raise ValueError("dropout: training needs key=, such as pycograd.random.key(0)")
     if p == 1:
-        return np.zeros_like(x)
+        return np.where(False, x * 1.0, 0)
     keep = random.bernoulli(key, 1 - p, shape_of(x), bool)
+    if len(shape_of(keep)) != len(shape_of(x)):
+        raise ShapeError(
+            f"dropout: key= is one key, not an array of them of shape {shape_of(key)}; vmap"
+            " over keys and rows of x"
+        )
     return np.where(keep, x * (1 / (1 - p)), 0)

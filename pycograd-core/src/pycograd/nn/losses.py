@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from pycograd.core import sizes
-from pycograd.core.aval import dtype_of, shape_of, ufunc_dtype
+from pycograd.core.aval import dtype_of, is_inexact, shape_of, ufunc_dtype
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.errors import ShapeError
 from pycograd.nn.activations import sigmoid
-from pycograd.nn.arguments import floating, integers, known
+from pycograd.nn.arguments import floating, integers, known, real
 from pycograd.nn.softmax import log_softmax, logsumexp
 from pycograd.ops.axes import axis_of
 
@@ -69,7 +69,7 @@ def cross_entropy(
         return _reduced("cross_entropy", loss, reduction, counts)
     if ignore_index is not None:
         raise TypeError("cross_entropy: ignore_index is for integer labels; give targets of zeros")
-    _same_shape("cross_entropy", logits, targets)
+    _check_probabilities(logits, targets, axis)
     if label_smoothing:
         targets = (1 - label_smoothing) * targets + label_smoothing / classes
     logs = log_softmax(logits, axis)
@@ -126,9 +126,8 @@ def mse_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
     >>> mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
     np.float64(2.0)
     """
-    prediction, target = _array(prediction), _array(target)
-    _same_shape("mse_loss", prediction, target)
-    return _reduced("mse_loss", np.square(prediction - target), reduction)
+    error = _error("mse_loss", prediction, target)
+    return _reduced("mse_loss", np.square(error), reduction)
 
 
 def huber_loss(prediction: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
@@ -151,9 +150,7 @@ def huber_loss(prediction: Any, target: Any, reduction: str = "mean", delta: flo
     """
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be positive, not {delta}")
-    prediction, target = _array(prediction), _array(target)
-    _same_shape("huber_loss", prediction, target)
-    error = floating(prediction - target, "huber_loss")
+    error = _error("huber_loss", prediction, target)
     near = np.clip(error, -delta, delta)
     return _reduced("huber_loss", near * (error - 0.5 * near), reduction)
 
@@ -243,6 +240,16 @@ def _array(x: Any) -> Any:
     return np.asarray(x) if isinstance(x, (list, tuple)) else x
 
 
+def _error(name: str, prediction: Any, target: Any) -> Any:
+    """`prediction - target`; of integers as floats, for those without a sign would wrap around."""
+    given = prediction, target
+    x, y = [v if isinstance(v, (int, float)) else real(v, name) for v in given]
+    _same_shape(name, x, y)
+    if not is_inexact(dtype_of(x)) and not is_inexact(dtype_of(y)):
+        x = floating(x, name)
+    return x - y
+
+
 def _reduced(name: str, loss: Any, reduction: str, counts: Any = None) -> Any:
     """`loss` reduced over all positions, or those that count."""
     if counts is not None:
@@ -277,6 +284,17 @@ def _mismatch(name: str, a: Any, b: Any) -> ShapeError:
     return ShapeError(f"{name}: shapes {a} and {b} must be equal; nothing is broadcast")
 
 
+def _check_probabilities(logits: Any, targets: Any, axis: int) -> None:
+    """Refuses soft targets of another shape, as labels are that are no integers."""
+    shape, have = shape_of(logits), shape_of(targets)
+    if have == shape[:axis] + shape[axis + 1 :] and have:
+        raise ShapeError(
+            f"cross_entropy: targets of shape {have} for logits of shape {shape}: probabilities"
+            " have the shape of the logits, and labels are integers, targets.astype(int)"
+        )
+    _same_shape("cross_entropy", logits, targets)
+
+
 def _picked(
     name: str, values: Any, labels: Any, axis: int, ignore_index: int | None
 ) -> tuple[Any, Any]:
@@ -284,7 +302,11 @@ def _picked(
     shape = shape_of(values)
     expected, have = shape[:axis] + shape[axis + 1 :], shape_of(labels)
     if len(expected) != len(have):
-        raise ShapeError(f"{name}: labels of shape {have} for values of shape {shape}, {axis=}")
+        fix = "; one-hot targets are floats, targets.astype(float)" if have == shape else ""
+        raise ShapeError(
+            f"{name}: labels of shape {have} for values of shape {shape}, {axis=}, where integer"
+            f" labels have shape {expected}{fix}"
+        )
     for m, n in zip(expected, have):
         _same_size(name, m, n, expected, have)
     _check_labels(name, labels, shape[axis], ignore_index)

@@ -105,6 +105,8 @@ def lstm_cell(
     >>> lstm_cell(np.ones(2), (np.zeros(1), np.ones(1)), *zeros)[1]
     array([0.5])
     """
+    if len(state) != 2:
+        raise ShapeError(f"lstm_cell: the state is a pair (h, c), not {len(state)} arrays")
     h, c = state
     ours, own = _gates("lstm_cell", 4, x, h, w_ih, w_hh, b_ih, b_hh)
     m = shape_of(h)[-1]
@@ -140,6 +142,15 @@ def _gates(
             _fits(name, "weights and bias", shape, shape_of(b), rows, shape_of(b)[0])
             part = part + b
         parts.append(part)
+    a, b = shape_of(parts[0]), shape_of(parts[1])
+    if a != b:
+        try:
+            sizes.broadcast(a, b, operation=name)
+        except ShapeError as error:
+            raise ShapeError(
+                f"{name}: shapes {shape_of(x)} and {shape_of(h)} of x and h do not fit in front of"
+                " the features"
+            ) from error
     return parts[0], parts[1]
 
 

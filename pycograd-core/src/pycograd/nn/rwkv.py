@@ -22,6 +22,7 @@ from pycograd.core.dims import Dim
 from pycograd.core.dtypes import current_dtype, resolve_dtype
 from pycograd.core.errors import ShapeError, SymbolicSizeError
 from pycograd.nn.activations import sigmoid
+from pycograd.nn.arguments import as_array
 
 __all__ = ["rwkv_init", "rwkv_parallel", "rwkv_recurrent"]
 
@@ -64,8 +65,9 @@ def rwkv_recurrent(k: Any, v: Any, state: State, decay: Any, bonus: Any) -> tupl
     >>> y
     array([1.])
     """
+    k, v, decay, bonus = map(as_array, (k, v, decay, bonus))
     _check("rwkv_recurrent", k, v, decay, bonus, 1)
-    mean, log_weight = state
+    mean, log_weight = _checked("rwkv_recurrent", state, shape_of(k))
     y = _joined(v, mean, k + bonus, log_weight)
     faded = log_weight - decay
     return y, (_joined(v, mean, k, faded), np.logaddexp(k, faded))
@@ -94,6 +96,7 @@ def rwkv_parallel(
     >>> y.round(6).ravel()
     array([1. , 1.5, 2. ])
     """
+    k, v, decay, bonus = map(as_array, (k, v, decay, bonus))
     _check("rwkv_parallel", k, v, decay, bonus, 2)
     *front, steps, channels = shape_of(k)
     if isinstance(steps, Dim):
@@ -104,7 +107,7 @@ def rwkv_parallel(
     if state is None:  # what rwkv_init makes, of sizes that may be symbolic
         shape = (*front, channels)
         state = np.zeros(shape, k.dtype, like=k), np.full(shape, -np.inf, k.dtype, like=k)
-    mean, log_weight = state
+    mean, log_weight = _checked("rwkv_parallel", state, (*front, channels))
     means = np.concatenate([np.expand_dims(mean, -2), v], axis=-2)
     logs = np.concatenate([np.expand_dims(log_weight, -2), k], axis=-2)
     apart = 1
@@ -116,6 +119,24 @@ def rwkv_parallel(
         apart *= 2
     y = _joined(v, means[..., :-1, :], k + bonus, logs[..., :-1, :])
     return y, (means[..., -1, :], logs[..., -1, :])
+
+
+def _checked(name: str, state: Any, shape: tuple[Any, ...]) -> State:
+    """A state whose arrays have the shape of a step, or broadcast to it."""
+    mean, log_weight = map(as_array, state)
+    have = shape_of(mean), shape_of(log_weight)
+    try:
+        if max(map(len, have)) > len(shape):
+            raise ShapeError(f"{name}: more axes than a step")
+        sizes.broadcast(*have, shape, operation=name)
+    except ShapeError as error:
+        raise ShapeError(
+            f"{name}: a state of shapes {have[0]} and {have[1]}, where steps have shape {shape};"
+            f" make the first with rwkv_init({shape})"
+        ) from error
+    if have == (shape, shape):
+        return mean, log_weight
+    return np.broadcast_to(mean, shape), np.broadcast_to(log_weight, shape)
 
 
 def _joined(new: Any, old: Any, log_new: Any, log_old: Any) -> Any:
