@@ -1,5 +1,7 @@
 """Weights on other libraries: their own autodiff, modules, files, devices."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,19 @@ def test_the_own_autodiff_of_a_library_agrees(backend, jit, monkeypatch):
         m.step(m.grad(loss)[1], 0.01)
     with m:
         agree(m.grad(loss, backend=backend, jit=jit), m.grad(loss))
+
+
+def test_one_objective_on_many_backends_is_not_taken_for_a_new_one_at_each_call():
+    for module in ("torch", "jax", "tensorflow"):
+        pytest.importorskip(module)
+    m = params(w=np.ones(2))
+    objective = lambda: np.sum(m.w**2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        for name in ("torch", "jax", "tf"):
+            m.grad(objective, backend=name)
+        for name in ("jax", "tf"):
+            m.grad(objective, backend=name, jit=True)
 
 
 def test_as_a_torch_module():

@@ -147,9 +147,9 @@ class Objective:
             raise
 
     def _warn_of_others(self, others: list[Objective]) -> None:
-        """Warns if many functions of the same code were compiled for a call each."""
-        code = _code(self.f)
-        alike = [x for x in others if _code(x.f) is code]
+        """Warns if many functions of the same code were compiled in one way for a call each."""
+        code, way = _code(self.f), (self._backend, self._jit)
+        alike = [x for x in others if _code(x.f) is code and (x._backend, x._jit) == way]
         once = [x for x in alike if x._calls == 1]
         self._warned = any([x._warned for x in alike])
         if len(once) >= _MANY - 1 and not self._warned:
