@@ -42,7 +42,8 @@ def export_onnx(
     """Writes a function as an ONNX model, which runs without pycograd.
 
     Arguments:
-        f: a function of arrays (or of `params` and arrays) in NumPy, or a `Graph`.
+        f: a function of arrays (or of `params` and arrays) in NumPy, a `Graph`, or a module of
+            `to_torch_module`, whose parameters are written as they are now.
         example_inputs: its arguments: arrays, `ShapeDtypeStruct`s, or trees of them. A symbolic
             size, `ShapeDtypeStruct((Dim.of("B"), 3), np.float64)`, is a dynamic axis of the file.
         path: of the file; an existing one is replaced as a whole or not at all.
@@ -68,6 +69,15 @@ def export_onnx(
     if isinstance(f, Graph):
         given = {"example_inputs": example_inputs, "params": params, "opset": opset, "dtype": dtype}
         return OnnxExporter().export(f, path, **given)
+    module: Any = f
+    if hasattr(type(module), "state_dict"):  # of torch, which need not be installed
+        if not hasattr(type(module), "functional"):
+            raise _error(
+                f"{type(f).__name__} is no NumPy code; torch.onnx.export writes modules of torch"
+            )
+        if params is not None:
+            raise _error("a module has parameters of its own; leave params out")
+        f, params = module.functional()
     if not isinstance(example_inputs, (tuple, list)):
         raise _error(
             "example_inputs is a list with an entry for each argument, not a"

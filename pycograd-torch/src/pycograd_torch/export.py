@@ -126,6 +126,11 @@ def _exported(
 
     from pycograd_torch.module import FunctionModule
 
+    if not isinstance(module, torch.nn.Module):
+        raise ExportError(
+            f"{name}: what is exported is an nn.Module, not a {type(module).__name__}:"
+            " to_torch_module(f, params), or weights.to_torch_module(f), makes one of a function"
+        )
     avals = _as_sequence(example_inputs)
     runs = [tuple([_tensor(x, sizes, i) for i, x in enumerate(avals)]) for sizes in _runs(avals)]
     training = module.training

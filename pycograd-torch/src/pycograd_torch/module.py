@@ -36,6 +36,10 @@ def to_torch_module(
     comes out is ordinary torch code, which torch differentiates, compiles, moves between devices
     and exports. The derivative follows the conventions of pycograd.
 
+    A module itself needs pycograd wherever it is: its pickle, which `torch.save(module)` writes,
+    names `f`, and both are imported where it is read. Its `state_dict()` holds tensors alone, and
+    what `export_torchscript`, `export_program` and `export_onnx` write runs without either.
+
     Arguments:
         f: a function of a tree of parameters and of arrays, in NumPy.
         params: the tree; its arrays (tensors too) and floats become parameters, integers, booleans
@@ -190,6 +194,25 @@ class FunctionModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
         if type(known) is float or not isinstance(x, torch.Tensor):
             return known if type(known) is float else x
         return ShapeDtypeStruct(tuple(x.shape), self._backend.dtype_of(x))
+
+    def functional(self) -> tuple[Callable[..., Any], Any]:
+        """The function and its parameters as they are now, in NumPy: the way back from torch.
+
+        Returns:
+            `(f, params)`, of which the module computes `f(params, *inputs)`; copies, a tie one
+            array in two places.
+        """
+        made: dict[int, Any] = {}
+        leaves = []
+        for tensor, known in zip(self.tensors(), self._leaves):
+            if isinstance(tensor, torch.Tensor):
+                if id(tensor) not in made:
+                    array = self._backend.to_numpy(tensor.detach())
+                    made[id(tensor)] = float(array) if type(known) is float else array
+                leaves.append(made[id(tensor)])
+            else:
+                leaves.append(tensor)
+        return self._f, tree_unflatten(self._tree, leaves)
 
     def specialize(self, *inputs: Any) -> FunctionModule:
         """The module itself, prepared for inputs like these: before `torch.compile`, say."""

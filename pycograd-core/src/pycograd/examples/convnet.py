@@ -17,7 +17,7 @@ def convnet(params: Params, x: Any) -> Any:
     h: Any = np.reshape(x, (-1, 1, 8, 8))
     for layer, stride in (("1", 1), ("2", 2), ("3", 2)):
         h = gelu(conv2d(h, params["w" + layer], params["b" + layer], stride=stride, pad=1))
-    return np.reshape(h, (len(x), -1)) @ params["w"] + params["b"]
+    return np.reshape(h, (x.shape[0], -1)) @ params["w"] + params["b"]
 
 
 def loss(params: Params, x: Any, y: Any) -> Any:

@@ -25,7 +25,8 @@ def export_onnx(
     The model is run on the example, and compared, before the file is written.
 
     Arguments:
-        f: a function of arrays (or of `params` and arrays) in NumPy, or a `Graph`.
+        f: a function of arrays (or of `params` and arrays) in NumPy, a `Graph`, or a module of
+            `to_torch_module`, whose parameters are written as they are now.
         example_inputs: its arguments: arrays, `ShapeDtypeStruct`s, or trees of them. A symbolic
             size, `ShapeDtypeStruct((Dim.of("B"), 3), np.float64)`, is a dynamic axis of the file.
         path: of the file; an existing one is replaced as a whole or not at all.
