@@ -11,6 +11,7 @@
 #   make bench-training  steps of a small GPT beside PyTorch and JAX, and private gradients beside a loop
 #   make docs      docs/coverage.md, from the definitions and the samples, and the pictures
 #   make docs-plugins  what the plugins' tables have, which that page shows
+#   make docs-notebooks  execute docs/notebooks; copies with their outputs go to build/notebooks
 #   make clean     remove the environments and everything generated
 
 PYTHON ?= python3
@@ -29,7 +30,7 @@ BARE_READY    := $(BARE_VENV)/.ready
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 PYTEST     := $(ONE_THREAD) $(RUN) -m pytest -n auto --dist worksteal
 
-.PHONY: demo test test-all test-plugins test-no-frameworks lint format bench bench-plugins bench-training docs docs-plugins clean
+.PHONY: demo test test-all test-plugins test-no-frameworks lint format bench bench-plugins bench-training docs docs-plugins docs-notebooks clean
 
 demo: $(READY)
 	$(ONE_THREAD) $(RUN) -m pycograd.examples
@@ -52,6 +53,7 @@ lint: $(READY)
 	$(RUN) -m mypy
 
 format: $(READY)
+	$(RUN) docs/notebooks/build.py --clean
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
@@ -70,6 +72,9 @@ docs: $(READY)
 
 docs-plugins: $(PLUGINS_READY)
 	$(ONE_THREAD) $(PLUGINS_VENV)/bin/python benchmarks/coverage_backends.py $(ARGS)
+
+docs-notebooks: $(PLUGINS_READY)
+	$(ONE_THREAD) $(PLUGINS_VENV)/bin/python docs/notebooks/build.py build/notebooks $(ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-* build dist pycograd-*/dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
