@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 import pycograd as pg
+from pycograd import nn
 from pycograd.core.device import DeviceArray, on, trace_of
 from pycograd.core.errors import (
     ControlFlowError,
@@ -475,10 +476,61 @@ def test_a_text_that_computes_something_else_is_found():
         verify_text(text, [np.ones(2)], [np.cos(np.ones(2))])
 
 
-def test_no_file_is_left_of_an_export_that_fails(tmp_path):
+OPEN = {
+    "mlp": lambda x: np.tanh(x @ np.arange(6.0).reshape(3, 2)),
+    "mean": lambda x: np.mean(x, axis=0),
+    "layer_norm": lambda x: nn.layer_norm(x, np.ones(3), np.zeros(3)),
+    "attention": lambda x: nn.scaled_dot_product_attention(x, x, x),
+    "reshape": lambda x: np.reshape(x, (-1,)),
+    "concatenate": lambda x: np.concatenate([x, 2.0 * x]),
+    "broadcast": lambda x: np.broadcast_to(np.sum(x, axis=0), x.shape),
+    "sort": lambda x: np.sort(x, axis=0)[1:],
+    "grad": lambda x: pg.grad(lambda x: np.mean(np.tanh(x) ** 2))(x)[0],
+}
+
+
+@pytest.mark.parametrize("f", OPEN.values(), ids=OPEN)
+def test_sizes_stay_open_in_a_text(f, tmp_path):
+    from pycograd_jax.export import StableHloExporter, verify_text
+
+    path = tmp_path / "f.mlir"
+    text = export_stablehlo(f, [pg.ShapeDtypeStruct(("B", 3))], path)
+    assert path.read_text() == text and "tensor<?x3xf64>" in text and "custom_call" not in text
+    assert "loc(" not in text and "test_jax" not in text
+    for rows in (2, 5, 8):
+        x = np.random.default_rng(rows).standard_normal((rows, 3))
+        StableHloExporter().verify(path, [x], [f(x)])
+        with pytest.raises(ExportError, match="result 0 differs"):
+            verify_text(text, [x], [f(x) + 1.0])
+
+
+def test_open_sizes_of_two_inputs_and_of_a_graph(tmp_path):
+    from pycograd_jax.export import StableHloExporter
+
+    n = pg.Dim.of("N")
+    f = lambda x, y, k, z: {"a": x @ y * k, "b": (np.sum(z), z[:n])}
+    inputs = [pg.ShapeDtypeStruct(("B", n)), pg.ShapeDtypeStruct((n, 2)), 3,
+              pg.ShapeDtypeStruct((2 * n + 1,), np.float32)]  # fmt: skip
+    text = export_stablehlo(f, inputs)
+    assert text.count("tensor<?xf32>") > 1
+    path = tmp_path / "g.mlir"
     graph = pg.capture(np.sin, pg.ShapeDtypeStruct(("B",)))
-    with pytest.raises(ExportError, match="symbolic shape"):
-        export_stablehlo(graph, [np.ones(2)], tmp_path / "f.mlir")
+    StableHloExporter().export(graph, path)
+    StableHloExporter().verify(path, [np.ones(4)], [np.sin(np.ones(4))])
+    assert export_stablehlo(graph, [np.ones(2)]) == path.read_text()
+
+
+def test_no_file_is_left_of_an_export_that_fails(tmp_path, monkeypatch):
+    path = tmp_path / "f.mlir"
+    graph = pg.capture(np.sin, np.ones(2))
+    with pytest.raises(ExportError, match="sin has 1 inputs, and 2 were given"):
+        export_stablehlo(graph, [np.ones(2), np.ones(2)], path)
+    with pytest.raises(ExportError, match="a list with an entry for each argument, not a ndarray"):
+        export_stablehlo(np.sin, np.ones(2), path)
+    monkeypatch.setattr(type(graph), "evaluate", lambda self, xs: [np.cos(x) for x in xs])
+    for inputs in ([np.ones(2)], [pg.ShapeDtypeStruct(("B",))]):
+        with pytest.raises(ExportError, match="result 0 differs"):
+            export_stablehlo(np.sin, inputs, path)
     assert not list(tmp_path.iterdir())
 
 

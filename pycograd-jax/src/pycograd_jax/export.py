@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from pycograd.plugins.api import Exporter, ExportError, Graph, capture, lowered, optimized
+from pycograd.plugins.api import (
+    Dim,
+    Exporter,
+    ExportError,
+    Graph,
+    PycogradError,
+    ShapeDtypeStruct,
+    Value,
+    capture,
+    lowered,
+    optimized,
+    tree_flatten,
+)
+
+_SIZES = ((3, 5, 7), (4, 6, 9))  # of the symbols, in the two runs that check a text
 
 
 class StableHloExporter(Exporter):
@@ -19,23 +33,24 @@ class StableHloExporter(Exporter):
     name: ClassVar[str] = "stablehlo"
 
     def export(self, graph: Graph, path: str | os.PathLike[str], **options: Any) -> str:
-        """Writes a graph to a file, whole or not at all.
+        """Writes a graph to a file, whole or not at all, once the text has been run.
 
         Arguments:
-            graph: with sizes that are known.
+            graph: what to write; symbolic sizes stay open.
             path: where to.
+            options: `example_inputs`, arrays to try it on; drawn if left out.
 
         Returns:
             The text.
 
         Raises:
-            ExportError: there are symbolic sizes, or unknown options.
+            ExportError: as `export_stablehlo`; there are unknown options.
         """
+        inputs = options.pop("example_inputs", None)
         if options:
             raise ExportError(f"stablehlo: unknown options {', '.join(sorted(options))}")
-        text = text_of(graph)
-        _write(text, path)
-        return text
+        return export_stablehlo(graph, [v.aval for v in graph.inputs] if inputs is None else inputs,
+                                path)  # fmt: skip
 
     def verify(
         self, path: str | os.PathLike[str], inputs: Sequence[Any], outputs: Sequence[Any]
@@ -53,49 +68,118 @@ def export_stablehlo(
 
     Arguments:
         f: a function of arrays, or a graph.
-        example_inputs: arrays, with the shapes and dtypes that the text is for.
+        example_inputs: its arguments: arrays, `ShapeDtypeStruct`s, or trees of them. A symbolic
+            size, `ShapeDtypeStruct((Dim.of("B"), 3), np.float64)`, stays open in the text; it is
+            run with two numbers in its place.
         path: where to write it; nowhere if None. No file is left of an export that fails.
 
     Returns:
         The text of the module; its function `main` takes and returns the leaves in their order.
 
     Raises:
-        ExportError: the text computes something else, or a result is in the data.
+        ExportError: the text computes something else, a result is in the data, JAX cannot keep a
+            size open, or the inputs do not fit the graph.
 
     >>> import numpy as np
     >>> text = export_stablehlo(lambda x: np.sin(x) * 2.0, [np.ones(3)])
     >>> "stablehlo.sine" in text
     True
     """
+    if not isinstance(example_inputs, (tuple, list)):
+        raise ExportError(
+            "stablehlo: example_inputs is a list with an entry for each argument, not a"
+            f" {type(example_inputs).__name__}"
+        )
     inputs = tuple(example_inputs)
     graph = f if isinstance(f, Graph) else capture(f, *inputs)
-    leaves = [np.asarray(x) for x in _leaves(inputs)]
+    examples = _examples(graph, inputs)
     text = text_of(graph)
-    verify_text(text, leaves, [np.asarray(x) for x in graph.evaluate(leaves)])
+    for sizes in _runs(examples):
+        arrays = [_array(x, sizes, i) for i, x in enumerate(examples)]
+        verify_text(text, arrays, [np.asarray(x) for x in graph.evaluate(arrays)])
     if path is not None:
         _write(text, path)
     return text
 
 
+def _examples(graph: Graph, inputs: tuple[Any, ...]) -> list[Any]:
+    """What stands for each input of a graph, of the arguments that it is tried on."""
+    leaves = tree_flatten(inputs)[0]
+    if len(leaves) == len(graph.given):  # numbers and texts among them are part of the program
+        leaves = [x for x, v in zip(leaves, graph.given) if isinstance(v, Value)]
+    if len(leaves) != len(graph.inputs):
+        raise ExportError(
+            f"stablehlo: {graph.name} has {len(graph.inputs)} inputs, and {len(leaves)} were given"
+        )
+    return leaves
+
+
+def _runs(examples: Sequence[Any]) -> list[dict[str, int]]:
+    """The sizes that a text is tried on."""
+    dims = [n for x in examples if isinstance(x, ShapeDtypeStruct) for n in x.shape]
+    symbols = sorted({s for n in dims if isinstance(n, Dim) for s in n.symbols})
+    if not symbols:
+        return [{}]
+    return [{s: sizes[i % 3] + i // 3 for i, s in enumerate(symbols)} for sizes in _SIZES]
+
+
+def _array(x: Any, sizes: Mapping[str, int], number: int) -> Any:
+    """An example as an array; entries drawn for it where its shape and dtype alone are given."""
+    if not isinstance(x, ShapeDtypeStruct):
+        return np.asarray(x)
+    shape = [n.subs(sizes) if isinstance(n, Dim) else n for n in x.shape]
+    drawn = np.random.default_rng(number).uniform(0.1, 0.9, shape)
+    # Of an index or a count, what is likely to be one.
+    return np.asarray(drawn if x.dtype.kind in "fcV" else np.ones(shape)).astype(x.dtype)
+
+
 def text_of(graph: Graph) -> str:
-    """The StableHLO text of a graph."""
+    """The StableHLO text of a graph; its symbolic sizes stay open."""
     import jax
 
     from pycograd_jax.backend import JaxBackend
     from pycograd_jax.precision import wide
 
-    for v in graph.inputs:
-        if not all(isinstance(n, int) for n in v.shape):
-            raise ExportError(
-                f"stablehlo: an input of {graph.name} has the symbolic shape {v.shape}: give the"
-                " axes numbers"
-            )
     run = lowered(optimized(graph, JaxBackend.name), JaxBackend())
+    # An argument that is not used stays one of `main`.
+    made = jax.jit(lambda *xs: run(*xs), keep_unused=True)
     with wide():
-        specs = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in graph.inputs]
-        # An argument that is not used stays one of `main`.
-        made = jax.jit(lambda *xs: run(*xs), keep_unused=True).lower(*specs)
-        return str(made.as_text())
+        if all(isinstance(n, int) for v in graph.inputs for n in v.shape):
+            specs = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in graph.inputs]
+            return str(made.lower(*specs).as_text())
+        return _open_text(made, graph)
+
+
+def _open_text(run: Any, graph: Graph) -> str:
+    """The text of a function of inputs some of whose sizes are symbols."""
+    import jax
+    from jax import export
+    from jax.interpreters.mlir import make_ir_context
+    from jaxlib.mlir import ir
+
+    scope = export.SymbolicScope()
+    try:
+        specs = [
+            jax.ShapeDtypeStruct(
+                export.symbolic_shape(", ".join(map(repr, v.shape)), scope=scope), v.dtype
+            )
+            if v.shape
+            else jax.ShapeDtypeStruct((), v.dtype)
+            for v in graph.inputs
+        ]
+        text = str(export.export(run)(*specs).mlir_module())
+    except PycogradError:
+        raise
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise ExportError(
+            f"stablehlo: JAX cannot keep the sizes of {graph.name} open: {reason}. Give the axes"
+            " numbers"
+        ) from error
+    with make_ir_context():  # to print it without the lines of source that it comes from
+        text = ir.Module.parse(text).operation.get_asm(enable_debug_info=False)
+    # Checks of the sizes are calls that JAX alone knows; what they return is nothing.
+    return "\n".join(line for line in text.split("\n") if "@shape_assertion" not in line)
 
 
 def verify_text(text: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
@@ -108,14 +192,15 @@ def verify_text(text: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> Non
 
     client: Any = get_backend("cpu")
     device = client.local_devices()[0]
+    code = _of_sizes(text, inputs) if "jax.uses_shape_polymorphism" in text else text
     with wide():
         arrays = [jax.device_put(np.asarray(x), device) for x in inputs]
         options = xla_client.CompileOptions()
         if hasattr(client, "compile_and_load"):
             places = xla_client.DeviceList((device,))
-            program = client.compile_and_load(text, places, options)
+            program = client.compile_and_load(code, places, options)
         else:  # the releases before 0.7
-            program = client.compile(text, options)
+            program = client.compile(code, options)
         results = program.execute_sharded(arrays).disassemble_into_single_device_arrays()
         found = [np.asarray(x[0]) for x in results]
     if len(found) != len(outputs):
@@ -136,12 +221,39 @@ def verify_text(text: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> Non
             raise ExportError(f"stablehlo: result {i} differs: {a} in place of {b}")
 
 
-def _leaves(tree: Any) -> list[Any]:
-    if isinstance(tree, dict):
-        tree = list(tree.values())
-    if isinstance(tree, (list, tuple)):
-        return [leaf for x in tree for leaf in _leaves(x)]
-    return [] if tree is None else [tree]
+def _of_sizes(text: str, inputs: Sequence[Any]) -> bytes:
+    """A module with the sizes of these inputs in the place of the open ones, as XLA takes it."""
+    from io import BytesIO
+
+    from jax.interpreters.mlir import make_ir_context
+    from jaxlib import xla_client
+    from jaxlib.mlir import ir
+    from jaxlib.mlir.dialects import stablehlo
+
+    with make_ir_context(), ir.Location.unknown():
+        module = ir.Module.parse(text)
+        main = next(f for f in module.body.operations if f.name.value == "main")
+        given = list(main.entry_block.arguments)
+        types = [
+            ir.RankedTensorType.get(np.shape(x), ir.RankedTensorType(v.type).element_type)
+            for x, v in zip(inputs, given)
+        ]
+        for value, known in zip(given, types):
+            was = value.type
+            value.set_type(known)
+            if was != known:  # what the code knows of it stays open
+                with ir.InsertionPoint.at_block_begin(main.entry_block):
+                    opened = stablehlo.ConvertOp(was, value)
+                value.replace_all_uses_except(opened.result, opened.operation)
+        whole = ir.FunctionType.get(types, main.type.results)
+        main.attributes["function_type"] = ir.TypeAttr.get(whole)
+        written = BytesIO()
+        module.operation.write_bytecode(written)
+    xla: Any = xla_client._xla
+    made: bytes = xla.mlir.refine_polymorphic_shapes(
+        written.getvalue(), enable_shape_assertions=True, validate_static_shapes=True
+    )
+    return made
 
 
 def _write(text: str, path: str | os.PathLike[str]) -> None:
