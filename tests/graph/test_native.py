@@ -16,6 +16,7 @@ from pycograd.core.errors import (
     UnknownBackendError,
     UnsupportedOperationError,
 )
+from pycograd.core.tree import tree_leaves
 from pycograd.plugins.hub import HUB
 from pycograd.plugins.records import BACKENDS
 from pycograd.testing.conformance.loopback import LoopbackArray, LoopbackBackend
@@ -347,6 +348,35 @@ def test_results_are_memory_of_their_own_whatever_memory_the_arguments_have(name
                 assert not any(np.shares_memory(out, y) for y in (x, fixed, *outs[:i]))
                 out[...] = -1.0
             np.testing.assert_array_equal(x, before)
+
+
+RESULTS = {
+    "text beside arrays": (lambda x: ("name", 2.0 * x, object, x), ["name", ..., object, ...]),
+    "text alone": (lambda x: {"a": "name", "b": None}, ["name"]),
+    "numbers": (lambda x: (2.0 * x, 3, True, 0.5, 1j, x.shape), [..., 3, True, 0.5, 1j, 3]),
+}
+
+
+@pytest.mark.parametrize("name", ["numpy", "loopback", "torch", "jax", "tf"])
+@pytest.mark.parametrize(("f", "wanted"), RESULTS.values(), ids=RESULTS)
+def test_results_that_are_no_arrays(name, f, wanted):
+    skip_without(name)
+    backend, x = pycograd.get_backend(name), np.ones(3, np.float32)
+    want = [a if w is ... else w for w, a in zip(wanted, tree_leaves(f(x)), strict=True)]
+    for compiled in (False, True):
+        made = compile_to(f, backend, jit=compiled)
+        for _ in range(2):
+            outs = tree_leaves(made(backend.from_numpy(x)))
+            assert len(outs) == len(want)
+            for out, right in zip(outs, want):
+                if isinstance(right, (str, type)):
+                    assert out is right
+                else:  # numbers are arrays of the library as well
+                    assert backend.is_array(out)
+                    np.testing.assert_array_equal(backend.to_numpy(out), right)
+    for out, right in zip(tree_leaves(jit(f, backend=name)(x)), want, strict=True):
+        assert type(out) is type(right)
+        np.testing.assert_array_equal(out, right)
 
 
 def in_torch():

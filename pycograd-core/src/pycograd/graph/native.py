@@ -36,6 +36,8 @@ from pycograd.transforms.wrap import (
     normalize_argnums,
 )
 
+_NUMBERS = (bool, int, float, complex, np.generic, np.ndarray)
+
 
 class NativeProgram:
     """A graph as code of a backend.
@@ -46,17 +48,24 @@ class NativeProgram:
         rules: whether the library's autodiff will go through it (see `Lowered`).
     """
 
-    __slots__ = ("lowered", "trace", "compiled", "numbers", "places", "_final", "_gradients")
+    __slots__ = (
+        "lowered", "trace", "compiled", "numbers", "objects", "places", "_final", "_gradients",
+    )  # fmt: skip
 
     def __init__(
         self, graph: Graph, backend: Backend, device: str | None, compiled: bool, rules: bool
     ) -> None:
         self.compiled = compiled
         graph = optimize(graph if rules else inlined(graph), backend=backend.name)
-        self.lowered = Lowered(graph, backend, device, rules)
-        self.trace = trace_of(backend, device)
         # What is returned without being computed, as it is.
         self.numbers = {i: x.number for i, x in enumerate(graph.outputs) if isinstance(x, Literal)}
+        # Of that what is no number: text, say, which is no part of the code.
+        self.objects = {i: x for i, x in self.numbers.items() if not isinstance(x, _NUMBERS)}
+        if self.objects:
+            outputs = [x for i, x in enumerate(graph.outputs) if i not in self.objects]
+            graph = graph.with_body(graph.equations, outputs)
+        self.lowered = Lowered(graph, backend, device, rules)
+        self.trace = trace_of(backend, device)
         self.places: list[int | None] = []  # of the leaves to differentiate, among the inputs
         self._final: Callable[..., Any] | None = None
         self._gradients: dict[tuple[int, ...], Callable[..., Any]] = {}
@@ -69,7 +78,12 @@ class NativeProgram:
     def run(self, arrays: Sequence[Any]) -> list[Any]:
         """The outputs for arrays of the library."""
         given = [*arrays, *self.held()]
-        return (self._final or self.function(given))(*given)  # type: ignore[no-any-return]
+        if not self.objects:
+            return (self._final or self.function(given))(*given)  # type: ignore[no-any-return]
+        count = len(self.lowered.graph.outputs)
+        outs = iter((self._final or self.function(given))(*given) if count else ())
+        places = range(count + len(self.objects))
+        return [self.objects[i] if i in self.objects else next(outs) for i in places]
 
     def held(self) -> list[Any]:
         """The constants, as they are now; they come behind the inputs."""
@@ -282,7 +296,8 @@ def compile_to(f: Callable[..., Any], backend: str | Backend, jit: bool = False)
 
     Returns:
         A function like `f`, compiled once for each signature (shapes, dtypes, structure) of its
-        arguments. Arrays that `f` closes over are read at each call.
+        arguments. Arrays that `f` closes over are read at each call. Numbers in its result are
+        arrays too, whether they were computed or not; text and other objects come as they are.
 
     Raises:
         UnknownBackendError: there is no such backend; and all that `get_backend` raises.
