@@ -368,3 +368,11 @@ def test_python_stays_python(source: str) -> None:
     exec(source, expected)
     assert run(source)["x"] == expected["x"]
     assert run(f"{source}\ny = 1 |> $ + 1")["x"] == expected["x"]  # beside something of the DSL
+
+
+def test_a_stage_of_several_holes_that_is_given_one_value_says_so() -> None:
+    for text in ("5 |> $ + $", "5 |> ($ + $) * 2", "5 |> $ + $a", "[1, 2] |> [$[0], $[1]]"):
+        with pytest.raises(TypeError, match=r"this stage has 2 holes, .* write \*\|>"):
+            value(text)
+    assert value("(5, 6) *|> $ + $") == 11 and value("5 |> $x + $x") == 10
+    assert value("7 if True else 5 |> $ + $") == 7  # it was not asked

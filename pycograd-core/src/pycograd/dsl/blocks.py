@@ -31,7 +31,11 @@ def bound_to(target: ast.expr, value: ast.expr, names: list[str]) -> ast.expr:
         store = ast.copy_location(ast.Name(target.id, ast.Store()), target)
         return ast.copy_location(ast.NamedExpr(store, value), target)
     if not isinstance(target, (ast.Tuple, ast.List)):
-        raise error_at("params{...} gives values to names", target)
+        raise error_at(
+            "params{...} gives values to names, one entry after another: write ; or a new line"
+            " between them",
+            target,
+        )
     # [[a := _0, b := _1] for _0, _1 in [value]], for := takes a single name.
     assigned, elements = list[ast.expr](), list[ast.expr]()
     for i, element in enumerate(target.elts):

@@ -182,7 +182,10 @@ class _Lowering(ast.NodeTransformer):
         else:
             other = self._point_free(right)
         count = ast.copy_location(ast.Constant(stars), right)
-        if op == "pipe":
+        if op == "pipe" and not stars and args is not None and len(args.args) > 1:
+            holes = ast.copy_location(ast.Constant(len(args.args)), right)
+            made = self._runtime("one_for_many", [left, holes], right)
+        elif op == "pipe":
             made = self._call(other, left, stars, right)
         elif op == "apply":
             made = self._call(left, other, stars, right)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import numpy as np
 
@@ -27,6 +27,7 @@ __all__ = [
     "lazily_filtering",
     "lazily_mapping",
     "mapping",
+    "one_for_many",
     "operation",
     "parallel",
     "params",
@@ -92,6 +93,14 @@ def operation(name: str, *operands: Any) -> Any:
         )
     called = list(zip(operands, functions))
     return lambda *args: apply(*[x(*args) if is_function else x for x, is_function in called])
+
+
+def one_for_many(value: Any, holes: int) -> NoReturn:
+    """`value |> $ + $`: a stage of several values that is given one."""
+    raise TypeError(
+        f"this stage has {holes} holes, and so takes {holes} values, of which |> hands on one:"
+        " write *|> to hand on the parts of a tuple, or give the holes one name, $x + $x"
+    )
 
 
 def _star(f: Function, value: Any, stars: int) -> Any:

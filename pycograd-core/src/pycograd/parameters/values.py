@@ -133,7 +133,8 @@ def owned(value: Any, info: Info) -> Any:
 
 
 def _refuse_integers(name: str, value: Any) -> NoReturn:
-    fix = f"{float(value)!r} in the place of {value!r}" if not value.shape else "x.astype(float)"
+    one = not value.shape and not isinstance(value, Box)
+    fix = f"{float(value)!r} in the place of {value.item()!r}" if one else "x.astype(float)"
     raise NotDifferentiableError(
         f"params: {name!r} is of dtype {value.dtype}, which is not trained: write {fix}, or"
         " frozen(...) if it is meant to stay"
