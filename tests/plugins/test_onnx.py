@@ -369,6 +369,38 @@ def test_bad_options(tmp_path: Path, options: Any, said: str) -> None:
         export_onnx(np.sin, np.ones(2), tmp_path / "f.onnx", **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "inputs, said",
+    [
+        (["abc"], r"<lambda> fails on example input 0 \(str\): inputs of a model are arrays"),
+        ([None], r"<lambda> fails on example input 0 \(NoneType\)"),
+        ([[np.ones(2), {"a": "b"}]], r"<lambda> fails on example input 0\.1\.a \(str\)"),
+        ([np.array([1, None], dtype=object)], "dtype object, of which a graph holds no values"),
+        ([3], r"part of the program: example input 0 \(int\)\. Give np\.asarray\(x\)"),
+        ("abc", "a list with an entry for each argument, not a str"),
+    ],
+)
+def test_examples_that_are_no_arrays(tmp_path: Path, inputs: Any, said: str) -> None:
+    with pytest.raises(ExportError, match=said):
+        export_onnx(lambda x: np.tanh(x[1]["a"] if type(x) is list else x), inputs, tmp_path / "f")
+    assert not list(tmp_path.iterdir())
+
+
+def test_examples_of_a_graph_that_are_no_arrays(tmp_path: Path) -> None:
+    graph = pg.capture(np.tanh, np.ones(2))
+    for x in ("abc", np.array([1, None], dtype=object), np.array(["a", "b"])):
+        with pytest.raises(ExportError, match="example input 0 is no array of numbers"):
+            export_onnx(graph, [x], tmp_path / "f")
+    with pytest.raises(ExportError, match="0 example inputs for a graph of 1"):
+        export_onnx(graph, [None], tmp_path / "f")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_the_function_is_its_own(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        export_onnx(lambda x: x / (1 // 0), [np.ones(2)], tmp_path / "f")
+
+
 def test_tensors_as_examples_and_parameters(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     p, x = {"w": torch.tensor([2.0, 3.0])}, torch.ones(2)

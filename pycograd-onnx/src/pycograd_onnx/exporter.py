@@ -90,6 +90,20 @@ def export_onnx(
     except PycogradError as error:
         name = getattr(f, "__name__", "the function")
         raise _error(f"{name} cannot be captured as one graph for all inputs: {error}") from error
+    except Exception as error:
+        fixed_inputs = _no_arrays(example_inputs)
+        if not fixed_inputs:
+            raise
+        name = getattr(f, "__name__", "the function")
+        raise _error(
+            f"{name} fails on {', '.join(fixed_inputs)}: inputs of a model are arrays, and all else"
+            f" is part of the program: {type(error).__name__}: {error}"
+        ) from error
+    if not graph.inputs and (fixed_inputs := _no_arrays(example_inputs)):
+        raise _error(
+            "the model would have no inputs, for what is no array is part of the program:"
+            f" {', '.join(fixed_inputs)}. Give np.asarray(x)"
+        )
     leaves = tree_flatten(tuple(args))[0]
     count = 0 if params is None else len(tree_flatten(params)[0])
     paths = [] if params is None else [p or "params" for p in tree_paths(params)]
@@ -102,6 +116,17 @@ def export_onnx(
             fixed[v], names[v] = leaves[i], paths[i]
     examples = [leaves[places[id(v)]] for v in graph.inputs if v not in fixed]
     return _exported(graph, path, opset, dtype, examples, fixed, names)
+
+
+def _no_arrays(example_inputs: Sequence[Any]) -> list[str]:
+    """What among the inputs is part of the program, by its place."""
+    plain = (np.ndarray, np.generic, ShapeDtypeStruct, float, complex)
+    return [
+        f"example input {i}{f'.{path}' if path else ''} ({type(x).__name__})"
+        for i, tree in enumerate(example_inputs)
+        for path, x in zip(tree_paths(tree) or [""], tree_flatten(tree)[0] or [tree])
+        if not isinstance(x, plain) and not hasattr(type(x), "__array__")
+    ]
 
 
 def _arrays(tree: Any) -> Any:
@@ -239,7 +264,10 @@ def _runs(free: Sequence[Value]) -> list[dict[str, int]]:
 def _example(v: Value, x: Any, sizes: Mapping[str, int], number: int) -> Any:
     """The example itself, or entries drawn for a shape."""
     if not isinstance(x, ShapeDtypeStruct):
-        return np.asarray(x)
+        array = np.asarray(x)
+        if array.dtype.kind in "OSUMmT":
+            raise _error(f"example input {number} is no array of numbers: {type(x).__name__} {x!r}")
+        return array
     shape = [n.subs(sizes) if type(n) is Dim else n for n in v.shape]
     if v.dtype.kind in "biu":
         return np.ones(shape, v.dtype)  # of an index or a count, what is likely to be one
