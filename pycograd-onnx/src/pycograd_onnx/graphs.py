@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.plugins.api import Dim, Graph, Literal, Primitive, Value
+from pycograd.plugins.api import (
+    Dim,
+    Graph,
+    Literal,
+    Primitive,
+    ShapeDtypeStruct,
+    Value,
+    capture,
+)
 from pycograd_onnx.lowerings import REFUSED, STRUCTURAL, table
 from pycograd_onnx.writer import Refused, Tensor, Writer, model_of
 
@@ -101,6 +109,8 @@ class Program:
         found = self.table.get(primitive.name)
         if found is None and primitive.custom:
             made: Any = self.call(params["body"], operands)
+        elif found is None and primitive.composed:
+            made = self.call(_parts(primitive, operands, params), operands)
         elif found is None:
             raise Refused(REFUSED.get(primitive.name, "ONNX has no operator for it"))
         else:
@@ -121,3 +131,9 @@ class Program:
                 raise Refused(f"the lowering made {x.shape} of {v.shape}")
             settled.append(Tensor(g, x.name, x.dtype, v.shape))
         return settled
+
+
+def _parts(primitive: Primitive, operands: Sequence[Any], params: Mapping[str, Any]) -> Graph:
+    """What a composed operation does, as a graph for these operands."""
+    avals = [ShapeDtypeStruct(x.shape, x.dtype) if isinstance(x, Tensor) else x for x in operands]
+    return capture(lambda *xs: primitive.impl(*xs, **params), *avals)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, NoReturn
 
@@ -143,6 +144,8 @@ class Backend:
     def lowering(self, primitive: Any, operands: Sequence[Any] = ()) -> Callable[..., Any]:
         """The library's spelling of a primitive, the backend's own or one that a plugin adds.
 
+        What is composed of other primitives is spelled by these where there is neither.
+
         Arguments:
             primitive: what to run.
             operands: what it will run on, or their avals; plugins may look at them.
@@ -153,6 +156,8 @@ class Backend:
         found = self.added.get(primitive.name) or self.lowerings.get(primitive.name)
         if found is None and extend.lower_missing is not None:
             found = extend.lower_missing(primitive, self, [aval_of(x) for x in operands])
+        if found is None and primitive.composed and self.refusal(primitive) is None:
+            found = import_module("pycograd.core.composed").of_its_parts(primitive, self)
         if found is None:
             raise LoweringNotFoundError(self.missing(primitive), see=self.see(primitive))
         return found

@@ -75,6 +75,8 @@ class Primitive:
     custom = False  # True: a user's function in a graph, its parameter `body` what it does
     fresh = False  # True: arrays that it returns are new memory, which nothing else refers to
     special = False  # True: `under` decides itself how it runs under a transform
+    composed = False  # True: `impl` is of other operations, which backends without a lowering run
+    spares = False  # True: lowerings take `wanted=`, which of the results are read; others: None
     writes_part = False  # True: the write-back of this view may change the base in place
     copies: Callable[[Any, Any], bool] | None = None  # (result, params): True where it is no view
     products: Callable[..., int] | None = None  # of a contraction, from all shapes: their number

@@ -147,6 +147,7 @@ class _Writer:
         self.functions: dict[Any, str] = {}
         self.given_arrays: list[str] = []  # names of the inputs and constants of the function
         self.results = 0
+        self.read: set[Value] = set()  # by another equation or as an output
 
     def source(self) -> str:
         graph = self.graph
@@ -160,6 +161,8 @@ class _Writer:
         ]
         lines += self.sizes()
         ends = self.last_uses()
+        self.read = {x for x in graph.outputs if isinstance(x, Value)}
+        self.read.update(v for equation in graph.equations for v in equation.values)
         for i, equation in enumerate(graph.equations):
             lines += self.line(equation)
             if ends[i]:  # so that the library has its memory for the next result
@@ -212,6 +215,8 @@ class _Writer:
         else:
             operands = [self.operand(x, d) for x, d in zip(equation.operands, wanted)]
             params = [f"{k}={self.param(v)}" for k, v in equation.params.items()]
+            if equation.primitive.spares:
+                params.append(f"wanted={[v in self.read for v in equation.outs]}")
             call = f"{self.function(equation)}({', '.join([*operands, *params])})"
         for v in equation.outs:
             self.names[v] = f"v{len(self.names)}"
@@ -227,6 +232,8 @@ class _Writer:
         """Lines that look at the dtypes of the results, or convert those found to be others."""
         lines = []
         for v in equation.outs:
+            if equation.primitive.spares and v not in self.read:
+                continue
             name, dtype = self.names[v], self.dtype(v)
             if self.note:
                 lines.append(f"{name} = noting({self.results}, {name}, {dtype})")

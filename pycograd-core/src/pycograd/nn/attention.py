@@ -8,16 +8,116 @@ from typing import Any
 import numpy as np
 
 from pycograd.core import sizes
-from pycograd.core.aval import dtype_of, shape_of
+from pycograd.core.aval import dtype_of, make_aval, promote, shape_of
 from pycograd.core.dims import Dim
 from pycograd.core.errors import ShapeError
+from pycograd.core.fit import fit
+from pycograd.core.linear import aligned
+from pycograd.core.primitive import Primitive
+from pycograd.nn.arguments import floating
 from pycograd.nn.layers import linear
-from pycograd.nn.softmax import softmax
+from pycograd.nn.softmax import softmax, softmax_map
 from pycograd.ops.counting import below
 
 __all__ = ["multi_head_attention", "scaled_dot_product_attention"]
 
 
+# -- the primitive ---------------------------------------------------------------------------------
+def _value(q: Any, k: Any, v: Any, mask: Any = None, *, causal: bool) -> tuple[Any, Any]:
+    """`(weights @ v, weights)`."""
+    scores = (q * _scale(q)) @ np.matrix_transpose(k)
+    n, m = shape_of(scores)[-2:]
+    keep = below(n, m, 0) if causal else None
+    if mask is None:
+        # Every query sees key 0.
+        weights = softmax(scores if keep is None else np.where(keep, scores, -np.inf))
+        return weights @ v, weights
+    if dtype_of(mask).kind == "b":
+        keep = mask if keep is None else keep & mask
+        scores = np.where(keep, scores, -np.inf)
+    else:
+        scores = scores + mask
+        scores = scores if keep is None else np.where(keep, scores, -np.inf)
+    some = np.any(scores != -np.inf, axis=-1, keepdims=True)
+    weights = np.where(some, softmax(np.where(some, scores, 0)), 0)
+    return weights @ v, weights
+
+
+def _scale(q: Any) -> Any:
+    d = shape_of(q)[-1]
+    return 1 / math.sqrt(max(d, 1)) if type(d) is int else sizes.number(d) ** -0.5
+
+
+class _Attention(Primitive):
+    """The operation, whose second result, the weights, is what its derivatives need."""
+
+    fresh = True
+    composed = True
+    spares = True
+
+    def jvp(self, values: Any, tangents: Any, ans: Any, params: Any) -> Any:
+        (q, k, v, *_), (dq, dk, dv, *dmask) = values, tangents
+        _, weights = ans
+        scale = _scale(q)
+        parts = [] if dq is None else [(dq * scale) @ np.matrix_transpose(k)]
+        parts += [] if dk is None else [(q * scale) @ np.matrix_transpose(dk)]
+        parts += [t for t in dmask if t is not None]
+        moved = None if not parts else softmax_map(sum(parts[1:], parts[0]), weights, axis=(-1,))
+        out = [] if moved is None else [moved @ v]
+        out += [] if dv is None else [weights @ dv]
+        return None if not out else sum(out[1:], out[0]), moved
+
+    def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:
+        return self._pull, (live, values, ans[1])
+
+    def _pull(self, cts: Any, residual: Any) -> Any:
+        (ct, ct_weights), (live, values, weights) = cts, residual
+        q, k, v, *_ = values
+        found: dict[int, Any] = {}
+        if ct is not None and 2 in live:
+            found[2] = np.matrix_transpose(weights) @ ct
+        if ct is not None and live != (2,):
+            part = ct @ np.matrix_transpose(v)
+            ct_weights = part if ct_weights is None else ct_weights + part
+        if ct_weights is not None and live != (2,):
+            moved = found[3] = softmax_map(ct_weights, weights, axis=(-1,))
+            scale = _scale(q)
+            if 0 in live:
+                found[0] = (moved @ k) * scale
+            if 1 in live:
+                found[1] = np.matrix_transpose(moved) @ (q * scale)
+        cts = tuple(
+            [
+                fit(found[i], shape_of(values[i]), dtype_of(values[i])) if i in found else None
+                for i in live
+            ]
+        )
+        return cts[0] if len(cts) == 1 else cts
+
+    def batch(self, size: int, values: Any, mapped: Any, params: Any) -> Any:
+        out, weights = self(*aligned(values, mapped, (2, 2, 2, 2)), **params)
+        if any(mapped[i] for i in range(len(mapped)) if i != 2):
+            return out, weights
+        return out, np.broadcast_to(weights, (size, *shape_of(weights)))  # for v alone has rows
+
+    def shape(self, avals: Any, params: Any) -> Any:
+        q, k, v, *mask = avals
+        front = sizes.broadcast(*[x.shape[:-2] for x in (q, k, *mask)], operation=self.name)
+        added = [x for x in mask if x.dtype.kind != "b"]
+        weights = make_aval((*front, q.shape[-2], k.shape[-2]), promote([q, k, *added]))
+        whole = sizes.broadcast(front, v.shape[:-2], operation=self.name)
+        return make_aval((*whole, q.shape[-2], v.shape[-1]), promote([weights, v])), weights
+
+    @staticmethod
+    def products(q: Any, k: Any, v: Any, *others: Any) -> int:
+        """How many products of entries it adds up; the last of `others` is the result's shape."""
+        return math.prod(others[-1][:-1]) * k[-2] * (q[-1] + v[-1])  # type: ignore[no-any-return]
+
+
+_attention = _Attention("attention", _value, multi=True, cost="contraction")
+
+
+# -- the functions ---------------------------------------------------------------------------------
 def scaled_dot_product_attention(
     q: Any, k: Any, v: Any, mask: Any = None, causal: bool = False
 ) -> Any:
@@ -27,8 +127,8 @@ def scaled_dot_product_attention(
         q: real, (..., n, d); leading axes broadcast.
         k: real, (..., m, d).
         v: real, (..., m, e).
-        mask: broadcasts to (..., n, m). Boolean: True keeps a key, and a query that keeps none gets
-            zeros. Floats: added to the scores.
+        mask: broadcasts to (..., n, m). Boolean: True keeps a key. Floats: added to the scores;
+            -inf leaves a key out. A query that keeps none gets zeros.
         causal: query i sees keys 0 to i only.
 
     Returns:
@@ -45,22 +145,13 @@ def scaled_dot_product_attention(
     array([[1.],
            [2.]])
     """
-    _check("scaled_dot_product_attention", q, k, v, mask)
-    d = shape_of(q)[-1]
-    scale = 1 / math.sqrt(max(d, 1)) if type(d) is int else sizes.number(d) ** -0.5
-    scores = (q * scale) @ np.matrix_transpose(k)
-    n, m = shape_of(scores)[-2:]
-    keep = below(n, m, 0) if causal else None
-    if mask is not None and dtype_of(mask).kind == "b":
-        keep = mask if keep is None else keep & mask
-        some = np.any(keep, axis=-1, keepdims=True)
-        weights = softmax(np.where(keep | ~some, scores, -np.inf))
-        return np.where(keep, weights, 0) @ v
+    name = "scaled_dot_product_attention"
+    _check(name, q, k, v, mask)
+    operands = [floating(x, name) for x in (q, k, v)]
     if mask is not None:
-        scores = scores + mask
-    if causal:  # every query sees key 0
-        scores = np.where(keep, scores, -np.inf)
-    return softmax(scores) @ v
+        mask = mask if hasattr(mask, "shape") else np.asarray(mask)
+        operands.append(mask if dtype_of(mask).kind == "b" else floating(mask, name))
+    return _attention(*operands, causal=bool(causal))[0]
 
 
 def multi_head_attention(
@@ -91,8 +182,8 @@ def multi_head_attention(
         v: real, (..., m, e).
         num_heads: how many heads there are; it divides the features behind the projections.
         mask: (n, m) or (..., n, m) for all heads alike, with as many axes as `q` at most; or with
-            one axis more, (..., num_heads, n, m). Boolean: True keeps a key, and a query that keeps
-            none gets zeros. Floats: added to the scores.
+            one axis more, (..., num_heads, n, m). Boolean: True keeps a key. Floats: added to the
+            scores; -inf leaves a key out. A query that keeps none gets zeros.
         causal: query i sees keys 0 to i only.
         wq, wk, wv: weights (d, h), (d, h) and (e, g), the inputs along the first axis, by which q,
             k and v are projected; None leaves one out.

@@ -53,7 +53,7 @@ def _along(name: str, value: Any, jvp: Any, vjp: Any) -> General:
     return primitive
 
 
-def _softmax_map(t: Any, ans: Any, *, axis: tuple[int, ...]) -> Any:
+def softmax_map(t: Any, ans: Any, *, axis: tuple[int, ...]) -> Any:
     """The derivative `diag(y) - y y^T`, symmetric: it moves tangents and cotangents alike."""
     weighted = ans * t
     if type(weighted) is np.ndarray:  # nobody else's, and as large as the scores of attention
@@ -62,7 +62,7 @@ def _softmax_map(t: Any, ans: Any, *, axis: tuple[int, ...]) -> Any:
     return ans * (t - np.sum(weighted, axis, keepdims=True))
 
 
-_softmax = _along("softmax", _softmax_value, _softmax_map, _softmax_map)
+_softmax = _along("softmax", _softmax_value, softmax_map, softmax_map)
 _log_softmax = _along(
     "log_softmax",
     _log_softmax_value,

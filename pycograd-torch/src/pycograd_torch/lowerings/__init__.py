@@ -7,6 +7,7 @@ from typing import Any
 
 from pycograd_torch.lowerings import (
     algebra,
+    attention,
     control,
     conv,
     elementwise,
@@ -31,7 +32,10 @@ _OF_REALS = (
 def table() -> Mapping[str, Callable[..., Any]]:
     """Primitive name -> lowering."""
     made: dict[str, Callable[..., Any]] = {}
-    for part in (elementwise, shapes, reductions, algebra, control, conv, random, special):
+    for part in (
+        *(elementwise, shapes, reductions, algebra, attention),
+        *(control, conv, random, special),
+    ):
         made |= part.table()
     of_reals = {*_OF_REALS, *special.table()}
     return {name: said(name, f, name in of_reals) for name, f in made.items()}

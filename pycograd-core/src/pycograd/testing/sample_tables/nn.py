@@ -34,6 +34,29 @@ def _weights(gates: int) -> list[Any]:
     return [draw.normal(m, 3), draw.normal(m, 2), draw.normal(m), draw.normal(m)]
 
 
+def _attentions(draw: Draw) -> list[Sample]:
+    """With each kind of mask; the second query of some sees no key."""
+    q, k, v = draw.normal(2, 3, 2), draw.normal(2, 4, 2), draw.normal(2, 4, 5)
+    keep = draw.mask(3, 4)
+    keep[1] = False
+    added = draw.normal(2, 3, 4)
+    blind = np.where(keep, added, -np.inf)
+    return [
+        _sample("attention", nn.scaled_dot_product_attention, q, k, v, name="plain"),
+        _sample("attention", nn.scaled_dot_product_attention, q, k, v, keep, name="mask"),
+        _sample(
+            "attention",
+            lambda q, k, v, mask: nn.scaled_dot_product_attention(q, k, v, mask, causal=True),
+            q,
+            k[0],
+            v,
+            added,
+            name="added mask",
+            kinks=[Kink([q, k[0], v, blind]), Kink([q[:0], k[0], v[:0], blind[:0]])],
+        ),
+    ]
+
+
 def _sample(primitive: str, f: Callable[..., Any], *operands: Any, **options: Any) -> Sample:
     return Sample(primitive, f, operands, complex=False, **options)
 
@@ -86,12 +109,13 @@ SAMPLES = [
     _sample("standardize", nn.layer_norm, _ROWS, draw.normal(4), draw.normal(4)),
     _sample("standardize", lambda x: nn.layer_norm(x, axis=(0, 1), eps=0.1), _X, name="two axes"),
     _sample(
-        "softmax",
+        "attention",
         lambda q, k, v: nn.scaled_dot_product_attention(q, k, v, causal=True),
         *[draw.normal(3, 2) for _ in range(3)],
-        name="attention",
+        name="causal",
         symbolic=False,
     ),
+    *_attentions(Draw("attention")),
     _sample("where", lambda x, w: nn.kl_div(nn.log_softmax(x), w), _ROWS, _SHARES, name="kl_div"),
     _sample(
         "exp",
@@ -133,7 +157,7 @@ SAMPLES = [
     ),
     _sample("standardize", nn.instance_norm, draw.normal(2, 3, 4), name="instance_norm"),
     _sample(
-        "softmax",
+        "attention",
         lambda q, k, w: nn.multi_head_attention(q, k, k, 2, wq=w, mask=_KEEP),
         draw.normal(2, 3, 4),
         draw.normal(2, 5, 4),
