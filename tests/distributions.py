@@ -17,6 +17,7 @@ def install(
     modules: Iterable[str] = (),
     requires: Iterable[str] = (),
     record: Iterable[str] = (),
+    classifiers: Iterable[str] = (),
 ) -> Path:
     """Puts a distribution into a folder; its modules are files of `plugins/chaos`.
 
@@ -25,6 +26,7 @@ def install(
     info = site / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     needs = "".join(f"Requires-Dist: {r}\n" for r in requires)
+    needs += "".join(f"Classifier: {c}\n" for c in classifiers)
     (info / "METADATA").write_text(
         f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
     )

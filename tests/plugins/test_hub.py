@@ -116,6 +116,48 @@ def test_a_module_or_a_library_that_is_not_there_shows_in_the_list(fresh: Hub, s
     assert good.fix == "pip install a_library_that_nobody_has"
 
 
+@pytest.mark.parametrize(
+    "platform, classifiers, state",
+    [
+        ("linux", ["Operating System :: MacOS"], "unavailable"),
+        ("darwin", ["Operating System :: MacOS"], "discovered"),
+        ("darwin", ["Operating System :: MacOS :: MacOS X"], "discovered"),
+        (
+            "linux",
+            ["Operating System :: MacOS", "Operating System :: POSIX :: Linux"],
+            "discovered",
+        ),
+        (
+            "win32",
+            ["Operating System :: MacOS", "Operating System :: POSIX :: Linux"],
+            "unavailable",
+        ),
+        ("win32", ["Operating System :: OS Independent", "Typing :: Typed"], "discovered"),
+        ("win32", ["Typing :: Typed", "Operating System"], "discovered"),
+        ("linux", ["Operating System :: Unix"], "discovered"),
+        ("haiku", ["Operating System :: MacOS"], "discovered"),
+    ],
+)
+def test_what_is_for_other_systems_is_not_offered(
+    platform: str, classifiers: list[str], state: str,
+    fresh: Hub, site: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sys, "platform", platform)
+    backend(site, "cupy", "chaos_good:Nowhere")
+    points = {"pycograd.backends": {"good": "chaos_good:Good"}}
+    install(site, "pycograd-good", "1.0", points, classifiers=classifiers)
+    assert states(fresh)["good"] == state
+    with pytest.raises(BackendUnavailableError) as caught:
+        get_backend("cupy")
+    offered = "numpy" if state == "unavailable" else "good, numpy"
+    assert str(caught.value).endswith(f"fix: run on a CUDA machine, or choose one of: {offered}")
+    (record,) = [r for r in fresh.records() if r.name == "good"]
+    if state == "unavailable":
+        systems = " and ".join(c.rpartition(" :: ")[2] for c in classifiers)
+        assert (record.reason, record.fix) == (f"it is for {systems}", "use pycograd-good there")
+    assert get_backend("good").name == "good"  # who asks for it gets what it says itself
+
+
 def test_metadata_that_cannot_be_read_hurts_nobody(fresh: Hub, site: Path) -> None:
     backend(site, "good", "chaos_good:Good")
     info = install(site, "garbled", "1", {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from collections.abc import Iterable
 from importlib import metadata
 from typing import Final, NamedTuple
@@ -35,6 +36,7 @@ def scan(distributions: Iterable[metadata.Distribution] | None = None) -> Found:
     """
     records: list[Record] = []
     problems: list[str] = []
+    elsewhere: dict[str, str] = {}  # distribution -> the systems that it is for
     seen: dict[str, metadata.Distribution] = {}
     for distribution in metadata.distributions() if distributions is None else distributions:
         try:
@@ -49,6 +51,7 @@ def scan(distributions: Iterable[metadata.Distribution] | None = None) -> Found:
                 problems.append(_shadow(name, first, distribution))
                 continue
             records += _records(name, version, distribution)
+            elsewhere[normalized(name)] = _other_systems(distribution)
         except Exception as error:
             where = getattr(distribution, "_path", distribution)
             problems.append(f"the metadata at {where} cannot be read: {_line(error)}")
@@ -57,6 +60,9 @@ def scan(distributions: Iterable[metadata.Distribution] | None = None) -> Found:
     records.sort(key=lambda r: (r.name != "numpy", r.name))
     for record in records:
         examine(record)
+        if record.state == "discovered" and (systems := elsewhere.get(record.distribution)):
+            record.state, record.reason = "unavailable", f"it is for {systems}"
+            record.fix = f"use {record.distribution} there"
     return Found(records, problems)
 
 
@@ -70,6 +76,22 @@ def _records(name: str, version: str, distribution: metadata.Distribution) -> li
             record.framework = frameworks.get(point.name, "")
             found.append(record)
     return found
+
+
+_SYSTEMS: Final = {"darwin": "MacOS", "linux": "POSIX :: Linux", "win32": "Microsoft :: Windows"}
+
+
+def _other_systems(distribution: metadata.Distribution) -> str:
+    """The systems that a distribution says it is for, empty if this one is or may be among them."""
+    said = [c.split(" :: ", 1) for c in distribution.metadata.get_all("Classifier") or []]
+    systems = [c[1] for c in said if c[0] == "Operating System" and len(c) == 2]
+    here = _SYSTEMS.get(sys.platform)
+    if here is None or any(s.startswith(here) or s in _GENERAL for s in systems):
+        return ""
+    return " and ".join(s.rpartition(" :: ")[2] for s in systems)
+
+
+_GENERAL: Final = ("OS Independent", "POSIX", "Unix", "Microsoft")  # in which this one may be
 
 
 def _of(group: str, name: str, distribution: str, version: str, value: str) -> Record:
