@@ -2,6 +2,7 @@
 
 import contextvars
 import copy
+import json
 import threading
 import types
 
@@ -469,3 +470,11 @@ def test_objectives_may_be_any_callable():
             scale = 1.0 if isinstance(objective, Model) else 2.0
             assert value == 6.0 * scale
             np.testing.assert_array_equal(grads.P1, x * scale)
+
+
+def test_numbers_of_a_weight_are_pythons_own():
+    m = params(w=np.array([[1.5, 2.0]]), s=2.0, k=frozen(3))
+    assert json.dumps([m.w.tolist(), m.s.tolist(), m.k.item()]) == "[[[1.5, 2.0]], 2.0, 3]"
+    assert type(m.w.item(0, 1)) is float
+    value, grads = m.grad(lambda: m.w.tolist()[0][0] * m.s.item())
+    assert float(value) == 3.0 and float(grads.s) == 1.5

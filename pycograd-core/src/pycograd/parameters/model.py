@@ -491,6 +491,21 @@ def param_dict(structure: Structure, leaves: Sequence[Any], store: Store | None)
     return made
 
 
+def weights_of(model: ParamDict, asked: str, whole: bool = False) -> list[Weight]:
+    """The weights of a model, each tie once.
+
+    Arguments:
+        model: of weights.
+        asked: the function that an error names.
+        whole: whether those of the model that this one is a part of are wanted as well.
+
+    Raises:
+        TypeError: it holds results.
+    """
+    model._weights(asked)
+    return [*model._leaves, *(model._others() if whole else ())]
+
+
 def _flatten(node: ParamDict) -> tuple[Sequence[Any], Structure]:
     if node._store is None:
         return node._leaves, node._structure

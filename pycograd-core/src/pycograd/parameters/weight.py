@@ -54,11 +54,6 @@ class Store:
         self._weights.append(weakref.ref(weight))
         return weight
 
-    @property
-    def weights(self) -> list[Weight]:
-        """The weights that there are."""
-        return self.others(())
-
     def others(self, weights: Sequence[Weight]) -> list[Weight]:
         """The weights that there are but for these."""
         known = set(map(id, weights))
@@ -148,6 +143,12 @@ class Weight(Box):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         current(self)[settled_tree(key)] = settled_tree(value)
+
+    def item(self, *args: Any) -> Any:
+        return current(self).item(*args)
+
+    def tolist(self) -> Any:
+        return current(self).tolist()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(current(self), name)

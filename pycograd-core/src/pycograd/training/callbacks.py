@@ -9,6 +9,7 @@ from typing import Any
 
 from pycograd.core.tree import tree_leaves
 from pycograd.parameters import ParamDict
+from pycograd.parameters.model import weights_of
 from pycograd.parameters.values import write
 from pycograd.training.history import History
 
@@ -78,7 +79,7 @@ class EarlyStopping:
         if self.since >= self.patience:
             epoch.stop(f"no improvement on {self.best:.4g} for {self.patience} epochs")
             if self.restore and self._values is not None:
-                write(zip(epoch.weights._leaves, self._values))
+                write(zip(weights_of(epoch.weights, "EarlyStopping"), self._values))
 
     def state_dict(self) -> dict[str, Any]:
         """The best loss, the epochs since, and the weights of the best epoch."""

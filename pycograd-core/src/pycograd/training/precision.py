@@ -12,8 +12,9 @@ from pycograd.core.aval import dtype_of, is_inexact
 from pycograd.core.dtypes import resolve_dtype
 from pycograd.core.tree import tree_leaves, tree_map
 from pycograd.parameters import ParamDict
+from pycograd.parameters.model import weights_of
 from pycograd.parameters.passes import on_values
-from pycograd.parameters.weight import Weight, current
+from pycograd.parameters.weight import current
 
 
 class MixedPrecision:
@@ -100,12 +101,7 @@ class MixedPrecision:
 
     def _lowered(self, weights: ParamDict, objective: Callable[..., Any]) -> Callable[..., Any]:
         """`objective(*args)` times a scale, on values of 16 bits."""
-        store = weights._store
-        if store is None:
-            raise TypeError(
-                "MixedPrecision: a ParamDict of results has no weights; params(...) has"
-            )
-        live: list[Weight] = store.weights
+        live = weights_of(weights, "MixedPrecision", whole=True)
 
         @functools.wraps(objective)
         def run(scale: Any, *args: Any) -> Any:
