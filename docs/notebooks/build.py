@@ -62,6 +62,7 @@ def execute(path: Path) -> Any:
         client = NotebookClient(
             notebook,
             timeout=SECONDS,
+            startup_timeout=SECONDS,
             kernel_name="python3",
             resources={"metadata": {"path": str(place)}},
         )
