@@ -53,12 +53,13 @@ def described(name: str) -> dict[str, Any]:
     ops.load()
     list(all_samples())  # with the tables of samples all other primitives are there too
     lowerings, refused, otherwise = table(name)
-    missing = [p for p in REGISTRY if p not in lowerings and not REGISTRY[p].custom]
+    runs = {p for p in REGISTRY if p in lowerings or REGISTRY[p].composed}
+    missing = [p for p in REGISTRY if p not in runs and not REGISTRY[p].custom]
     library = LIBRARIES[name]
     return {
         "library": library,
         "version": "" if name == "cupy" else version(library).partition("+")[0],
-        "lowered": sorted(p for p in lowerings if p in REGISTRY),
+        "lowered": sorted(runs),
         "refused": {p: refused.get(p, otherwise) for p in sorted(missing)},
     }
 

@@ -127,6 +127,13 @@ class Backend:
         """The name of the device it is on."""
         return self.devices()[0]
 
+    def place_of(self, arrays: Sequence[Any]) -> str | None:
+        """The device on which a program for these arrays has its constants.
+
+        None where the library itself takes what has no place of its own to its other arrays.
+        """
+        return None
+
     def cast(self, array: Any, dtype: np.dtype[Any]) -> Any:
         """The array in another dtype."""
         raise NotImplementedError
@@ -156,7 +163,7 @@ class Backend:
         found = self.added.get(primitive.name) or self.lowerings.get(primitive.name)
         if found is None and extend.lower_missing is not None:
             found = extend.lower_missing(primitive, self, [aval_of(x) for x in operands])
-        if found is None and primitive.composed and self.refusal(primitive) is None:
+        if found is None and primitive.composed:
             found = import_module("pycograd.core.composed").of_its_parts(primitive, self)
         if found is None:
             raise LoweringNotFoundError(self.missing(primitive), see=self.see(primitive))
