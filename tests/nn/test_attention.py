@@ -96,3 +96,14 @@ def test_linear_says_what_to_write():
         nn.linear(np.ones((3, 6)), np.ones((2, 6)))
     with pytest.raises(ShapeError, match=r"linear: b has shape \(1, 2\), not \(2,\)"):
         nn.linear(np.ones((3, 6)), np.ones((6, 2)), np.ones((1, 2)))
+
+
+def test_a_mask_of_integers_could_mean_either_and_is_refused():
+    x, lower = np.ones((4, 2)), np.tril(np.ones((4, 4), int))
+    one, several = nn.scaled_dot_product_attention, nn.multi_head_attention
+    for f in (lambda m: one(x, x, x, mask=m), lambda m: several(x, x, x, 2, mask=m)):
+        with pytest.raises(TypeError, match=r"not of int64: write mask\.astype\(bool\)"):
+            f(lower)
+        np.testing.assert_array_equal(f((lower > 0).tolist()), f(lower > 0))
+    with pytest.raises(TypeError, match=r"num_heads is a whole number, not 2\.0"):
+        several(x, x, x, 2.0)

@@ -14,9 +14,10 @@ from pycograd.core.errors import ShapeError
 from pycograd.core.fit import fit
 from pycograd.core.linear import aligned
 from pycograd.core.primitive import Primitive
-from pycograd.nn.arguments import floating
+from pycograd.nn.arguments import as_array, floating
 from pycograd.nn.layers import linear
 from pycograd.nn.softmax import softmax, softmax_map
+from pycograd.nn.spatial import ints
 from pycograd.ops.counting import below
 
 __all__ = ["multi_head_attention", "scaled_dot_product_attention"]
@@ -136,6 +137,7 @@ def scaled_dot_product_attention(
 
     Raises:
         ShapeError: shapes that do not fit.
+        TypeError: a mask of integers.
 
     >>> q, k, v = np.zeros((2, 3)), np.zeros((2, 3)), np.array([[1.0], [3.0]])
     >>> scaled_dot_product_attention(q, k, v)
@@ -146,11 +148,12 @@ def scaled_dot_product_attention(
            [2.]])
     """
     name = "scaled_dot_product_attention"
+    if mask is not None:
+        mask = _mask(name, mask)
     _check(name, q, k, v, mask)
     operands = [floating(x, name) for x in (q, k, v)]
     if mask is not None:
-        mask = mask if hasattr(mask, "shape") else np.asarray(mask)
-        operands.append(mask if dtype_of(mask).kind == "b" else floating(mask, name))
+        operands.append(mask)
     return _attention(*operands, causal=bool(causal))[0]
 
 
@@ -206,6 +209,7 @@ def multi_head_attention(
         _projected(name, *of) for of in (("q", q, wq, bq), ("k", k, wk, bk), ("v", v, wv, bv))
     )
     axes = len(shape_of(q))
+    mask = None if mask is None else _mask(name, mask)
     if mask is not None and 2 < len(shape_of(mask)) <= axes:
         mask = np.expand_dims(mask, -3)
     q, k, v = (_heads(name, *of, num_heads) for of in (("q", q), ("k", k), ("v", v)))
@@ -232,11 +236,23 @@ def _heads(name: str, said: str, x: Any, num_heads: int) -> Any:
     if len(shape) < 2:
         raise ShapeError(f"{name}: {said} is (..., n, d), not of shape {shape}")
     *front, d = shape
-    if num_heads < 1 or (not isinstance(d, Dim) and d % num_heads):
+    (num_heads,) = ints(num_heads, 1, name, "num_heads")
+    if not isinstance(d, Dim) and d % num_heads:
         raise ShapeError(
             f"{name}: num_heads={num_heads} does not divide the {d} features of {said}"
         )
     return np.swapaxes(np.reshape(x, (*front, num_heads, d // num_heads)), -2, -3)
+
+
+def _mask(name: str, mask: Any) -> Any:
+    """A mask of booleans or floats; of integers nobody knows what is meant."""
+    mask = as_array(mask)
+    if dtype_of(mask).kind in "iu":
+        raise TypeError(
+            f"{name}: a mask is boolean, True keeping a key, or of floats that are added to the"
+            f" scores, not of {dtype_of(mask)}: write mask.astype(bool)"
+        )
+    return mask if dtype_of(mask).kind == "b" else floating(mask, name)
 
 
 def _check(name: str, q: Any, k: Any, v: Any, mask: Any) -> None:
