@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -158,9 +158,45 @@ _SKIPPING_NANS = (
 fmax = _ufunc(np.fmax, *_SKIPPING_NANS)
 fmin = _ufunc(np.fmin, *_SKIPPING_NANS)
 
+_FEW: Final = 1024  # entries, up to which one call of NumPy's is quicker than three
+_BITS: Final = {np.dtype("f"): np.dtype("i4"), np.dtype("d"): np.dtype("i8")}
+
+
+def _where_value(c: Any, x: Any, y: Any) -> Any:
+    """`np.where`, by the bits beside a number: a branch for each entry takes ten times as long."""
+    if _are_bits(c, x, y):
+        return _picked(np.negative(c.view(np.int8), dtype=_BITS[x.dtype]), x, y)
+    if _are_bits(c, y, x):
+        return _picked(np.subtract(c.view(np.int8), 1, dtype=_BITS[y.dtype]), y, x)
+    return np.where(c, x, y)
+
+
+def _are_bits(c: Any, x: Any, number: Any) -> bool:
+    """True for a mask and floats of the shape of the result, beside a number of their dtype."""
+    return (
+        type(x) is type(c) is np.ndarray
+        and x.size >= _FEW
+        and x.dtype in _BITS
+        and c.dtype.char == "?"
+        and type(number) in (float, int, x.dtype.type)
+        and c.ndim <= x.ndim
+        and all(m == n or m == 1 for m, n in zip(c.shape[::-1], x.shape[::-1]))
+    )
+
+
+def _picked(mask: Any, x: Any, number: Any) -> Any:
+    """`x` where all bits of the mask are set, and the number where none is."""
+    known = x.dtype.type(number).view(mask.dtype)
+    out = mask if mask.shape == x.shape else None
+    if not known:
+        return np.bitwise_and(mask, x.view(mask.dtype), out).view(x.dtype)
+    out = np.bitwise_and(mask, x.view(mask.dtype) ^ known, out)
+    return np.bitwise_xor(out, known, out).view(x.dtype)
+
+
 _where = Elementwise(
     "where",
-    np.where,
+    _where_value,
     [None, lambda t, x: np.where(x, t, 0), lambda t, x: np.where(x, 0, t)],
     dtype=lambda x, y, z: promote([y, z]),
 )
