@@ -237,3 +237,17 @@ def test_lists_are_arrays_and_what_is_not_real_is_refused(name):
 def test_gates_that_do_not_broadcast():
     with pytest.raises(ShapeError, match=r"gated_act: .*\(3,\) and \(4,\)"):
         nn.gated_act(np.ones(3), np.ones(4))
+
+
+@names
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_arrays_have_the_bits_of_small_ones(name, dtype, rng):
+    f = ACTIVATIONS[name][0]
+    x = np.concatenate([rng.standard_normal(200_003), EXTREMES[2:6], [0.0, -0.0]]).astype(dtype)
+    whole, slope = f(x), grad(lambda x: np.sum(f(x)))(x)[0]
+    for start in (0, 32_700, x.size - 60):
+        part = x[start : start + 60]
+        assert whole[start : start + 60].tobytes() == f(part).tobytes()
+        assert (
+            slope[start : start + 60].tobytes() == grad(lambda x: np.sum(f(x)))(part)[0].tobytes()
+        )

@@ -426,3 +426,31 @@ def test_a_complex_gradient_of_a_real_leaf_is_refused():
     with pytest.raises(pg.NotDifferentiableError, match="'w' is of type float64, and its gradient"):
         opt.step({"w": np.ones(2)}, {"w": np.ones(2) * 1j})
     assert opt.state_dict() == {"steps": 0, "leaves": {}}
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("cls", [Adam, AdamW])
+def test_steps_of_large_leaves_have_the_bits_of_the_formula(cls, dtype, rng):
+    """Written in pieces, and for a view that is not, entry by entry as the formula says."""
+    p, opt = rng.standard_normal((301, 223)).astype(dtype), cls(0.1, weight_decay=0.01)
+    kept = ours = {"a": p, "b": np.asfortranarray(p)}
+    mean = square = 0.0
+    for count in range(1, 5):
+        grad = rng.standard_normal(p.shape).astype(dtype)
+        saved = copy.deepcopy(opt.state_dict())
+        held = opt.state_dict()
+        ours = opt.step(ours, {"a": grad, "b": grad})
+        if count > 1:  # what was handed out stays as it was
+            assert np.array_equal(held["leaves"]["a"]["mean"], saved["leaves"]["a"]["mean"])
+        if cls is Adam:
+            grad = grad + 0.01 * p
+        else:
+            p = p * (1 - 0.1 * 0.01)
+        mean = 0.9 * mean + (1 - 0.9) * grad
+        square = 0.999 * square + (1 - 0.999) * grad * grad
+        scale = np.sqrt(square) / math.sqrt(1 - 0.999**count) + 1e-8
+        p = p - 0.1 / (1 - 0.9**count) * mean / scale
+        for new in ours.values():
+            assert new.dtype == dtype
+            assert np.array_equal(new, p)
+    assert np.array_equal(kept["a"], kept["b"])

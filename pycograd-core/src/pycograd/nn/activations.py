@@ -16,6 +16,7 @@ from pycograd.core.aval import aval_of, dtype_of, is_inexact, promote, shape_of,
 from pycograd.core.dims import Dim
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.errors import ShapeError
+from pycograd.core.pieces import in_pieces, is_long
 from pycograd.nn.arguments import floating, real
 from pycograd.ops.axes import axis_of
 
@@ -139,7 +140,16 @@ def hardswish(x: Any) -> Any:
 # -- with exponentials -----------------------------------------------------------------------------
 def _sigmoid_value(x: Any) -> Any:
     with np.errstate(over="ignore"):  # exp(1000) is inf, the reciprocal of which is right
+        if is_long(x):
+            return in_pieces(_sigmoid_in_place, np.empty_like(x), x)
         return 1 / (1 + np.exp(-x))
+
+
+def _sigmoid_in_place(out: Any, x: Any) -> None:
+    np.negative(x, out)
+    np.exp(out, out)
+    np.add(1, out, out)
+    np.divide(1, out, out)
 
 
 def _silu_rule(t: Any, ans: Any, x: Any) -> Any:
@@ -305,9 +315,23 @@ _A, _B, _CUT = math.sqrt(8 / math.pi), 0.044715, 60
 
 
 def _gelu_value(x: Any) -> Any:
-    cut = np.clip(x, -_CUT, _CUT)
-    out = x * _sigmoid_value(cut * (_A + (_A * _B) * (cut * cut)))
-    return np.asarray(out, _floating(aval_of(x)))
+    with np.errstate(over="ignore"):
+        if is_long(x):
+            return in_pieces(_gelu_in_place, np.empty_like(x), x, scratch=1)
+        cut = np.clip(x, -_CUT, _CUT)
+        out = x / (1 + np.exp(cut * ((-_A * _B) * (cut * cut) - _A)))
+        return np.asarray(out, _floating(aval_of(x)))
+
+
+def _gelu_in_place(out: Any, x: Any, cut: Any) -> None:
+    np.clip(x, -_CUT, _CUT, cut)
+    np.multiply(cut, cut, out)
+    np.multiply(-_A * _B, out, out)
+    np.subtract(out, _A, out)
+    np.multiply(cut, out, out)
+    np.exp(out, out)
+    np.add(1, out, out)
+    np.divide(x, out, out)
 
 
 def _gelu_rule(t: Any, ans: Any, x: Any) -> Any:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from pycograd.core.pieces import in_pieces
 from pycograd.core.tree import Tree
-from pycograd.optim.leaves import check, root
+from pycograd.optim.leaves import check, is_plain, root
 from pycograd.optim.optimizer import Optimizer, State
 from pycograd.optim.schedules import Schedule
 
@@ -95,11 +96,45 @@ class Adam(Optimizer):
     def _adapt(self, param: Any, grad: Any, lr: Any, state: State) -> tuple[Any, State]:
         b1, b2 = self.betas
         count = int(state.get("count", 0)) + 1
-        mean = b1 * state.get("mean", 0.0) + (1 - b1) * grad
-        square = b2 * state.get("square", 0.0) + (1 - b2) * grad * grad
-        scale = root(square) / math.sqrt(1 - b2**count) + self.eps
-        new = param - lr / (1 - b1**count) * mean / scale
-        return new, {"count": count, "mean": mean, "square": square}
+        mean, square = state.get("mean", 0.0), state.get("square", 0.0)
+        rate, unbias = lr / (1 - b1**count), math.sqrt(1 - b2**count)
+        if all(map(is_plain, (param, grad, mean, square))) and type(rate) is float:
+            made = [np.empty_like(x) for x in (param, mean, square)]
+            factors = b1, b2, rate, unbias, self.eps
+            in_pieces(_adam_in_place, *made, param, grad, mean, square, factors, scratch=1)
+            return made[0], {"count": count, "mean": made[1], "square": made[2]}
+        mean = b1 * mean + (1 - b1) * grad
+        square = b2 * square + (1 - b2) * grad * grad
+        scale = root(square) / unbias + self.eps
+        return param - rate * mean / scale, {"count": count, "mean": mean, "square": square}
+
+
+def _adam_in_place(
+    new: Any,
+    new_mean: Any,
+    new_square: Any,
+    param: Any,
+    grad: Any,
+    mean: Any,
+    square: Any,
+    factors: Any,
+    spare: Any,
+) -> None:
+    """The formula of `Adam._adapt`, to the last bit, without memory for what lies in between."""
+    b1, b2, rate, unbias, eps = factors
+    np.multiply(b1, mean, new_mean)
+    np.multiply(1 - b1, grad, spare)
+    np.add(new_mean, spare, new_mean)
+    np.multiply(1 - b2, grad, spare)
+    np.multiply(spare, grad, spare)
+    np.multiply(b2, square, new_square)
+    np.add(new_square, spare, new_square)
+    np.sqrt(new_square, spare)
+    np.divide(spare, unbias, spare)
+    np.add(spare, eps, spare)
+    np.multiply(rate, new_mean, new)
+    np.divide(new, spare, new)
+    np.subtract(param, new, new)
 
 
 class AdamW(Adam):
