@@ -223,3 +223,43 @@ def test_a_step_that_does_not_fit_leaves_the_optimizer_as_it_was():
         m.step(grads, opt)
     assert opt.state_dict() == {"steps": 0, "leaves": {}}
     np.testing.assert_array_equal(m.a, 1.0)
+
+
+def test_an_entry_of_a_list_that_was_replaced_is_no_parameter_and_an_error():
+    def model():
+        layers = [np.ones(2), {"k": [np.ones(2), 1.0]}]
+        return params(layers=layers, pair=([1.0], 2.0), enc={"w": [1.0]}, s=2.0)
+
+    objective = lambda m: lambda: np.sum(m.layers[0]) * m.s
+
+    def replaced(m):
+        m.layers[0] = np.zeros(2)
+
+    def inside(m):
+        m.layers[1].k[1] = 2.0
+
+    def in_a_tuple(m):
+        m.pair[0][0] = 2.0
+
+    def in_a_dict(m):
+        m.enc.w[0] = 2.0
+
+    for change, said in [
+        (replaced, "the entry 0 of the list 'layers' was replaced"),
+        (inside, "the entry 1 of the list 'k' was replaced"),
+        (in_a_tuple, "the entry 0 of the list 'pair.0' was replaced"),
+        (in_a_dict, "the entry 0 of the list 'w' was replaced"),
+        (lambda m: m.layers.append(1.0), "the list 'layers' has a further entry"),
+        (lambda m: m.layers.pop(), "the entry 1 of the list 'layers' was replaced"),
+    ]:
+        m = model()
+        grads = m.grad(objective(m))[1]
+        change(m)
+        asked = [lambda: m.grad(objective(m)), lambda: m.step(grads, 0.1), m.__enter__]
+        for ask in [*asked, lambda: m.save("unused"), lambda: m.grad(objective(m), jit=True)]:
+            with pytest.raises(pg.ParameterError, match=said):
+                ask()
+    m = model()
+    m.layers[0][:], m.layers = 3.0, [np.full(2, 4.0), {"k": [np.ones(2), 5.0]}]
+    np.testing.assert_array_equal(m.grad(objective(m))[1].layers[0], [2.0, 2.0])
+    assert m.layers[1].k[1] == 5.0

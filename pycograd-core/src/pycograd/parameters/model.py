@@ -60,7 +60,27 @@ class ParamDict(Mapping[Any, Any]):
         if self._known is None:
             nested = lambda structure, leaves: param_dict(structure, leaves, self._store)
             self._known = self._structure.assemble(self._leaves, nested)
+            if self._store is not None and self._structure.has_lists:
+                self._live.lists = [*_lists_of(self._known.items(), "")]
         return self._known
+
+    def _check_lists(self) -> None:
+        """Raises if something was assigned to an entry of a list, which is only Python's own."""
+        for name, made, entries in self._live.lists:
+            for i, entry in enumerate(entries):
+                if not i < len(made) or made[i] is not entry:
+                    raise ParameterError(
+                        f"the entry {i} of the list {name!r} was replaced, by what is no parameter"
+                        f" of the model: write weights.{name}[{i}][...] = value to change it, or"
+                        " make another model with params(...)"
+                    )
+            if len(made) > len(entries):
+                raise ParameterError(
+                    f"the list {name!r} has a further entry, which is no parameter of the model:"
+                    " make another model with params(...)"
+                )
+        for entry in self._known.values() if self._known is not None else ():
+            _check_inside(entry)
 
     def __getitem__(self, key: Any) -> Any:
         try:
@@ -461,13 +481,15 @@ class ParamDict(Mapping[Any, Any]):
             raise TypeError(
                 f"{asked}: this ParamDict holds results, no parameters; params(...) does"
             )
+        if self._structure.has_lists:
+            self._check_lists()
         return self._live
 
 
 class Live:
     """What a `ParamDict` of weights keeps besides them."""
 
-    __slots__ = ("home", "blocks", "bindable", "parts", "eager", "made")
+    __slots__ = ("home", "blocks", "bindable", "parts", "eager", "made", "lists")
 
     def __init__(self) -> None:
         self.home: dict[str, Any] | None = None  # the globals of the code that made the model
@@ -476,6 +498,7 @@ class Live:
         self.parts: tuple[list[Weight], list[Weight]] | None = None
         self.eager: Callable[..., Any] | None = None  # `grad` of any objective
         self.made: dict[Any, Any] = {}  # compiled objectives
+        self.lists: list[tuple[str, list[Any], tuple[Any, ...]]] = []  # by name, as they were made
 
 
 RESERVED = frozenset([name for name in dir(ParamDict) if name[:1] != "_"])
@@ -519,6 +542,25 @@ register_tree(
     lambda structure: structure.names,
     lambda structure: structure.trainable,
 )
+
+
+def _lists_of(entries: Iterable[tuple[Any, Any]], front: str) -> Iterator[tuple[str, Any, Any]]:
+    """The lists among entries and inside of one another, with what is in them."""
+    for key, entry in entries:
+        if type(entry) is list:
+            yield f"{front}{key}", entry, tuple(entry)
+        if type(entry) is list or type(entry) is tuple:
+            yield from _lists_of(enumerate(entry), f"{front}{key}.")
+
+
+def _check_inside(entry: Any) -> None:
+    """`_check_lists` of the dicts in an entry that have been looked into."""
+    if type(entry) is ParamDict:
+        if entry._structure.has_lists and entry._known is not None:
+            entry._check_lists()
+    elif type(entry) is list or type(entry) is tuple:
+        for part in entry:
+            _check_inside(part)
 
 
 @contextlib.contextmanager

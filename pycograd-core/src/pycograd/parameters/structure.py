@@ -18,9 +18,12 @@ class Structure:
         names: of each parameter, the dotted name of the first place that it has.
         trainable: of each parameter, whether it is trained.
         mutable: of each parameter, whether it is a buffer.
+        has_lists: whether there are lists, whose entries could be replaced.
     """
 
-    __slots__ = ("tree", "places", "settings", "names", "trainable", "mutable", "_parts")
+    __slots__ = (
+        "tree", "places", "settings", "names", "trainable", "mutable", "has_lists", "_parts",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class Structure:
             if at is not None:
                 first.setdefault(at, path)
         self.names = tuple([first[i] for i in range(len(first))])
+        self.has_lists = _has_lists(tree)
         self._parts: dict[tuple[int, int], tuple[Structure, list[int]]] = {}
 
     def _key(self) -> Any:
@@ -117,3 +121,7 @@ class Structure:
         children = self._children(tree, start, leaves, nested)
         shallow = TreeDef(tree.node, tree.aux, (LEAF,) * len(children), len(children))
         return tree_unflatten(shallow, children)
+
+
+def _has_lists(tree: TreeDef) -> bool:
+    return tree is not LEAF and (tree.node is list or any(map(_has_lists, tree.children)))
