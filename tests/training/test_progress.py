@@ -4,8 +4,10 @@ import io
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+import pycograd as pg
 from pycograd.training import progress
 
 
@@ -125,3 +127,17 @@ def test_rich_is_imported_only_to_draw():
         "assert 'rich' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.PIPE)
+
+
+def test_a_run_that_fails_ends_its_bar_though_the_traceback_is_kept(show):
+    terminal = show()
+    weights, x = pg.params(w=np.zeros(2)), np.ones((4, 2))
+
+    def failing(batch):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as kept:
+        pg.fit(weights, failing, x, epochs=3, opt=0.1)
+    before = len(terminal.getvalue())
+    assert loop(progress(range(2), description="the next")) == [0, 1]
+    assert "the next" in terminal.getvalue()[before:] and kept.tb is not None

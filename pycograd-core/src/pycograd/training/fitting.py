@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import time
@@ -234,8 +235,8 @@ def fit(
         checkpoint.resume(weights, step.optimizer, place)
     done = (place.epoch - 1) * len(loader) + len(place.sizes)
     bar = progress(range(epochs * len(loader) - done), description="fit")
-    with Interrupts() as interrupts:
-        ticks = iter(bar)
+    # Closed here, for whoever keeps the traceback of an error keeps what is in its frames.
+    with Interrupts() as interrupts, contextlib.closing(iter(bar)) as ticks:
         while not place.over(epochs):
             _epoch(step, place, accumulate, interrupts, ticks, bar)
             if not loader.given:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import _thread
 import io
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from importlib import import_module
 from time import monotonic
 from typing import Any, Generic, TypeVar
@@ -30,7 +30,7 @@ class Progress(Generic[T]):
         """Sets what the bar shows beside its speed, such as `loss=0.25`."""
         self._values = values
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Generator[T, None, None]:
         started = _start(self._description, self._total)
         if started is None:
             yield from self._iterable
