@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -131,13 +132,27 @@ def test_rich_is_imported_only_to_draw():
 
 def test_a_run_that_fails_ends_its_bar_though_the_traceback_is_kept(show):
     terminal = show()
-    weights, x = pg.params(w=np.zeros(2)), np.ones((4, 2))
+    weights, x, calls = pg.params(w=np.zeros(2)), np.ones((4, 2)), []
 
     def failing(batch):
-        raise ZeroDivisionError
+        calls.append(batch)
+        if len(calls) == 3:
+            assert "2/12" in terminal.getvalue() or "1/12" in terminal.getvalue()
+            raise ZeroDivisionError
+        time.sleep(0.11)
+        return np.sum(weights.w**2)
 
     with pytest.raises(ZeroDivisionError) as kept:
-        pg.fit(weights, failing, x, epochs=3, opt=0.1)
+        pg.fit(weights, failing, x, epochs=3, opt=0.1, batch_size=1)
     before = len(terminal.getvalue())
     assert loop(progress(range(2), description="the next")) == [0, 1]
     assert "the next" in terminal.getvalue()[before:] and kept.tb is not None
+
+
+def test_a_run_counts_all_of_its_batches(show):
+    terminal = show()
+    weights = pg.params(w=np.zeros(2))
+    pg.fit(
+        weights, lambda x: np.sum(weights.w**2), np.ones((4, 2)), epochs=3, opt=0.1, batch_size=1
+    )
+    assert "12/12" in terminal.getvalue()

@@ -237,6 +237,7 @@ def fit(
     bar = progress(range(epochs * len(loader) - done), description="fit")
     # Closed here, for whoever keeps the traceback of an error keeps what is in its frames.
     with Interrupts() as interrupts, contextlib.closing(iter(bar)) as ticks:
+        next(ticks, None)  # it is seen from the beginning
         while not place.over(epochs):
             _epoch(step, place, accumulate, interrupts, ticks, bar)
             if not loader.given:
@@ -271,14 +272,15 @@ def _epoch(
     for batch in place.loader:
         group.append((batch,))
         place.sizes.append(_size(batch))
-        if len(group) == accumulate or not place.loader.given:
+        whole = len(group) == accumulate or not place.loader.given
+        if whole:
             loss = step(group, f"epoch {place.epoch}, batch {len(place.sizes)}")
             place.losses += [loss] * len(group)
             group = []
             bar.update(loss=loss)
-            if interrupts.asked():
-                return
         next(ticks, None)
+        if whole and interrupts.asked():
+            return
 
 
 def _close(
