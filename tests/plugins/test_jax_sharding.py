@@ -29,3 +29,28 @@ def test_eight_devices_and_one_agree() -> None:
     assert errors.keys() == kept.keys() == {"data parallel", "parameters split"}
     assert all(float(e) <= 1e-6 for e in errors.values())
     assert kept == {"data parallel": "192", "parameters split": "24"}
+
+
+PROGRAM = """
+import jax, numpy as np
+from pycograd import compile_to
+held, fixed = np.arange(3.0), np.arange(3.0)
+fixed.flags.writeable = False
+f = lambda x: np.sum(x * x * held + np.where(x > 0.0, fixed, 2.0))
+x = jax.device_put(np.ones(3, np.float32), jax.devices()[2])
+for jit in (False, True):
+    run = compile_to(f, "jax", jit=jit)
+    for call in (run, jax.jit(run)):
+        assert float(call(x)) == 6.0 and call(x).devices() == x.devices()
+    for call in (jax.grad(run), jax.jit(jax.grad(run))):
+        assert call(x).tolist() == [0.0, 2.0, 4.0] and call(x).devices() == x.devices()
+print("there")
+"""
+
+
+def test_constants_of_compiled_code_go_with_its_inputs() -> None:
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env={**os.environ, **flags}, capture_output=True, text=True
+    )
+    assert ran.stdout == "there\n", ran.stderr

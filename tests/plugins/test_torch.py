@@ -21,6 +21,7 @@ import pycograd
 from pycograd import capture, grad, jvp, ops, optimize, vmap
 from pycograd.core.device import DeviceArray, on, trace_of
 from pycograd.core.errors import (
+    BackendUnavailableError,
     LoweringNotFoundError,
     PycogradError,
     UnsupportedDtypeError,
@@ -271,6 +272,32 @@ def test_memory_is_not_shared() -> None:
     home = BACKEND.to_numpy(tensor)
     home[1] = 7
     assert tensor[1] == 1
+
+
+def test_constants_of_compiled_code_are_where_its_inputs_are() -> None:
+    held, factor = np.arange(3.0), np.arange(3.0)
+    factor.flags.writeable = False
+
+    def f(x: Any, c: float = 1.0) -> Any:
+        return np.sum(np.where(x > 0.0, x * held, factor) * np.float64(2.0)) + c, factor * 2.0
+
+    run = pycograd.compile_to(f, "torch")
+    for place in ("meta", "cpu", "meta"):  # of which the first has shapes alone
+        x = torch.ones(3, dtype=torch.float64, device=place)
+        for args in ((x,), (x, 2.0), (torch.tensor(1.0, dtype=torch.float64), x)):
+            if args[0].dim() == 0:
+                out = pycograd.compile_to(lambda a, x: np.sum(a * x * held), "torch")(*args)
+                assert out.device.type == place
+                continue
+            value, fixed = run(*args)
+            assert (value.device.type, fixed.device.type) == (place, place)
+            if place == "cpu":
+                assert float(value) == 6.0 + (args[1:] or (1.0,))[0]
+    with pytest.raises(BackendUnavailableError, match="no device 'nowhere'"):
+        pycograd.compile_to(f, "torch:nowhere")
+    x = torch.ones(3, dtype=torch.float64, device="meta")
+    slope = torch.func.grad(lambda x: run(x)[0])(x)  # whose rules hold constants too
+    assert slope.device.type == "meta"
 
 
 # -- the table of lowerings ------------------------------------------------------------------------

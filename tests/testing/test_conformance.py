@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from pycograd import device, grad
+from pycograd import compile_to, device, grad
 from pycograd.core.backend import Probe
 from pycograd.plugins.hub import HUB, register_backend
 from pycograd.plugins.records import BACKENDS
@@ -85,6 +85,19 @@ def test_the_standard_conforms_and_refuses_the_rest(every):
     assert report.ok, str(report)
     assert [r.status for r in report.results if r.name.startswith("placement")] == ["passed"] * 4
     assert any(r.status == "refused" for r in report.results)
+
+
+@pytest.mark.skipif(find_spec("array_api_strict") is None, reason="array-api-strict is not there")
+@pytest.mark.parametrize("place", ["CPU_DEVICE", "device1", "device2"])
+def test_constants_of_compiled_code_are_where_its_inputs_are(place):
+    from pycograd.testing.conformance.strict import StrictBackend
+
+    backend, held = StrictBackend(), np.arange(3.0)
+    f = compile_to(lambda x, c=1.0: np.sum(np.where(x > 0.0, x * held, held)) + c, backend)
+    for device_, args in (("device1", ()), (place, ()), (place, (2.0,))):
+        out = f(backend.from_numpy(np.ones(3), device_), *args)
+        assert backend.device_of(out) == device_
+        assert float(backend.to_numpy(out)) == 3.0 + (args or (1.0,))[0]
 
 
 def test_the_loopback_library_does_not_mix_with_numpy():

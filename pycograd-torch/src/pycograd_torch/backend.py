@@ -113,6 +113,21 @@ class TorchBackend(Backend):
     def device_of(self, array: Any) -> str:
         return str(array.device)
 
+    def place_of(self, arrays: Sequence[Any]) -> str | None:
+        if not arrays:
+            return None
+        first = arrays[0]
+        if len(arrays) > 1 and not first.dim():  # it goes with tensors of any device
+            first = next((x for x in arrays if x.dim()), first)
+        device = first.device
+        if device not in self._names:
+            self._names[device] = self.device_of(first)
+        return self._names[device]
+
+    @cached_property
+    def _names(self) -> dict[Any, str]:
+        return {}
+
     def cast(self, array: Any, dtype: np.dtype[Any]) -> Any:
         native = self.native_dtype(dtype)
         if array.is_complex() and not native.is_complex and native is not self.torch.bool:

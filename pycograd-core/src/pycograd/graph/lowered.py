@@ -33,7 +33,7 @@ class Lowered:
     Arguments:
         graph: what to run.
         backend: whose code it becomes.
-        device: where its constants go.
+        device: where its constants go; None leaves that to the library.
         rules: True: the library's own autodiff will go through the code, so the rules of custom
             functions, and of what the backend names in `own_rules`, take the place of its own.
 
@@ -83,7 +83,7 @@ class Lowered:
         """The constants, as they are now, on the device."""
         if len(self._held) != len(self.constants):
             trace = trace_of(self.backend, self.device)
-            self._held = [_Held(array, trace) for array in self.constants]
+            self._held = [_Held(array, trace, self.device) for array in self.constants]
         return [held.now() for held in self._held]
 
     def _noting(self, number: int, x: Any, dtype: np.dtype[Any]) -> Any:
@@ -110,10 +110,10 @@ class Lowered:
 class _Held:
     """A constant of a program: it is moved to the device anew where its contents are others."""
 
-    __slots__ = ("array", "trace", "known")
+    __slots__ = ("array", "trace", "device", "known")
 
-    def __init__(self, array: Any, trace: DeviceTrace) -> None:
-        self.array, self.trace = array, trace
+    def __init__(self, array: Any, trace: DeviceTrace, device: str | None) -> None:
+        self.array, self.trace, self.device = array, trace, device
         self.known: tuple[Contents, Any] | None = None  # what was in it, and its copy
 
     def now(self) -> Any:
@@ -124,7 +124,7 @@ class _Held:
         if self.known is not None and self.known[0].still(array):
             return self.known[1]
         contents = Contents(array)  # first: a thread may write
-        self.known = contents, self.trace.argument(array)
+        self.known = contents, self.trace.backend.from_numpy(np.asarray(array), self.device)
         return self.known[1]
 
 

@@ -194,12 +194,13 @@ class Native(Jitted):
             program.numbers[i] if i in program.numbers else trace.box(x) for i, x in enumerate(outs)
         ]
 
-    def _compiled(self, found: Compiled) -> Any:
+    def _compiled(self, found: Compiled, device: str | None = None) -> Any:
         if found.program is None:
             with self._lock:
                 if found.program is None:
+                    device = device or self.device
                     found.program = NativeProgram(  # type: ignore[assignment]
-                        found.graph, self.backend, self.device, self.compiled, self.rules
+                        found.graph, self.backend, device, self.compiled, self.rules
                     )
         return found.program
 
@@ -223,15 +224,21 @@ class Compiler(Native):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         found, given = self._found(args, kwargs)
-        return tree_unflatten(found.graph.out_tree, self._compiled(found).run(given))
+        program = found.program or self._compiled(found, self._place(given))
+        return tree_unflatten(found.graph.out_tree, program.run(given))
+
+    def _place(self, arrays: Sequence[Any]) -> str | None:
+        """Where the constants of the program for these arrays are."""
+        return self.device or self.backend.place_of(arrays)
 
     def _signature(self, args: Any, kwargs: Any) -> tuple[Sequence[Any], Any]:
         is_array, key_of = self.backend.is_array, self._key_of
         if not kwargs and all(map(is_array, args)):
-            return args, (current_dtype(), *map(key_of, args))
+            return args, (current_dtype(), self._place(args), *map(key_of, args))
         leaves, treedef = tree_flatten((args, kwargs))
         given: list[Any] = []
-        key: list[Any] = [current_dtype(), treedef]
+        place = self._place([x for x in leaves if is_array(x)])
+        key: list[Any] = [current_dtype(), place, treedef]
         for x in leaves:
             if is_array(x):
                 given.append(x)
@@ -241,7 +248,7 @@ class Compiler(Native):
                 is_given, part = signature_of(x)
                 key.append(part)
                 if is_given:
-                    given.append(self.backend.from_numpy(np.asarray(x), self.device))
+                    given.append(self.backend.from_numpy(np.asarray(x), place))
         if not any(map(is_array, leaves)) and any(isinstance(x, np.ndarray) for x in leaves):
             raise TypeError(
                 f"compile_to: {name_of(self._f)} was compiled for arrays of {self.backend.name} and"

@@ -96,6 +96,9 @@ class StrictBackend(Backend):
         name: str = array.device._device
         return name
 
+    def place_of(self, arrays: Sequence[Any]) -> str | None:
+        return self.device_of(arrays[0]) if arrays else None
+
     def cast(self, array: Any, dtype: np.dtype[Any]) -> Any:
         if array._array.dtype.kind == "c" and np.dtype(dtype).kind not in "c":
             array = self.xp.real(array)
