@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from pycograd.dsl.marks import error_at, is_hole
-from pycograd.dsl.spelling import MARK
+from pycograd.dsl.words import MARK
 
 
 def last_of(expressions: list[ast.expr], at: ast.expr) -> ast.expr:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from pycograd.dsl.marks import FORWARD, block_of, body_of, chain_of, is_hole, pipe_of, split
-from pycograd.dsl.spelling import HOLE, MACROS
+from pycograd.dsl.words import HOLE, MACROS
 
 FOREIGN: Final = {
     "context", "expect", "future", "macro", "memoize", "method", "ntimes", "once", "otherwise",

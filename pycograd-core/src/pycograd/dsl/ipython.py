@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from pycograd.dsl.source import NAMES, legal_text, parse
-from pycograd.dsl.spelling import BRACED
+from pycograd.dsl.words import BRACED
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

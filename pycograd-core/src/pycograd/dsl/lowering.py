@@ -31,7 +31,7 @@ from pycograd.dsl.marks import (
     pipe_of,
     split,
 )
-from pycograd.dsl.spelling import HOLE, MACROS, MARK
+from pycograd.dsl.words import HOLE, MACROS, MARK
 
 RUNTIME: Final = "__pycograd__"
 

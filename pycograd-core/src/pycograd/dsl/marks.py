@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Final
 
-from pycograd.dsl.spelling import HOLE, MARK
+from pycograd.dsl.words import HOLE, MARK
 
 FORWARD: Final = ("pipe", "some", "assign", "partial")  # operators after a value, not a function
 

@@ -8,7 +8,8 @@ from types import CodeType
 from typing import Any, Final
 
 from pycograd.dsl.lowering import lower
-from pycograd.dsl.spelling import Legal, is_suspect, legal
+from pycograd.dsl.places import Legal
+from pycograd.dsl.spelling import is_suspect, legal
 
 NAMES: Final = ("params", "frozen", "tied", "buffer", "on_cpu", "on_device")  # lent to DSL code
 
