@@ -2,6 +2,8 @@
 
 import pickle
 
+import re
+
 import numpy as np
 import pytest
 
@@ -177,6 +179,18 @@ def test_a_missing_lowering_names_primitive_line_and_where_to_read_on():
     assert said.startswith("primitive 'exp' has no lowering for backend 'loopback' (")
     assert "test_native.py" in said
     assert said.endswith("See: pycograd explain exp")
+
+
+def test_a_refusal_says_why_and_nothing_else():
+    class Refusing(LoopbackBackend):
+        lowerings = {}
+        refused = {"exp": "it grows too fast"}
+
+    with pytest.raises(LoweringNotFoundError) as caught:
+        jit(lambda x: np.exp(x), backend=Refusing())(np.ones(2))
+    said = "primitive 'exp' is not lowered by backend 'loopback': it grows too fast ("
+    assert str(caught.value).startswith(said)
+    assert re.search(r"test_native\.py:\d+\)$", str(caught.value))
 
 
 def test_what_scipy_computes_says_how_to_leave_the_device():

@@ -193,6 +193,28 @@ def test_the_memory_of_an_array_on_a_device(there, name):
         grad(lambda x: np.sum(x) * bool(getattr(x, name)))(X)
 
 
+def test_numbers_of_an_array_on_a_device(there):
+    home = np.asarray(there)
+    assert type(there.tolist()) is list and there.tolist() == home.tolist()
+    assert type(there[0].tolist()) is float
+    assert type(there.item(1)) is float and there.item(1) == home[1] == there[1].item()
+    with pytest.raises(ValueError, match="can only convert an array of size 1"):
+        there.item()
+    (slope,) = grad(lambda x: x[0] * there[0].item())(X)
+    np.testing.assert_array_equal(slope, [home[0], 0.0, 0.0])
+
+
+def test_a_function_of_plain_arrays_says_how_to_bring_one_home(there, tmp_path):
+    with pytest.raises(UnsupportedOperationError) as caught:
+        np.save(tmp_path / "x", there)
+    assert str(caught.value).startswith(
+        "np.save of an array on loopback:cpu, float64[3]: it runs on NumPy's arrays alone. Write"
+        " np.asarray(x)"
+    )
+    with pytest.raises(UnsupportedOperationError, match=r"write stop_gradient\(x\)"):
+        grad(lambda x: np.sum(x) + (np.save(tmp_path / "x", x) or 0.0))(X)
+
+
 def test_the_librarys_own_methods_are_those_of_the_native_array():
     pytest.importorskip("torch")
     import torch

@@ -218,6 +218,14 @@ def test_a_known_backend_that_is_not_installed(fresh: Hub) -> None:
     )
 
 
+def test_the_name_of_a_device_is_none_of_a_backend(fresh: Hub) -> None:
+    for name, written in {"cpu": "torch:cpu", "TPU": "jax:tpu"}.items():
+        with pytest.raises(UnknownBackendError) as caught:
+            device(name)
+        said = f"no backend named {name!r}. A device follows the name of a backend: {written!r}\n"
+        assert str(caught.value).startswith(said)
+
+
 def test_a_backend_that_cannot_run_here(fresh: Hub, site: Path) -> None:
     backend(site, "torch", "chaos_good:Torch", version="0.1.0")
     backend(site, "cupy", "chaos_good:Nowhere", version="0.1.0")

@@ -92,7 +92,7 @@ class Box:
                 return CREATORS[function](self, *args, **kwargs)
             ours = find(FUNCTIONS, function)
             if ours is None:
-                raise unsupported(function)
+                raise self._unsupported(function)
         return ours(*args, **kwargs)
 
     @classmethod
@@ -106,6 +106,9 @@ class Box:
             f"torch's {getattr(function, '__name__', 'function')} was called on"
             f" {box._kind().rstrip(',')}, {box._instead_of_torch()}"
         )
+
+    def _unsupported(self, function: Any) -> UnsupportedOperationError:
+        return unsupported(function)
 
     def _instead_of_torch(self) -> str:
         return f"of which torch knows nothing. {instead_of_functions('torch')}"
@@ -243,18 +246,23 @@ _NUMPY = os.path.dirname(np.__file__) + os.sep
 
 def unsupported(function: Any) -> UnsupportedOperationError:
     """The error for a NumPy name that no operation has claimed."""
-    name = getattr(function, "__name__", str(function))
-    if not isinstance(function, np.ufunc):
-        module = getattr(function, "__module__", None) or "numpy"
-        name = f"{module.replace('numpy', 'np', 1)}.{name}"
-    elif getattr(np, name, None) is function:  # other ufuncs do not say where they are from
-        name = f"np.{name}"
+    name = dotted(function)
     if function in REFUSED:
         return UnsupportedOperationError(f"{name} of a differentiated value: {REFUSED[function]}")
     return UnsupportedOperationError(
         f"{name} has no rule for differentiated values. Write it with supported NumPy functions, or"
         " give it one with custom_vjp; stop_gradient(x) makes its argument a constant"
     )
+
+
+def dotted(function: Any) -> str:
+    """What users call a function of NumPy."""
+    name = getattr(function, "__name__", str(function))
+    if not isinstance(function, np.ufunc):
+        module = getattr(function, "__module__", None) or "numpy"
+        return f"{module.replace('numpy', 'np', 1)}.{name}"
+    # Other ufuncs do not say where they are from.
+    return f"np.{name}" if getattr(np, name, None) is function else name
 
 
 def refuse_masks(x: Any) -> None:

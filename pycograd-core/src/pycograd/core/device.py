@@ -20,9 +20,9 @@ import numpy as np
 from pycograd.core import modes
 from pycograd.core.aval import aval_of, is_inexact
 from pycograd.core.backend import Backend
-from pycograd.core.box import Box
+from pycograd.core.box import Box, dotted
 from pycograd.core.buffers import Contents
-from pycograd.core.errors import SymbolicSizeError
+from pycograd.core.errors import SymbolicSizeError, UnsupportedOperationError
 from pycograd.core.ir import Graph
 from pycograd.core.primitive import Primitive, Trace
 
@@ -200,6 +200,20 @@ class DeviceArray(Box):
 
     def __index__(self) -> Any:
         return np.asarray(self).__index__()
+
+    def item(self, *place: Any) -> Any:
+        """An entry as a Python number."""
+        return np.asarray(self).item(*place)
+
+    def tolist(self) -> Any:
+        """Python numbers in lists."""
+        return np.asarray(self).tolist()
+
+    def _unsupported(self, function: Any) -> UnsupportedOperationError:
+        return UnsupportedOperationError(
+            f"{dotted(function)} of {self._kind()}: it runs on NumPy's arrays alone. Write"
+            " np.asarray(x)"
+        )
 
     def _instead_of_torch(self) -> str:
         return "a DeviceArray. Write NumPy's function, or give it x.native, the library's own array"

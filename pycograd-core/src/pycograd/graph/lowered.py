@@ -340,12 +340,12 @@ def found_for(backend: Backend, equation: Equation, avals: Sequence[Any]) -> Cal
     try:
         return backend.lowering(equation.primitive, avals)
     except LoweringNotFoundError as error:
-        name = equation.primitive.name
         message = backend.missing(equation.primitive)
         if not equation.line or not str(error).startswith(message):
             raise
-        found = LoweringNotFoundError(f"{message} ({equation.line})", f"pycograd explain {name}")
-        found.args = (f"{message} ({equation.line}). See: pycograd explain {name}",)
+        see = backend.see(equation.primitive)
+        found = LoweringNotFoundError(message)
+        found.args = (f"{message} ({equation.line})" + (f". See: {see}" if see else ""),)
         raise found from None
 
 

@@ -17,6 +17,8 @@ def unknown(noun: str, name: str, installed: Sequence[Record], known: Mapping[st
     text = f"no {noun} named {name!r}."
     if name in absent:
         absent = {name: absent[name]}
+    elif noun == "backend" and (place := name.lower()) in _PLACES:
+        text += f" A device follows the name of a backend: '{_PLACES[place]}:{place}'"
     else:
         others = [*there, *absent, *(ALIASES if noun == "backend" else ())]
         near = get_close_matches(name.lower(), others, n=1)
@@ -27,6 +29,9 @@ def unknown(noun: str, name: str, installed: Sequence[Record], known: Mapping[st
         offers = [f"{k} -> pip install {v}" for k, v in absent.items()]
         text += f"\n  known, not installed: {', '.join(offers)}"
     return text
+
+
+_PLACES = {"cpu": "torch", "tpu": "jax", "rocm": "jax", "xpu": "torch"}  # who has such devices
 
 
 def no_provider(
