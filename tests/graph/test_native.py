@@ -1,7 +1,6 @@
 """Functions as programs of another library: `compile_to`, `jit(backend=)`, `grad(backend=)`."""
 
 import pickle
-
 import re
 
 import numpy as np
