@@ -454,3 +454,45 @@ def test_steps_of_large_leaves_have_the_bits_of_the_formula(cls, dtype, rng):
             assert new.dtype == dtype
             assert np.array_equal(new, p)
     assert np.array_equal(kept["a"], kept["b"])
+
+
+@pytest.mark.parametrize("lr", ["0.1", None, [0.1], np.ones(2), object()])
+def test_a_learning_rate_is_a_number_or_a_schedule(lr):
+    with pytest.raises(TypeError, match=r"lr is a number, or a schedule lr\(step\), not "):
+        SGD(lr)
+
+
+@pytest.mark.parametrize("rate", [-1.0, math.nan, math.inf])
+def test_a_rate_that_is_none_is_refused_and_nothing_changes(rate):
+    with pytest.raises(ValueError, match="must be finite, and not negative"):
+        SGD(rate)
+    opt, p = Adam(lambda step: 0.1 if step < 2 else rate), {"w": np.ones(2)}
+    opt.step(p, p)
+    before = opt.state_dict()
+    with pytest.raises(ValueError, match=r"Adam\.step: the schedule gave lr=.* at step 2"):
+        opt.step(p, p)
+    assert str(opt.state_dict()) == str(before)
+
+
+@pytest.mark.parametrize("betas", [0.9, (0.9,), (0.9, 0.9, 0.9)])
+def test_betas_are_a_pair(betas):
+    for cls in (Adam, Lion):
+        with pytest.raises(ValueError, match="is a pair"):
+            cls(betas=betas)
+
+
+def test_an_optimizer_does_not_step_in_a_function_that_is_compiled_but_one_made_there_does():
+    p, g = np.ones(2), np.array([1.0, 2.0])
+    for opt in (Adam(0.1), SGD(0.1, momentum=0.9), SGD(pg.cosine_decay(0.1, 9))):
+        with pytest.raises(pg.UnsupportedOperationError, match=r"would take this one step again"):
+            pg.jit(opt.step)(p, g)
+        with pytest.raises(pg.UnsupportedOperationError, match=r"would take this one step again"):
+            pg.capture(lambda p, opt=opt: opt.step(p, p), p)
+        assert opt.state_dict() == {"steps": 0, "leaves": {}}
+
+    def two(p, g):
+        opt = Adam(pg.cosine_decay(0.1, 9))
+        return opt.step(opt.step(p, g), 2 * g)
+
+    np.testing.assert_allclose(pg.jit(two)(p, g), two(p, g), rtol=1e-12)
+    np.testing.assert_allclose(pg.jit(SGD(0.1).step)(p, g), p - 0.1 * g)

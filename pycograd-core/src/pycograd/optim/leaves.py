@@ -15,6 +15,11 @@ def check(condition: Any, message: str) -> None:
         raise ValueError(message)
 
 
+def check_betas(betas: Any) -> None:
+    check(np.ndim(betas) == 1 and len(betas) == 2, f"betas={betas} is a pair, such as (0.9, 0.99)")
+    check(all(0 <= b < 1 for b in betas), f"betas={betas} must be from 0 to below 1")
+
+
 def leaf_named(name: str) -> str:
     return f"leaf {name!r}" if name else "the only leaf"
 

@@ -7,6 +7,7 @@ serves arrays of other libraries and boxes of an enclosing transform (learning t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,10 +15,16 @@ import numpy as np
 
 from pycograd.core.aval import dtype_of, is_inexact
 from pycograd.core.box import Box
-from pycograd.core.errors import NotDifferentiableError, ShapeError, TreeMismatchError
+from pycograd.core.errors import (
+    NotDifferentiableError,
+    ShapeError,
+    TreeMismatchError,
+    UnsupportedOperationError,
+)
 from pycograd.core.tree import Tree, flatten_like, tree_flatten, tree_unflatten
 from pycograd.optim.leaves import as_real, check, is_complex, leaf_named, like
 from pycograd.optim.schedules import Schedule
+from pycograd.transforms.capture import capturing
 
 State = dict[str, Any]
 
@@ -42,9 +49,12 @@ class Optimizer:
 
     def __init__(self, lr: float | Schedule) -> None:
         if not callable(lr) and not isinstance(lr, Box):
-            check(lr >= 0, f"lr={lr} must not be negative")
+            if np.ndim(lr) or not np.issubdtype(np.asarray(lr).dtype, np.number):
+                raise TypeError(f"lr is a number, or a schedule lr(step), not {lr!r}")
+            check(0 <= lr < math.inf, f"lr={lr} must be finite, and not negative")
         self.lr = lr
         self.steps = 0
+        self._inside = capturing.get() is not None  # made by a function that is being compiled
         self._state: dict[str, State] = {}
 
     def update(self, param: Any, grad: Any, lr: Any, state: State) -> tuple[Any, State]:
@@ -84,6 +94,9 @@ class Optimizer:
                 before; it names the leaf.
             ShapeError: a gradient, or the state, has another shape than its leaf.
             NotDifferentiableError: a leaf of integers has a gradient.
+            UnsupportedOperationError: in a function that is being compiled, unless the optimiser
+                is made there too.
+            ValueError: a schedule gave a learning rate that is none.
 
         >>> import numpy as np
         >>> SGD(lr=0.5).step({"w": np.array([1.0, 2.0])}, {"w": np.array([2.0, 2.0])})
@@ -105,13 +118,23 @@ class Optimizer:
             self._check_leaf(name, param, grad, state[name])
 
         lr: Any = self.lr(self.steps + 1) if callable(self.lr) else self.lr
-        lr = lr if isinstance(lr, Box) else float(lr)  # a NumPy scalar would promote float32
+        if not isinstance(lr, Box):
+            lr = float(lr)  # a NumPy scalar would promote float32
+            if not 0 <= lr < math.inf:
+                raise ValueError(f"{asked}: the schedule gave lr={lr} at step {self.steps + 1}")
         new, new_state = dict(zip(names, leaves)), dict(state)
         for name, param, grad in live:
             value, new_state[name] = self.update(
                 as_real(param, param), as_real(grad, param), lr, state[name]
             )
             new[name] = like(value, param)
+        keeps = callable(self.lr) or any(map(len, new_state.values()))
+        if keeps and not self._inside and capturing.get() is not None:
+            raise UnsupportedOperationError(
+                f"{asked}: a compiled function would take this one step again at each call, for an"
+                " optimiser keeps what it remembers outside of it. Compile the gradient,"
+                " jit(value_and_grad(f)), and take the steps outside; or make the optimiser inside"
+            )
         self.steps, self._state = self.steps + 1, new_state
         return tree_unflatten(treedef, list(new.values()))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pycograd.core.pieces import in_pieces
 from pycograd.core.tree import Tree
-from pycograd.optim.leaves import check, is_plain, root
+from pycograd.optim.leaves import check, check_betas, is_plain, root
 from pycograd.optim.optimizer import Optimizer, State
 from pycograd.optim.schedules import Schedule
 
@@ -82,7 +82,7 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(lr)
-        check(all(0 <= b < 1 for b in betas), f"betas={betas} must be from 0 to below 1")
+        check_betas(betas)
         check(eps >= 0, f"eps={eps} must not be negative")
         check(weight_decay >= 0, f"weight_decay={weight_decay} must not be negative")
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
@@ -184,7 +184,7 @@ class Lion(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(lr)
-        check(all(0 <= b < 1 for b in betas), f"betas={betas} must be from 0 to below 1")
+        check_betas(betas)
         check(weight_decay >= 0, f"weight_decay={weight_decay} must not be negative")
         self.betas, self.weight_decay = betas, weight_decay
 
