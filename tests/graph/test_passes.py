@@ -249,6 +249,36 @@ def test_fusion(f, fused):
     np.testing.assert_allclose(graph(x), f(x), rtol=1e-12, atol=1e-14)
 
 
+def _whole(x):
+    e = np.exp(x - np.max(x))
+    return e / np.sum(e)
+
+
+def _whole_lse(x):
+    top = np.max(x)
+    return np.log(np.sum(np.exp(x - top))) + top
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 4)])
+@pytest.mark.parametrize(
+    ("f", "fused"),
+    [
+        (lambda x: np.exp(x) / np.sum(np.exp(x)), "softmax"),
+        (_whole, "softmax"),
+        (_whole_lse, "logsumexp"),
+        (lambda x: x - np.log(np.sum(np.exp(x))), "log_softmax"),
+        (lambda x: x - _whole_lse(x), "log_softmax"),
+        (lambda x: np.log(_whole(x)), "log_softmax"),
+    ],
+)
+def test_fusion_of_what_sums_over_all_entries(f, fused, shape):
+    x = np.random.default_rng(0).standard_normal(shape)
+    graph = optimize(capture(f, x), ["fuse"])
+    assert names(graph) == [fused]
+    assert graph(x).shape == f(x).shape
+    np.testing.assert_allclose(graph(x), f(x), rtol=1e-12, atol=1e-14)
+
+
 def test_what_is_fused_is_stable():
     graph = optimize(capture(lambda x: np.log(np.sum(np.exp(x))), np.ones(3)), ["fuse"])
     np.testing.assert_allclose(graph(np.array([1000.0, 0.0, 0.0])), 1000.0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pycograd.core.aval import shape_of
 from pycograd.core.primitive import primitive_named
 from pycograd.graph.rewrite import Pattern, Rule
 
@@ -19,24 +20,29 @@ def _fused(name: str, x: Any, **params: Any) -> Any:
     return primitive_named(name)(x, **params)
 
 
-def _alike(of: Any, name: str) -> bool:
-    """True if the maximum is taken along the axes of another reduction, and keeps them."""
-    return bool(of["max"]["axis"] == of[name]["axis"] and of["max"]["keepdims"])
+def _goes_back(x: Any, reduction: Any) -> bool:
+    """True if the result of a reduction of x meets the very entries of x that it is made of."""
+    return bool(reduction["keepdims"]) or len(reduction["axis"]) == len(shape_of(x)) > 0
+
+
+def _shifts(x: Any, top: Any, axis: Any) -> bool:
+    """True if the maximum that is subtracted is that along these axes."""
+    return bool(top["axis"] == axis) and _goes_back(x, top)
 
 
 def _softmax(x: Any, of: Any) -> Any:
-    return _fused("softmax", x, axis=of["sum"]["axis"]) if of["sum"]["keepdims"] else None
+    return _fused("softmax", x, axis=of["sum"]["axis"]) if _goes_back(x, of["sum"]) else None
 
 
 def _log_softmax(x: Any, of: Any) -> Any:
     params = of["logsumexp"]
-    return _fused("log_softmax", x, axis=params["axis"]) if params["keepdims"] else None
+    return _fused("log_softmax", x, axis=params["axis"]) if _goes_back(x, params) else None
 
 
 def _unshifted(name: str) -> Any:
     """The same of x as of x less its maximum."""
     return lambda x, of, params: (
-        _fused(name, x, **params) if of["max"] == {**params, "keepdims": True} else None
+        _fused(name, x, **params) if _shifts(x, of["max"], params["axis"]) else None
     )
 
 
@@ -51,7 +57,9 @@ FUSION: Final = [
     _rule(
         ("add", ("logsumexp", _SHIFTED), ("max", "x")),
         lambda x, of: (
-            _fused("logsumexp", x, **of["logsumexp"]) if _alike(of, "logsumexp") else None
+            _fused("logsumexp", x, **of["logsumexp"])
+            if _shifts(x, of["max"], of["logsumexp"]["axis"])
+            else None
         ),
     ),
     _rule(("subtract", "x", ("logsumexp", "x")), _log_softmax),
