@@ -57,6 +57,8 @@ build = builder()
 
 def test_every_subject_has_its_notebook() -> None:
     assert [path.stem for path in build.stored()] == NAMES == sorted(SUBJECTS)
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert all(f"| [{name}]({name}.ipynb) |" in page for name in NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
