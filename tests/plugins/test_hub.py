@@ -23,6 +23,7 @@ from pycograd import (
     value_and_grad,
 )
 from pycograd.core import device as devices
+from pycograd.core.backend import Backend, Probe
 from pycograd.core.errors import (
     AmbiguousBackendError,
     BackendUnavailableError,
@@ -31,6 +32,7 @@ from pycograd.core.errors import (
     PluginError,
     UnknownBackendError,
 )
+from pycograd.core.primitive import REGISTRY
 from pycograd.plugins.arrays import NumpyBackend
 from pycograd.plugins.hub import Hub, get_exporter, refresh
 from pycograd.plugins.records import parse
@@ -357,6 +359,28 @@ def test_what_cannot_be_registered(fresh: Hub) -> None:
     register_backend("mine", lambda: "x")  # type: ignore[arg-type,return-value]
     with pytest.raises(BackendUnavailableError, match="is a str, not a Backend"):
         get_backend("mine")
+
+
+def test_what_a_backend_does_not_define_is_named(fresh: Hub) -> None:
+    class Bare(Backend):
+        name = "bare"
+
+    class Few(Bare):
+        def probe(self) -> Probe:
+            return Probe(True, devices=("cpu",))
+
+    with pytest.raises(BackendUnavailableError, match=r"Bare does not define probe \("):
+        register_backend("bare", Bare)
+        get_backend("bare")
+    register_backend("bare", Few)
+    for method, args in {
+        **{"from_numpy": (0,), "to_numpy": (0,), "is_array": (0,), "dtype_of": (0,)},
+        **{"cast": (0, 0), "grad_and_value": (0, 0, 0), "with_rule": (0, 0)},
+    }.items():
+        with pytest.raises(NotImplementedError, match=rf"Few does not define {method}$"):
+            getattr(get_backend("bare"), method)(*args)
+    with pytest.raises(NotImplementedError, match=r"Few does not define lowerings$"):
+        get_backend("bare").lowering(REGISTRY["sin"])
 
 
 # -- device ------------------------------------------------------------------------------------

@@ -171,7 +171,7 @@ def test_a_plugin_that_fails_for_a_backend_is_active_no_longer(
     "value, cause",
     [
         ("Misspelt", "pycograd_register_lowering is no hook. Did you mean pycograd_register_low"),
-        ("WrongArguments", "Argument(s) {'graph'} are declared in the hookimpl but can not be"),
+        ("WrongArguments", "pycograd_graph_passes takes backend, and nothing named 'graph'"),
         ("Unmarked", "pycograd_backend_activated is not marked: write @hookimpl above it"),
         ("WithoutApi", "does not say `api = (1, 0)`"),
         ("Typo", "there is no primitive 'sine' to lower"),
@@ -183,7 +183,7 @@ def test_what_a_plugin_may_get_wrong(value: str, cause: str, good: Path, fresh: 
     get_backend("good")
     with pytest.raises(PluginError) as caught:
         activate("wrong")
-    assert cause in str(caught.value) + str(caught.value.__cause__)
+    assert cause in str(caught.value)
     assert state(fresh, "wrong") == "broken"
     assert fresh.hooks._manager.list_name_plugin() == []
     assert not get_backend("good").added

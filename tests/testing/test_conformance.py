@@ -44,6 +44,33 @@ def test_numpy_runs_scipys_solvers_and_declares_what_depends_on_data():
     assert expected == [f"{kind}:concatenate-roots" for kind in ("forward", "jvp", "float32")]
 
 
+@pytest.mark.parametrize(
+    "lowering, said",
+    [
+        ({"sinn": np.sin}, "there is no primitive 'sinn', which it lowers; did you mean 'sin'?"),
+        ({"nothing like it": np.sin}, "there is no primitive 'nothing like it', which it lowers"),
+        ({"sin": "sin"}, "the lowering of 'sin' is 'sin', no function"),
+    ],
+)
+def test_a_table_that_is_misspelt(lowering, said):
+    class Misspelt(LoopbackBackend):
+        lowerings = {**LoopbackBackend().lowerings, **lowering}
+
+    (failure,) = [r for r in check_backend(Misspelt(), samples=[]).failures]
+    assert failure.name == "lowerings:names" and failure.reason == f"AssertionError: {said}"
+
+
+def test_a_primitive_of_a_backends_own_has_its_name():
+    class Own(LoopbackBackend):
+        lowerings = {**LoopbackBackend().lowerings, "loopback_norm": np.linalg.norm}
+
+    class Heir(Own):
+        name = "heir"
+
+    for backend in (Own(), Heir()):
+        assert not check_backend(backend, samples=[]).failures
+
+
 def test_transforms_inside_a_lowering_stay_on_its_own_arrays():
     found = []
 

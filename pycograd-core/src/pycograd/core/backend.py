@@ -88,7 +88,7 @@ class Backend:
     # -- the library -----------------------------------------------------------------------------
     def probe(self) -> Probe:
         """Whether it can run here; the only method that may touch hardware before a use."""
-        raise NotImplementedError
+        raise self._undefined("probe")
 
     def devices(self) -> Sequence[str]:
         """The names of its devices; the first is the default."""
@@ -97,7 +97,7 @@ class Backend:
     # -- arrays ----------------------------------------------------------------------------------
     def from_numpy(self, array: Any, device: str | None = None) -> Any:
         """An array of the library with the contents of a NumPy array, on a device."""
-        raise NotImplementedError
+        raise self._undefined("from_numpy")
 
     def borrowed(self, array: Any, device: str | None = None) -> Any:
         """What stands for a NumPy array in one call of `compile`d code or of `grad_and_value`.
@@ -109,11 +109,11 @@ class Backend:
 
     def to_numpy(self, array: Any) -> Any:
         """A NumPy array with the contents of one of the library's."""
-        raise NotImplementedError
+        raise self._undefined("to_numpy")
 
     def is_array(self, x: Any) -> bool:
         """True for an array of the library."""
-        raise NotImplementedError
+        raise self._undefined("is_array")
 
     def shape_of(self, array: Any) -> tuple[int, ...]:
         """The sizes of its axes."""
@@ -121,7 +121,7 @@ class Backend:
 
     def dtype_of(self, array: Any) -> np.dtype[Any]:
         """Its dtype, as NumPy's."""
-        raise NotImplementedError
+        raise self._undefined("dtype_of")
 
     def device_of(self, array: Any) -> str:
         """The name of the device it is on."""
@@ -136,7 +136,7 @@ class Backend:
 
     def cast(self, array: Any, dtype: np.dtype[Any]) -> Any:
         """The array in another dtype."""
-        raise NotImplementedError
+        raise self._undefined("cast")
 
     def move(self, array: Any, device: str) -> Any:
         """The array on another device of the library."""
@@ -146,7 +146,7 @@ class Backend:
     @property
     def lowerings(self) -> Mapping[str, Callable[..., Any]]:
         """Primitive name -> the library's spelling."""
-        raise NotImplementedError
+        raise self._undefined("lowerings")
 
     def lowering(self, primitive: Any, operands: Sequence[Any] = ()) -> Callable[..., Any]:
         """The library's spelling of a primitive, the backend's own or one that a plugin adds.
@@ -212,7 +212,7 @@ class Backend:
             leaves: arrays of the library.
             live: which of them to differentiate.
         """
-        raise NotImplementedError
+        raise self._undefined("grad_and_value")
 
     def compile_grad(
         self, run: Callable[..., Any], live: Sequence[int]
@@ -239,7 +239,10 @@ class Backend:
         Returns:
             A function like `forward`, the hook for derivatives of one's own around it.
         """
-        raise NotImplementedError
+        raise self._undefined("with_rule")
+
+    def _undefined(self, method: str) -> NotImplementedError:
+        return NotImplementedError(f"{type(self).__qualname__} does not define {method}")
 
     def refuse_dtype(self, dtype: np.dtype[Any], instead: str) -> NoReturn:
         """The error for a dtype that the library does not have."""

@@ -22,10 +22,10 @@ class Exporter:
 
     def export(self, graph: Graph, path: str | os.PathLike[str], **options: Any) -> Any:
         """Writes a graph to a file, whole or not at all."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__qualname__} does not define export")
 
     def verify(
         self, path: str | os.PathLike[str], inputs: Sequence[Any], outputs: Sequence[Any]
     ) -> None:
         """Raises `ExportError` if the file does not compute these outputs from these inputs."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__qualname__} does not define verify")

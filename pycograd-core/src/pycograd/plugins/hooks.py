@@ -6,6 +6,7 @@ raised; so hooks that register something are called here plugin by plugin, late 
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -202,6 +203,11 @@ def _check_names(plugin: Any) -> None:
         if name in HOOKS and not isinstance(plugin, PluginBase):
             if not hasattr(getattr(plugin, name), f"{PROJECT}_impl"):
                 raise TypeError(f"{name} is not marked: write @hookimpl above it")
+        if name in HOOKS:
+            known = [p for p in inspect.signature(getattr(PluginBase, name)).parameters][1:]
+            for own in inspect.signature(getattr(plugin, name)).parameters:
+                if own not in known:
+                    raise TypeError(f"{name} takes {', '.join(known)}, and nothing named {own!r}")
 
 
 def _kept(each: GraphPass) -> Callable[[Graph], Graph]:

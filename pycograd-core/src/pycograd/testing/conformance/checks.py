@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from pycograd.core.errors import (
     LoweringNotFoundError,
     UnsupportedDtypeError,
 )
-from pycograd.core.primitive import Primitive
+from pycograd.core.primitive import REGISTRY, Primitive, primitive_named
 from pycograd.graph.native import compile_to
 from pycograd.plugins.hub import HUB, device_of
 from pycograd.plugins.records import BACKENDS, Name, Record
@@ -39,6 +40,7 @@ def backend_checks(backend: Backend) -> Iterator[Check]:
     for name in _DTYPES:
         run = _round_trip if name in claims.dtypes else _refused
         yield Check(f"arrays:{name}", _for_dtype(run, name), computes=False)
+    yield Check("lowerings:names", _names, computes=False)
     yield Check("errors:lowering", _no_lowering, computes=False)
     yield Check("errors:device", _no_device, computes=False)
     if claims.eager:
@@ -153,6 +155,26 @@ def _refused(backend: Backend, dtype: np.dtype[Any]) -> None:
     else:
         found = backend.dtype_of(array)  # it may have more than it claims
         assert found == dtype, f"{dtype.name} is not claimed, and became {found} without an error"
+
+
+# -- the table of lowerings ------------------------------------------------------------------------
+def _names(context: Context) -> None:
+    """Each lowering is of a primitive, so none is left out for a misspelt name.
+
+    Primitives that only passes of the backend's plugin write begin with its name: `torch_...`.
+    """
+    kinds = [getattr(kind, "name", None) for kind in type(context.backend).__mro__]
+    own = tuple([f"{name}_" for name in kinds if isinstance(name, str)])
+    for name, lowering in context.backend.lowerings.items():
+        assert callable(lowering), f"the lowering of {name!r} is {lowering!r}, no function"
+        if name.startswith(own):
+            continue
+        try:
+            primitive_named(name)
+        except KeyError:
+            near = get_close_matches(name, REGISTRY, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise AssertionError(f"there is no primitive {name!r}, which it lowers{hint}") from None
 
 
 # -- errors ----------------------------------------------------------------------------------------

@@ -131,7 +131,6 @@ class StrictBackend(Backend):
             "broadcast_to": lambda x, shape: xp.broadcast_to(x, shape),
             "expand_dims": self._expand_dims,
             "squeeze": lambda x, axis: xp.squeeze(x, axis),
-            "flip": lambda x, axis: xp.flip(x, axis=axis),
             "concatenate": lambda *xs, axis: xp.concat(self._alike(xs), axis=axis),
             "stack": lambda *xs, axis: xp.stack(self._alike(xs), axis=axis),
             "matmul": xp.matmul,
