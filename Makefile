@@ -9,7 +9,7 @@
 #   make bench     timings side by side with hand-written NumPy and other libraries
 #   make bench-plugins  functions compiled for torch, jax and tensorflow beside models written for them
 #   make bench-training  steps of a small GPT beside PyTorch and JAX, and private gradients beside a loop
-#   make docs      docs/coverage.md, from the definitions and the samples, and the pictures
+#   make docs      docs/coverage.md, from the definitions and the samples, the pictures, the notebooks
 #   make docs-plugins  what the plugins' tables have, which that page shows
 #   make docs-notebooks  execute docs/notebooks; copies with their outputs go to build/notebooks
 #   make clean     remove the environments and everything generated
@@ -66,7 +66,7 @@ bench-plugins: $(PLUGINS_READY)
 bench-training: $(PLUGINS_READY)
 	$(PLUGINS_VENV)/bin/python benchmarks/training.py $(ARGS)
 
-docs: $(READY)
+docs: $(READY) docs-notebooks
 	$(ONE_THREAD) $(RUN) -m pycograd.testing.coverage docs
 	$(ONE_THREAD) $(RUN) benchmarks/pictures.py docs
 
