@@ -251,3 +251,19 @@ def test_large_arrays_have_the_bits_of_small_ones(name, dtype, rng):
         assert (
             slope[start : start + 60].tobytes() == grad(lambda x: np.sum(f(x)))(part)[0].tobytes()
         )
+
+
+@pytest.mark.parametrize("size", [60, 200_000])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_slope_of_gelu_next_to_zero_and_beside_nan(dtype, size):
+    tiny = np.finfo(dtype).smallest_subnormal
+    x = np.resize(np.array([0, tiny, -tiny, 3 * tiny, 1e-3], dtype), size)
+    slope = lambda x: grad(lambda x: np.sum(nn.gelu(x)), argnums=0)(x)
+    near = 0.5 + 1e-3 * np.sqrt(2 / np.pi)
+    wanted = np.resize([0.5, 0.5, 0.5, 0.5, near], size)
+    rtol = max(4 * np.finfo(dtype).eps, 1e-9)
+    np.testing.assert_allclose(slope(x).astype(float), wanted, rtol=rtol)
+    x[-1] = np.nan
+    found = slope(x)
+    assert np.isnan(found[-1])
+    np.testing.assert_allclose(found[:-1].astype(float), wanted[:-1], rtol=rtol)

@@ -19,6 +19,7 @@ from pycograd.core.errors import ShapeError
 from pycograd.core.pieces import in_pieces, is_long
 from pycograd.nn.arguments import floating, real
 from pycograd.ops.axes import axis_of
+from pycograd.ops.elementwise import chosen
 
 __all__ = [
     "elu",
@@ -57,7 +58,7 @@ def _fused(name: str, value: Any, rule: Any, cost: str = "transcendental") -> El
 _relu = Elementwise(
     "relu",
     lambda x: np.maximum(x, 0),
-    [lambda t, ans: np.where(ans > 0, t, 0)],
+    [lambda t, ans: chosen(ans > 0, t, 0)],
     dtype=lambda x: promote([x]),
 )
 
@@ -334,11 +335,45 @@ def _gelu_in_place(out: Any, x: Any, cut: Any) -> None:
     np.divide(x, out, out)
 
 
-def _gelu_rule(t: Any, ans: Any, x: Any) -> Any:
+# Its slope, with p = 2 u' and s the sigmoid, is s + x s (1 - s) p. The value that it is told, x s,
+# has the sigmoid in it, which spares the exponential; where x is too small to divide by, it is 1/2.
+def _gelu_slope_value(x: Any, y: Any) -> Any:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if is_long(x) and is_long(y) and x.shape == y.shape and x.dtype == y.dtype:
+            return in_pieces(_gelu_slope_in_place, np.empty_like(x), x, y, scratch=2)
+        cut = np.clip(x, -_CUT, _CUT)
+        square = cut * cut
+        if type(y) in (np.ndarray, np.float64, np.float32) and y.dtype.kind == "f":
+            least = 2 * np.finfo(y.dtype).tiny
+            s = np.where(np.abs(x) < least, np.asarray(0.5, y.dtype), y / x)
+        else:
+            s = _sigmoid(cut * (_A + (_A * _B) * square))
+        return s + (1 - s) * y * ((3 * _A * _B) * square + _A)
+
+
+def _gelu_slope_in_place(out: Any, x: Any, y: Any, cut: Any, rest: Any) -> None:
+    np.divide(y, x, out)
+    least = 2 * np.finfo(x.dtype).tiny
+    np.absolute(x, cut)
+    if not np.min(cut) >= least:  # or there is a nan
+        out[cut < least] = 0.5
+    np.clip(x, -_CUT, _CUT, cut)
+    np.multiply(cut, cut, cut)
+    np.multiply(3 * _A * _B, cut, cut)
+    np.add(cut, _A, cut)
+    np.subtract(1, out, rest)
+    np.multiply(rest, y, rest)
+    np.multiply(rest, cut, rest)
+    np.add(out, rest, out)
+
+
+def _gelu_bend(x: Any) -> Any:
+    """The derivative of the slope: s (1 - s) (2 p + x (1 - 2 s) p^2 + x p')."""
     cut = np.clip(x, -_CUT, _CUT)
     square = cut * cut
-    s = _sigmoid(cut * (_A + (_A * _B) * square))
-    return t * (s + ans * (1 - s) * (_A + (3 * _A * _B) * square))
+    p, s = _A + (3 * _A * _B) * square, _sigmoid(cut * (_A + (_A * _B) * square))
+    k = s * (1 - s)
+    return k * p * (2 + cut * (1 - 2 * s) * p) + k * ((6 * _A * _B) * square)
 
 
 def _normal_cdf_value(x: Any) -> Any:
@@ -357,7 +392,15 @@ def _normal_density(x: Any) -> Any:
     return math.sqrt(0.5 / math.pi) * np.exp(-0.5 * (x * x))
 
 
-_gelu = _fused("gelu", _gelu_value, _gelu_rule)
+_gelu_slope = Elementwise(
+    "gelu_slope",
+    _gelu_slope_value,
+    [lambda t, x: t * _gelu_bend(x), None],  # one of x alone, in which y is known
+    dtype=lambda x, y: _floating(y),
+    cost="transcendental",
+)
+_gelu_slope.composed = True  # where a library has no slope of its own
+_gelu = _fused("gelu", _gelu_value, lambda t, ans, x: t * _gelu_slope(x, ans))
 _normal_cdf = _fused("normal_cdf", _normal_cdf_value, lambda t, x: t * _normal_density(x))
 
 

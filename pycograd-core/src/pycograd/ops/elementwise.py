@@ -194,7 +194,7 @@ def _picked(mask: Any, x: Any, number: Any) -> Any:
     return np.bitwise_xor(out, known, out).view(x.dtype)
 
 
-_where = Elementwise(
+chosen = Elementwise(
     "where",
     _where_value,
     [None, lambda t, x: np.where(x, t, 0), lambda t, x: np.where(x, 0, t)],
@@ -229,7 +229,7 @@ def where(condition: Any, *branches: Any) -> Any:
     if not branches:
         return np.nonzero(condition)
     x, y = branches
-    return as_array(_where(condition, x, y))
+    return as_array(chosen(condition, x, y))
 
 
 @spells(np.clip)

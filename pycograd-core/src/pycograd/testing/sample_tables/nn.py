@@ -9,6 +9,7 @@ import numpy as np
 
 from pycograd import nn
 from pycograd.testing.samples import Draw, Kink, Sample
+from pycograd.transforms.reverse import grad
 
 draw = Draw("nn")
 _X = draw.normal(2, 3)
@@ -26,6 +27,10 @@ def _activation(name: str, f: Callable[..., Any], at_zero: float, of: str = "") 
         Kink([np.zeros((0, 2))], [np.zeros((0, 2))]),
     ]
     return Sample(of or name, f, [_X], name=name, complex=False, kinks=kinks)
+
+
+def _slope_of_gelu(x: Any) -> Any:
+    return grad(lambda x: np.sum(nn.gelu(x)), argnums=0)(x)
 
 
 def _weights(gates: int) -> list[Any]:
@@ -74,6 +79,7 @@ SAMPLES = [
     _activation("selu", nn.selu, 1.0507009873554805 * 1.6732632423543772, of="elu"),
     _activation("softsign", nn.softsign, 1),
     _activation("gelu", nn.gelu, 0.5),
+    _sample("gelu_slope", _slope_of_gelu, _X),
     _activation("normal_cdf", lambda x: nn.gelu(x, "none"), 0.5),
     _sample("clip", nn.hardswish, _X, name="hardswish"),
     # softmax and its relatives, along one axis and along two, with impossible classes
