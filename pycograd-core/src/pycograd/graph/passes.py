@@ -15,6 +15,7 @@ from pycograd.core.errors import GraphError
 from pycograd.core.ir import Equation, Graph, subgraphs
 from pycograd.graph.chains import ordered_chains
 from pycograd.graph.fusion import FUSION
+from pycograd.graph.joins import JOINS
 from pycograd.graph.outer import OUTER
 from pycograd.graph.rewrite import LICENCES, Rule, rewritten, same_equations
 from pycograd.graph.rules import EXACT, FINITE, REASSOCIATE, ROWS, STRUCTURE, small_operands
@@ -43,7 +44,9 @@ PASSES: Final[dict[str, Callable[[Sequence[str]], Pass]]] = {
     "cse": _by_rules(),  # common subexpressions, across forward and backward; and dead equations
     "fold": _by_rules(fold=True),
     "views": _by_rules(STRUCTURE),
-    "algebra": _by_rules(STRUCTURE, small_operands(), EXACT, FINITE, OUTER, REASSOCIATE, fold=True),
+    "algebra": _by_rules(
+        *(STRUCTURE, small_operands(), EXACT, FINITE, JOINS, OUTER, REASSOCIATE), fold=True
+    ),
     "chains": lambda licences: ordered_chains if "reassociates" in licences else _as_it_is,
     "rows": _by_rules(ROWS),
     "fuse": _by_rules(FUSION),  # for kernels of backends and files; NumPy has none

@@ -54,8 +54,9 @@ class Rule(NamedTuple):
         replacement: called with what the pattern named; returns the new value, or None to leave
             the equation as it is. By name it may ask for more: `params` and `shape`, the parameters
             and the result's shape of the outermost equation; `of`, those parameters by primitive
-            for the others; and `made`, a function: `made(name, *operands)` is the place of that
-            equation in the graph, infinite if it is not there (yet).
+            for the others; `made`, a function: `made(name, *operands)` is the place of that
+            equation in the graph, infinite if it is not there (yet); and `maker(x)`, the name of
+            the operation that made a value.
         licence: one of `LICENCES`.
     """
 
@@ -177,7 +178,8 @@ class Rewriter(CaptureTrace):
             if not match.each(rule.pattern[1:], operands):
                 continue
             known = {name: self._boxed(x) for name, x in match.named.items()}
-            known.update(params=params, shape=outs[0].shape, of=match.params, made=self._made)
+            known.update(params=params, shape=outs[0].shape, of=match.params)
+            known.update(made=self._made, maker=lambda x: self._maker(self.atom(x)))
             new = rule.replacement(**{name: known[name] for name in _arguments(rule.replacement)})
             # A replacement that broadcasts or promotes otherwise is none.
             if new is not None and (shape_of(new), dtype_of(new)) == (outs[0].shape, outs[0].dtype):

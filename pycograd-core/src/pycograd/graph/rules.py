@@ -18,7 +18,7 @@ from pycograd.graph.rewrite import Named, Rule
 STRUCTURE: Final = [
     Rule(("transpose", ("transpose", "x")), lambda x, params, of: _composed(x, params, of)),
     Rule(("transpose", "x"), lambda x, params: x if _in_order(params["axes"]) else None),
-    Rule(("reshape", ("reshape", "x")), lambda x, params: np.reshape(x, params["shape"])),
+    Rule(("reshape", ("reshape", "x")), lambda x, shape, maker: _reshaped(x, shape, maker)),
     Rule(("reshape", "x"), lambda x, params: x if shape_of(x) == params["shape"] else None),
     Rule(("expand_dims", "x"), lambda x, shape: np.reshape(x, shape)),
     Rule(("squeeze", "x"), lambda x, shape: np.reshape(x, shape)),
@@ -31,6 +31,12 @@ STRUCTURE: Final = [
 def _composed(x: Any, params: Any, of: Any) -> Any:
     first = of["transpose"]["axes"]
     return np.transpose(x, tuple([first[a] for a in params["axes"]]))
+
+
+def _reshaped(x: Any, shape: Any, maker: Any) -> Any:
+    """`x` reshaped at once, but for one that must be copied: of that copy the next is a view."""
+    copied = maker(x) == "transpose" and shape_of(x) != shape
+    return None if copied else np.reshape(x, shape)
 
 
 def _in_order(axes: tuple[int, ...]) -> bool:
