@@ -124,6 +124,19 @@ def test_a_function_of_another_library_inside_a_transform(run, library):
     assert ",," not in said and "  " not in said
 
 
+def test_arrays_that_jax_traces():
+    jax = pytest.importorskip("jax")
+    x = jax.numpy.asarray(X)
+    for f in (grad(loss), vmap(np.sin), hessian(loss), value_and_grad(loss)):
+        with pytest.raises(UnsupportedOperationError, match=r"compile_to\(grad\(f\), 'jax'\)") as e:
+            jax.jit(f)(x)
+        assert __file__ in str(e.value)
+    with pytest.raises(UnsupportedOperationError, match=r"compile_to\(f, 'jax'\)"):
+        jax.jit(jit(loss))(x)
+    inside = compile_to(lambda x: grad(loss)(x)[0], "jax")
+    np.testing.assert_allclose(jax.jit(inside)(x), grad(loss)(X)[0], rtol=1e-6)
+
+
 def test_torchs_operators_leave_it_to_ours():
     torch = pytest.importorskip("torch")
     t = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)

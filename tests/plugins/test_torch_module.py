@@ -177,6 +177,11 @@ def test_unknown_buffers_are_an_error() -> None:
         to_torch_module(model, params(), buffers=["layer"])
 
 
+def test_what_is_no_function_makes_no_module() -> None:
+    with pytest.raises(TypeError, match="f is a function of parameters and inputs, not a dict"):
+        pycograd.to_torch_module({"w": np.ones(2)}, lambda p, x: x)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("fullgraph", [False, True])
 def test_modules_under_torch_compile(fullgraph: bool) -> None:
     torch._dynamo.reset()

@@ -51,6 +51,7 @@ def to_torch_module(
         A module; its parameters have the dotted names of the leaves, `layers.0.w`.
 
     Raises:
+        TypeError: `f` is no function.
         ValueError: a name in `buffers` that no leaf has, or one that no module's part can have.
 
     >>> import numpy as np
@@ -71,6 +72,11 @@ class FunctionModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     def __init__(self, f: Callable[..., Any], params: Any, *, buffers: Iterable[str] = ()) -> None:
         super().__init__()
+        if not callable(f):
+            raise TypeError(
+                f"to_torch_module(f, params): f is a function of parameters and inputs, not a"
+                f" {type(f).__name__}"
+            )
         self._f, self._backend = f, TorchBackend()
         self._leaves, self._tree = tree_flatten(params)
         self.names = [name or _ALONE for name in tree_paths(params)]

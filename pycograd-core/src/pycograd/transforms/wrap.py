@@ -128,6 +128,13 @@ def say_clearer(error: TypeError | ValueError) -> None:
         return
     if isinstance(error, ValueError):
         _refuse_stored(error)
+    if type(error).__name__ == "TracerArrayConversionError":  # of JAX
+        raise UnsupportedOperationError(
+            "pycograd's transforms run on NumPy's arrays, and met one that JAX traces. Inside"
+            " jax.jit, jax.grad and jax.vmap call compile_to(f, 'jax'), or of a transform"
+            " compile_to(grad(f), 'jax')",
+            line_of(error) or None,
+        ) from error
     names = _names_of_boxes(Box)
     if not names.intersection(re.findall(r"\w+", str(error))):
         return
@@ -136,7 +143,7 @@ def say_clearer(error: TypeError | ValueError) -> None:
         raise UnsupportedOperationError(
             f"a function of {library} was called on a differentiated, mapped or captured value, of"
             f" which {library} knows nothing. {instead_of_functions(library)}",
-            line_of(error),
+            line_of(error) or None,
         ) from error
 
 
