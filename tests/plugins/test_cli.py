@@ -260,6 +260,9 @@ def test_misuse_and_errors(site: Path, capsys: Capture) -> None:
     assert f"pycograd-core {pycograd.__version__}" in capsys.readouterr().out
     assert main(["new-plugin", "Not a name"]) == 1
     assert "ArgumentError: new-plugin: 'Not a name' is no name" in capsys.readouterr().err
+    command = [sys.executable, "-m", "pycograd", "new-plugin", "Not a name"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stderr.endswith("write small letters, digits and _\n")  # with no line of Python's
 
 
 def test_examples_are_run_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from pycograd import compile_to, device, grad
 from pycograd.core.backend import Probe
+from pycograd.core.errors import BackendUnavailableError
 from pycograd.plugins.hub import HUB, register_backend
 from pycograd.plugins.records import BACKENDS
 from pycograd.testing.conformance import BackendConformance, check_backend
@@ -58,6 +59,30 @@ def test_a_table_that_is_misspelt(lowering, said):
 
     (failure,) = [r for r in check_backend(Misspelt(), samples=[]).failures]
     assert failure.name == "lowerings:names" and failure.reason == f"AssertionError: {said}"
+
+
+def test_the_device_of_a_name_is_the_one_that_is_tried():
+    found = []
+
+    class Two(LoopbackBackend):
+        name = "two"
+
+        def devices(self):
+            return ("cpu", "gpu:0")
+
+        def from_numpy(self, array, device=None):
+            found.append(device)
+            return super().from_numpy(array, device)
+
+    register_backend("two", Two)
+    try:
+        for name, device_ in {"two": "cpu", "two:gpu": "gpu:0"}.items():
+            check_backend(name, samples=SIN)
+            assert found[-1] == device_  # of the samples, which come last
+        with pytest.raises(BackendUnavailableError, match="no device 'nowhere'"):
+            check_backend("two:nowhere", samples=SIN)
+    finally:
+        HUB.unregister(BACKENDS, "two")
 
 
 def test_a_primitive_of_a_backends_own_has_its_name():

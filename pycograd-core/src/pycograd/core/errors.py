@@ -88,7 +88,8 @@ def _is_users(frame: FrameType) -> bool:
         return False
     ours = path.startswith(_HERE) and not path.startswith(_USER_CODE)
     pythons = path.startswith(_PYTHON) and "-packages" not in path
-    return not (ours or pythons or path.startswith("<__array_function__") or library_at(path))
+    made = path.startswith(("<__array_function__", "<frozen "))
+    return not (ours or pythons or made or library_at(path))
 
 
 def located(message: str, line: str | None = None) -> str:

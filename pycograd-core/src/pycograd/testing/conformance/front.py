@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pycograd.core.backend import Backend
-from pycograd.plugins.hub import get_backend
+from pycograd.plugins.hub import resolve
 from pycograd.testing.conformance.checks import backend_checks
 from pycograd.testing.conformance.per_sample import sample_checks
 from pycograd.testing.conformance.report import Report, Result
@@ -44,7 +44,7 @@ def check_backend(
     """Verifies what a backend claims.
 
     Arguments:
-        backend: its name, or the backend itself.
+        backend: its name, `"torch"` or `"torch:cuda:1"`, or the backend itself.
         samples: of the sample table; all of them if left out.
         expected: failures that are known, pattern of a check's name (`"native:sort-*"`) -> reason;
             with those of the backend's attribute `expected_failures`. One that passes is a failure.
@@ -65,9 +65,9 @@ def check_backend(
     """
     from fnmatch import fnmatchcase
 
-    found = get_backend(backend)
+    found, device = resolve(backend)
     declared = _declared(found, expected)
-    context = Context(found)
+    context = Context(found, device)
     results: list[Result] = []
     for check in checks_for(found, samples):
         results.append(judged(check, context, declared))
@@ -100,11 +100,11 @@ class BackendConformance:
             return
         import pytest
 
-        backend = get_backend(cls.backend)
+        backend, device = resolve(cls.backend)
         declared = _declared(backend, cls.expected)
         samples = list(all_samples())[:: cls.every]
         checks = list(checks_for(backend, samples))
-        context = Context(backend)
+        context = Context(backend, device)
 
         def test_conformance(self: Any, check: Check) -> None:
             result = judged(check, context, declared)
