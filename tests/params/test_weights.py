@@ -2,6 +2,7 @@
 
 import contextvars
 import copy
+import functools
 import json
 import threading
 import types
@@ -478,3 +479,15 @@ def test_numbers_of_a_weight_are_pythons_own():
     assert type(m.w.item(0, 1)) is float
     value, grads = m.grad(lambda: m.w.tolist()[0][0] * m.s.item())
     assert float(value) == 3.0 and float(grads.s) == 1.5
+
+
+def test_what_is_behind_a_wrapper_sees_the_names_in_its_own_module():
+    module = types.ModuleType("wrapped_elsewhere")
+    source = "import numpy as np\ndef loss(x):\n    return np.sum(w * x)\n"
+    exec(source, vars(module))
+    m, x = params(w=np.ones(2)), np.array([2.0, 3.0])
+    decorated = functools.wraps(module.loss)(lambda x: module.loss(x))
+    for f in (module.loss, pg.checkpoint(module.loss), functools.partial(module.loss), decorated):
+        for jit in (False, True):
+            assert float(m.grad(f, x, jit=jit)[0]) == 5.0
+    assert "w" not in vars(module) and "w" not in globals()

@@ -18,7 +18,7 @@ from typing import Any, Final
 from pycograd.core.errors import ParameterError
 from pycograd.graph.reads import functions_of, variables_of
 from pycograd.parameters.weight import Weight
-from pycograd.transparent.look import global_names, is_library, python_function
+from pycograd.transparent.look import global_names, is_library
 
 Scope = dict[str, Any]
 
@@ -56,13 +56,30 @@ def _is_between(module: Any) -> bool:
 
 def scopes_of(f: Any, frame: FrameType, home: Scope | None) -> list[Scope]:
     """The globals in which a call of `f` looks names up: its own, the caller's, the model's."""
-    function, _ = python_function(f)
-    own = getattr(function, "__globals__", None)
-    found = [own] if type(own) is dict else []
-    for scope in (frame.f_globals, home):
-        if scope is not None and all([scope is not other for other in found]):
+    found: list[Scope] = []
+    for scope in (*_own_scopes(f, set()), frame.f_globals, home):
+        if type(scope) is dict and all([scope is not other for other in found]):
             found.append(scope)
     return found
+
+
+def _own_scopes(f: Any, seen: set[Any]) -> Iterator[Scope]:
+    """Those of a function; of one of a library, as of `checkpoint(g)`, those of what it runs."""
+    for function in functions_of(f):
+        if function in seen:
+            continue
+        seen.add(function)
+        if not is_library(function.__globals__.get("__name__")):
+            yield function.__globals__
+            continue
+        for cell in function.__closure__ or ():
+            try:
+                value = cell.cell_contents
+            except ValueError:  # not filled yet
+                continue
+            for part in value if type(value) is tuple else (value,):
+                if callable(part) and not isinstance(part, type):
+                    yield from _own_scopes(part, seen)
 
 
 def bind(entries: Mapping[str, Any], scope: Scope, f: Any = None) -> Bound:

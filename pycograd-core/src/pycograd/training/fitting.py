@@ -377,7 +377,7 @@ def _unseen(validation: Any, loader: DataLoader) -> DataLoader:
     if unseen.arrays != loader.arrays:
         raise ValueError(
             f"fit: validation has {unseen.arrays} array{'s' * (unseen.arrays != 1)}, where"
-            f" {loader.arrays} are trained on: give as many, in a tuple, or a function"
+            f" {loader.arrays} are trained on: give as many, in a tuple, a DataLoader or a function"
         )
     return unseen
 
