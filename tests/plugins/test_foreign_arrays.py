@@ -190,6 +190,21 @@ def test_compiled_code_says_what_it_was_called_with(there):
     for transform in (grad, jit, vmap):
         with pytest.raises(UnsupportedOperationError, match=r"compile_to\(grad\(f\), 'loopback'\)"):
             transform(compile_to(loss, own))(X)
+    with pytest.raises(UnsupportedOperationError, match=r"float64\[\] in each, which loopback"):
+        vmap(compile_to(loss, own))(X)
+
+
+def test_compiled_code_of_another_backend_says_where_an_array_is(there):
+    f = jit(loss, backend=LoopbackBackend())
+    with pytest.raises(
+        UnsupportedOperationError,
+        match=r"with an array on loopback:cpu, float64\[3\]: give np\.asarray",
+    ):
+        f(there)
+    own = jit(loss, backend=there._trace.backend)
+    np.testing.assert_allclose(np.asarray(own(there)), loss(np.asarray(there)))
+    with pytest.raises(UnsupportedOperationError, match="that an enclosing transform follows"):
+        grad(lambda x: own(x) + np.sum(x))(X)
 
 
 @pytest.mark.parametrize("name", ["flags", "strides", "data", "base", "tobytes", "__dlpack__"])

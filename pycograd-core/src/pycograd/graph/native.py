@@ -165,6 +165,12 @@ class Native(Jitted):
             out = self._on_device(self._compiled(found), leaves)
         elif all(map(is_abstract, boxes)):
             out = found.graph.evaluate(leaves)
+        elif not found.nested and all([type(x) is DeviceArray for x in boxes]):
+            elsewhere = next(x for x in boxes if not self._is_here(x))
+            raise UnsupportedOperationError(
+                f"jit(backend={self.backend.name!r}) of {name_of(self._f)} was called with"
+                f" {elsewhere._kind()}: give np.asarray(x)"
+            )
         else:
             raise UnsupportedOperationError(
                 f"jit(backend={self.backend.name!r}) of {name_of(self._f)} was called with values"
@@ -272,8 +278,8 @@ class Compiler(Native):
         if isinstance(x, Box):
             raise UnsupportedOperationError(
                 f"compile_to: {name_of(self._f)} was compiled for arrays of {backend} and called"
-                f" with {x._kind()}, which {backend} does not follow. Compile the transform:"
-                f" compile_to(grad(f), {backend!r}), and likewise vmap and jvp"
+                f" with {x._kind().rstrip(',')}, which {backend} does not follow. Compile the"
+                f" transform: compile_to(grad(f), {backend!r}), and likewise vmap and jvp"
             )
         if library := library_of(x):
             raise TypeError(
