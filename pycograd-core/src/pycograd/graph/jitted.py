@@ -17,7 +17,7 @@ from pycograd.core import lent, modes
 from pycograd.core.aval import aval_of
 from pycograd.core.box import Box
 from pycograd.core.dtypes import current_dtype
-from pycograd.core.errors import PlainBufferError
+from pycograd.core.errors import PlainBufferError, located
 from pycograd.core.ir import Graph, held_arrays
 from pycograd.core.tree import tree_flatten, tree_unflatten
 from pycograd.graph.executor import Program
@@ -324,6 +324,13 @@ def jit(
     True
     """
     check_callable(f, "jit")
+    if isinstance(static_argnums, str):
+        raise TypeError(
+            located(
+                f"jit: static_argnums are positions, not {static_argnums!r}. An argument is named by"
+                f" static_argnames={static_argnums!r}, a backend by backend={static_argnums!r}"
+            )
+        )
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     options: dict[str, Any] = {"static_argnums": numbers, "static_argnames": names}
