@@ -327,8 +327,8 @@ def jit(
     if isinstance(static_argnums, str):
         raise TypeError(
             located(
-                f"jit: static_argnums are positions, not {static_argnums!r}. An argument is named by"
-                f" static_argnames={static_argnums!r}, a backend by backend={static_argnums!r}"
+                f"jit: static_argnums are positions, not {static_argnums!r}. An argument is named"
+                f" by static_argnames={static_argnums!r}, a backend by backend={static_argnums!r}"
             )
         )
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
