@@ -292,10 +292,12 @@ def jit(
 ) -> Jitted:
     """`f` compiled to straight-line NumPy, once for each signature of its arguments.
 
-    What `f` reads from attributes, containers, files, clocks and random state is read once, when it
-    is captured, and not again. Its variables (globals, those of its modules, what it closes over,
-    defaults) are compared at each call: an array that it computes with is read each time, and for
-    another object in a variable `f` is captured anew. `explain` says what is which. Inside
+    Its variables (globals, those of its modules, what it closes over, defaults), the entries of
+    lists, tuples, dicts and sets in them, and of the objects in them the attributes that the code
+    names, are compared at each call: an array that it computes with is read each time, and for
+    another object in one of these places `f` is captured anew. What `f` reads from properties,
+    files, clocks and random state, from containers beyond a thousand entries and from what it
+    writes itself, is read once, when it is captured. `explain` says what is which. Inside
     `debug_nans` and `debug_buffers` the function itself runs.
 
     Arguments:
@@ -393,7 +395,8 @@ def explain(jitted: Jitted) -> str:
     constants = held_arrays(last.graph)
     if read := [x for x in constants if x.flags.writeable]:
         lines.append("read at each call: " + ", ".join(repr(aval_of(x)) for x in read))
-    if watched := [v.name for v in last.reads.variables if not callable(v.value)]:
+    compared = (*last.reads.variables, *last.reads.contents)
+    if watched := [v.name for v in compared if not callable(v.value)]:
         lines.append(f"compared at each call: {', '.join(dict.fromkeys(watched))}")
     if last.reads.baked:
         lines.append(f"read once, when captured: {', '.join(dict.fromkeys(last.reads.baked))}")

@@ -23,6 +23,7 @@ _LIBRARIES: Final = frozenset(sys.stdlib_module_names) | {"numpy", "scipy", "pyc
 _CHANGING: Final = frozenset({"datetime", "os", "random", "secrets", "time", "uuid"})
 _MISSING: Final = object()
 _UNSET: Final = (KeyError, ValueError)  # of a global that is deleted, a cell that is not filled
+_MOST: Final = 1000  # entries and attributes that are compared at each call
 
 
 class Read:
@@ -40,6 +41,14 @@ class Read:
         except _UNSET:
             self.value = _MISSING
 
+    def changed(self) -> bool:
+        """True if there is something else in it now."""
+        try:
+            now = self.get()
+        except _UNSET:
+            now = _MISSING
+        return now is not self.value and self.differs(now)
+
     def differs(self, now: Any) -> bool:
         """True if `now`, another object, is not the same; equal numbers and strings are."""
         value = self.value
@@ -53,12 +62,14 @@ class Reads:
 
     Attributes:
         variables: one `Read` for each.
-        baked: what is not watched: the objects whose attributes or entries may be read, and what
-            gives something else each time.
+        contents: one `Read` for each entry of the lists and dicts in them, and for each attribute
+            of the objects in them that the code has the name of; further in as well.
+        baked: what may be read and is not watched as a whole: objects, containers, and what gives
+            something else each time.
         functions: the Python functions that are followed.
     """
 
-    __slots__ = ("variables", "baked", "functions", "sums", "held", "_home")
+    __slots__ = ("variables", "contents", "baked", "functions", "sums", "held", "_home", "_owners")
 
     def __init__(self, f: Any) -> None:
         self.variables: list[Read] = []
@@ -67,12 +78,15 @@ class Reads:
         self.held: list[tuple[Any, Any, Any]] = []  # the arrays that it does: shape and dtype
         self._home = _package(next(functions_of(f), None))
         self.functions: set[Any] = set()
+        self.contents: list[Read] = []
+        self._owners: list[tuple[str, Any]] = []
         self._visit(f, self.functions)
         lent = next((g.__lent__ for g in functions_of(f) if hasattr(g, "__lent__")), ())
         # What its caller hands over anew at each call is no matter of comparing.
         self.variables = [x for x in self.variables if x.key is None or x.key not in lent]
+        self._look_inside()
         seen: set[int] = set()
-        for variable in self.variables:
+        for variable in (*self.variables, *self.contents):
             array = variable.value
             if isinstance(array, np.ndarray) and not isinstance(array, Box):
                 if id(array) not in seen:
@@ -85,19 +99,18 @@ class Reads:
 
     def watch(self, constants: list[Any]) -> None:
         """Notes which arrays the graph reads itself; of the others the contents are compared."""
+        # What it writes itself is no reason to capture it anew.
+        self.contents = [x for x in self.contents if not x.changed()]
         read = {id(array) for array in constants}
         self.sums = [entry for entry in self.sums if id(entry[1]) not in read]
         self.held = [(a, a.shape, a.dtype) for a in constants if a.flags.writeable]
 
     def change(self) -> str:
         """What has changed since, in words; empty if nothing has."""
-        for variable in self.variables:
-            try:
-                now = variable.get()
-            except _UNSET:
-                now = _MISSING
-            if now is not variable.value and variable.differs(now):
-                return f"{variable.name} is another object now"
+        for variables in (self.variables, self.contents):
+            for variable in variables:
+                if variable.changed():
+                    return f"{variable.name} is another object now"
         for array, shape, dtype in self.held:
             if array.shape != shape or array.dtype != dtype:
                 return "an array that the function closes over has another shape or dtype now"
@@ -107,8 +120,9 @@ class Reads:
 
     # -- the search ------------------------------------------------------------------------------
     def _visit(self, f: Any, seen: set[Any]) -> None:
-        for owner in _owners(f):
-            self.baked.append(f"attributes of {owner}")
+        for name, owner in _owners(f):
+            self.baked.append(f"attributes of {name}")
+            self._owners.append((name, owner))
         for name, value in _bound(f):
             self._read(Read(name, lambda value=value: value), seen)  # type: ignore[misc]
         for function in functions_of(f):
@@ -133,6 +147,71 @@ class Reads:
             if value is not _MISSING and not hasattr(type(value), "_lends"):
                 self.baked.append(f"{read.name} ({type(value).__name__})")
 
+    def _look_inside(self) -> None:
+        """Notes what is in the containers and objects, and the functions that are found there."""
+        names: set[str] = set()
+        known: set[Any] = set()
+        inside: set[int] = set()
+        stack: list[tuple[str, Any]] = []
+        count = 0
+        while True:
+            if len(known) < len(self.functions):  # whose names may be attributes of all objects
+                names.update(*[_names(f) for f in self.functions - known])
+                known, stack, inside = set(self.functions), [], set()
+                stack += [*self._owners, *[(x.name, x.value) for x in self.variables]]
+                self.contents, count = [], 0
+            if not stack:
+                return
+            name, value = stack.pop()
+            if id(value) in inside:
+                continue
+            inside.add(id(value))
+            for read in self._parts(name, value, names):
+                count += 1
+                if count > _MOST:
+                    return
+                self.contents.append(read)
+                stack.append((read.name, read.value))
+                if callable(read.value) and not isinstance(read.value, (type, Box)):
+                    self._visit(read.value, self.functions)
+
+    def _parts(self, name: str, value: Any, names: set[str]) -> Iterator[Read]:
+        """What a container holds, or the attributes of these names; nothing of what else it is."""
+        if isinstance(value, Box) or hasattr(type(value), "_lends"):
+            return
+        if isinstance(value, dict):
+            yield Read(f"the keys of {name}", lambda: tuple(value))
+            for key in [*value]:
+                yield Read(f"{name}[{key!r}]", lambda key=key: value[key])  # type: ignore[misc]
+        elif isinstance(value, (list, tuple)):
+            if isinstance(value, list):
+                yield Read(f"the length of {name}", lambda: len(value))
+            for i, x in enumerate(value):
+                if isinstance(value, tuple) and isinstance(x, PLAIN) and not isinstance(x, tuple):
+                    continue  # nothing else will ever be there
+                yield Read(f"{name}[{i}]", lambda i=i: value[i])  # type: ignore[misc]
+        elif isinstance(value, set):
+            yield Read(name, lambda: frozenset(value))
+        elif self._is_of_a_user(type(value)):
+            for attribute in names:
+                part = _attribute(value, attribute)
+                if type(part) is types.FunctionType:  # a method of its class
+                    self._visit(part, self.functions)
+                elif part is not _MISSING and not hasattr(type(part), "__get__"):
+                    yield Read(
+                        f"{name}.{attribute}",
+                        lambda attribute=attribute: _attribute(value, attribute),  # type: ignore[misc]
+                    )
+
+    def _is_of_a_user(self, kind: type) -> bool:
+        if kind is types.SimpleNamespace:
+            return True
+        package = _package(kind)
+        if package in _LIBRARIES or issubclass(kind, (type, types.ModuleType)):
+            return False
+        file = getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
+        return package == self._home or "-packages" not in file
+
     def _is_library(self, function: types.FunctionType) -> bool:
         package = _package(function)
         if package in _LIBRARIES:
@@ -142,11 +221,16 @@ class Reads:
 
 def functions_of(f: Any) -> Iterator[types.FunctionType]:
     """The Python functions that a callable runs: behind wrappers, methods and partials."""
+    return (layer for layer in _layers(f) if type(layer) is types.FunctionType)
+
+
+def _layers(f: Any) -> Iterator[Any]:
+    """A callable and what is behind it, one after the other."""
     seen: set[int] = set()
     while f is not None and id(f) not in seen:
         seen.add(id(f))
+        yield f
         if type(f) is types.FunctionType:
-            yield f
             f = getattr(f, "__wrapped__", None)
         elif type(f) is types.MethodType:
             f = f.__func__
@@ -163,12 +247,13 @@ def _own_call(f: Any) -> Any:
     return next((c.__dict__["__call__"] for c in type(f).__mro__ if "__call__" in c.__dict__), None)
 
 
-def _owners(f: Any) -> Iterator[str]:
-    """The objects whose attributes a method or a callable object may read."""
-    if type(f) is types.MethodType and not isinstance(f.__self__, type):
-        yield f"{f.__func__.__name__}.__self__ ({type(f.__self__).__name__})"
-    elif _package(type(f)) not in _LIBRARIES and type(_own_call(f)) is types.FunctionType:
-        yield f"the {type(f).__name__} that is called"
+def _owners(f: Any) -> Iterator[tuple[str, Any]]:
+    """The objects whose attributes a method or a callable object may read, each with a name."""
+    for x in _layers(f):
+        if type(x) is types.MethodType and not isinstance(x.__self__, type):
+            yield f"{x.__func__.__name__}.__self__ ({type(x.__self__).__name__})", x.__self__
+        elif _package(type(x)) not in _LIBRARIES and type(_own_call(x)) is types.FunctionType:
+            yield f"the {type(x).__name__} that is called", x
 
 
 def _bound(f: Any) -> Iterator[tuple[str, Any]]:
@@ -206,6 +291,17 @@ def variables_of(function: types.FunctionType) -> Iterator[Read]:
                             f"{name}.{attribute}",
                             lambda inside=inside, key=attribute: inside[key],  # type: ignore[misc]
                         )
+
+
+def _attribute(x: Any, name: str) -> Any:
+    """An attribute as it is stored, with the object or with its class; no property is run."""
+    own = getattr(x, "__dict__", None)
+    if type(own) is dict and name in own:
+        return own[name]
+    for kind in type(x).__mro__:
+        if name in kind.__dict__:
+            return kind.__dict__[name]
+    return _MISSING
 
 
 def _entry(values: Any, key: Any) -> Any:
