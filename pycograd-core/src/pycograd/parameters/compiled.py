@@ -176,13 +176,11 @@ def _code(f: Any) -> Any:
 
 def _warn(f: Any, when: str) -> None:
     """Says at the user's line why compiling does not pay."""
-    fix = "give what changes as an argument, weights.grad(f, x, jit=True)"
-    if isinstance(f, types.MethodType):
-        fix = "keep the method in a variable, whose object's attributes are then read once"
     frame = caller()
     warnings.warn_explicit(
         f"weights.grad compiles {name_of(f)} {when}. That takes longer than not to compile it:"
-        f" define the function once, outside of the loop, and {fix}",
+        " define the function once, outside of the loop, and give what changes as an argument,"
+        " weights.grad(f, x, jit=True)",
         RuntimeWarning,
         frame.f_code.co_filename,
         frame.f_lineno,

@@ -22,6 +22,8 @@ _EMPTY: Final = object()
 
 def identity(f: Any) -> Any:
     """What functions have in common that one copy may stand for; None for one of its own."""
+    if type(f) is types.MethodType:  # `model.loss` is another object each time
+        return id(f.__func__), id(f.__self__)
     if type(f) is not types.FunctionType or vars(f) or assigned_cells(f.__code__):
         return None
     defaults = f.__defaults__ or (), f.__kwdefaults__ or {}
@@ -49,8 +51,10 @@ def copied(f: Any) -> Any:
     """A function that stands for `f` and those that are the same; None where none can.
 
     It has variables of its own, if there are any. None can where something is read once, when it
-    is captured, as attributes are: of another function they are what they are then.
+    is captured, as properties are: of another function they are what they are then.
     """
+    if type(f) is types.MethodType:
+        return f
     reads, lent = Reads(f), Lending(f).variables
     if {*reads.baked} - {f"{v.name} ({type(v.value).__name__})" for v in lent}:
         return None
