@@ -319,3 +319,28 @@ def test_clip_is_numpys_to_the_last_bit():
     for found in (jit(f)(x), pg.vjp(f, x)[0]):
         np.testing.assert_array_equal(found, f(x))
         np.testing.assert_array_equal(np.signbit(found), np.signbit(f(x)))
+
+
+def test_an_array_that_is_filled_begins_each_call_as_it_was_made():
+    def f(x):
+        y = np.zeros(4)
+        y[np.argmax(x)] = x[0]
+        return np.sum(y**2)
+
+    whole = pg.value_and_grad(f)
+    compiled, held = jit(whole), capture(whole, np.ones(4))
+    for x in np.random.default_rng(0).permuted(np.tile(np.arange(1.0, 5.0), (6, 1)), axis=1):
+        for found in (compiled(x), held(x)):
+            for a, b in zip(pg.tree_leaves(found), pg.tree_leaves(whole(x)), strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_an_array_made_on_the_way_is_known_and_one_of_the_caller_is_read():
+    theirs = np.arange(3.0)
+    graph = capture(lambda x: (x * np.arange(3.0), x * theirs), np.ones(3))
+    assert [array.flags.writeable for _, array in graph.constants] == [False, True]
+    theirs[:] = 5.0
+    np.testing.assert_array_equal(graph(np.ones(3))[1], theirs)
+    kept = []
+    capture(lambda x: x * (kept.append(np.ones(3)) or kept[-1]), np.ones(3))
+    assert kept[0].flags.writeable

@@ -109,6 +109,9 @@ class CaptureTrace(Trace):
                 " had returned. Return it from the function instead of keeping it elsewhere"
             )
         atoms = [self.atom(x) for x in operands]
+        if "in_place" in params and not isinstance(operands[0], Traced):
+            # Nobody sees this buffer now, but every call of the graph will begin with it.
+            params = {name: x for name, x in params.items() if name != "in_place"}
         avals = [x if type(x) is Value else x.aval for x in atoms]
         outs = primitive.shape(avals, params)
         outs = outs if primitive.multi else (outs,)
@@ -267,6 +270,9 @@ def trace_of(
         capturing.reset(token)
     if constraints.equalities:
         resolve(trace, [x for x in given if type(x) is Value], constraints)
+    for _, array in trace.constants:
+        if owned(array, 1):  # made on the way, and seen by nobody else: it stays what it is
+            array.flags.writeable = False
     return trace, outputs, out_tree
 
 
