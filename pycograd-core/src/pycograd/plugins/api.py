@@ -17,7 +17,7 @@ from pycograd.core.errors import (
     PycogradError,
     UnsupportedDtypeError,
 )
-from pycograd.core.ir import Equation, Graph, Literal, Value
+from pycograd.core.ir import Equation, Graph, Literal, Value, value_like
 from pycograd.core.primitive import Primitive, primitive_named
 from pycograd.core.tree import tree_flatten, tree_paths, tree_unflatten
 from pycograd.plugins.additions import Check, GraphPass, Lowerings, Registry
@@ -60,4 +60,5 @@ __all__ = [
     "tree_flatten",
     "tree_paths",
     "tree_unflatten",
+    "value_like",
 ]

@@ -283,6 +283,10 @@ def _standardize(x: Any, axis: Any, eps: float) -> tuple[Any, Any]:
     return y * scale, scale
 
 
+def _layer_norm(x: Any, scale: Any, shift: Any, axis: Any, eps: float) -> Any:
+    return torch.nn.functional.layer_norm(x, scale.shape, scale, shift, eps)
+
+
 def table() -> dict[str, Lowering]:
     """Primitive name -> lowering."""
     return {
@@ -325,4 +329,5 @@ def table() -> dict[str, Lowering]:
         "log_softmax": _log_softmax,
         "logsumexp": _logsumexp,
         "standardize": _standardize,
+        "torch_layer_norm": _layer_norm,
     }
