@@ -485,3 +485,17 @@ def test_the_pass_comes_with_the_backend() -> None:
     graph = capture(by_hand, x)
     assert names_of(optimize(graph, backend="torch")) == ["softmax"]
     assert "softmax" not in names_of(optimize(graph))
+
+
+def test_native_gradients_and_what_comes_with_them_share_no_memory_with_arguments() -> None:
+    x, kept = np.ones(3), np.ones(3)
+    f = pycograd.value_and_grad(lambda x: (np.sum(x * x) / 2, x), has_aux=True, backend="torch")
+    for _ in range(3):  # from the second call on the arguments are not copied
+        (_, aux), (slope,) = f(x)
+        assert not np.shares_memory(aux, x) and not np.shares_memory(slope, x)
+        aux += 1
+        slope += 1
+        np.testing.assert_array_equal(x, kept)
+        x += 1
+        kept += 1
+        np.testing.assert_array_equal(f(x)[1][0], x)

@@ -92,11 +92,13 @@ class NativeProgram:
     def borrowed(self, leaves: Sequence[Any]) -> list[Any]:
         """NumPy's arrays for one call whose results are copied.
 
-        Only the library's compiler takes them as they are: line by line the code is one of the
-        library's own arrays.
+        Their memory is shared where the library has an array of it. What only the library's
+        compiler takes as an array is moved for code that runs line by line.
         """
-        if self.lowered.final is not None and self.compiled:
-            return list(map(self.trace.borrowed, leaves))
+        if self.lowered.final is not None:
+            given = list(map(self.trace.borrowed, leaves))
+            if self.compiled or all(map(self.lowered.backend.is_array, given)):
+                return given
         given = list(map(self.trace.argument, leaves))
         if self.lowered.final is None:
             self.lowered.settled(*given, *self.held())
