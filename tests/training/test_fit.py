@@ -23,6 +23,14 @@ X = np.linspace(-1.0, 1.0, 12).reshape(6, 2)
 Y = X @ np.array([1.5, -0.5]) + 0.3
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Ctrl-C interrupts, also in the background of a shell, which lets it be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def model(dtype=np.float64):
     return pg.params(slope=np.zeros(2, dtype), shift=np.zeros((), dtype))
 
