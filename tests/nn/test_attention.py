@@ -107,3 +107,30 @@ def test_a_mask_of_integers_could_mean_either_and_is_refused():
         np.testing.assert_array_equal(f((lower > 0).tolist()), f(lower > 0))
     with pytest.raises(TypeError, match=r"num_heads is a whole number, not 2\.0"):
         several(x, x, x, 2.0)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_many_heads_have_the_bits_of_one(causal, dtype, rng):
+    """Also of strided heads, and where the number of parts does not divide that of heads."""
+    qkv = rng.standard_normal((7, 50, 3, 5, 8)).astype(dtype)
+    q, k, v = np.transpose(qkv, (2, 0, 3, 1, 4))
+    k = k[..., :40, :]
+    v = v[..., :40, :6]
+    k[2, 1, 3] = np.nan  # which the queries before it do not see
+    v[2, 1, 3] = 0
+    found = nn.scaled_dot_product_attention(q, k, v, causal=causal)
+    assert found.shape == (7, 5, 50, 6)
+    assert found.dtype == dtype
+    for i in range(7):
+        for j in range(5):
+            alone = nn.scaled_dot_product_attention(q[i, j], k[i, j], v[i, j], causal=causal)
+            np.testing.assert_array_equal(found[i, j], alone)
+    assert np.isnan(found[2, 1, 3:]).all()
+    assert np.isnan(found[2, 1, :3]).any() != causal
+    scores = q[0].astype("f8") @ np.swapaxes(k[0], -1, -2).astype("f8") / np.sqrt(8)
+    if causal:
+        scores = np.where(np.tri(50, 40, dtype=bool), scores, -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    wanted = weights / weights.sum(-1, keepdims=True) @ v[0]
+    np.testing.assert_allclose(found[0], wanted, atol=1e-6 if dtype == "f4" else 1e-14)

@@ -13,6 +13,7 @@ from pycograd.core.dims import Dim
 from pycograd.core.errors import ShapeError
 from pycograd.core.fit import fit
 from pycograd.core.linear import aligned
+from pycograd.core.pieces import PIECE
 from pycograd.core.primitive import Primitive
 from pycograd.nn.arguments import as_array, floating
 from pycograd.nn.layers import linear
@@ -26,6 +27,8 @@ __all__ = ["multi_head_attention", "scaled_dot_product_attention"]
 # -- the primitive ---------------------------------------------------------------------------------
 def _value(q: Any, k: Any, v: Any, mask: Any = None, *, causal: bool) -> tuple[Any, Any]:
     """`(weights @ v, weights)`."""
+    if mask is None and _are_many(q, k, v):
+        return _by_parts(q, k, v, causal)
     scores = (q * _scale(q)) @ np.matrix_transpose(k)
     n, m = shape_of(scores)[-2:]
     keep = below(n, m, 0) if causal else None
@@ -42,6 +45,36 @@ def _value(q: Any, k: Any, v: Any, mask: Any = None, *, causal: bool) -> tuple[A
     some = np.any(scores != -np.inf, axis=-1, keepdims=True)
     weights = np.where(some, softmax(np.where(some, scores, 0)), 0)
     return weights @ v, weights
+
+
+def _are_many(q: Any, k: Any, v: Any) -> bool:
+    """True for plain arrays of the same leading axes, whose scores are too many for the cache."""
+    return (
+        type(q) is type(k) is type(v) is np.ndarray
+        and q.dtype == k.dtype == v.dtype
+        and q.dtype.char in "fd"
+        and q.shape[:-2] == k.shape[:-2] == v.shape[:-2] != ()
+        and math.prod(q.shape[:-1]) * k.shape[-2] * q.itemsize > PIECE
+    )
+
+
+def _by_parts(q: Any, k: Any, v: Any, causal: bool) -> tuple[Any, Any]:
+    """The same, some of the first axis at a time, in memory that is there."""
+    (size, *front, n, _), m = q.shape, k.shape[-2]
+    weights = np.empty((size, *front, n, m), q.dtype)
+    out = np.empty((size, *front, n, v.shape[-1]), q.dtype)
+    later, count = ~below(n, m, 0), max(PIECE // weights[0].nbytes, 1)
+    for i in range(0, size, count):
+        part = slice(i, i + count)
+        scores = weights[part]
+        np.matmul(q[part] * _scale(q), np.matrix_transpose(k[part]), scores)
+        if causal:
+            np.copyto(scores, -np.inf, where=later)
+        np.subtract(scores, np.max(scores, -1, keepdims=True), scores)
+        np.exp(scores, scores)
+        np.divide(scores, np.sum(scores, -1, keepdims=True), scores)
+        np.matmul(scores, v[part], out[part])
+    return out, weights
 
 
 def _scale(q: Any) -> Any:
