@@ -140,7 +140,7 @@ def train(text: Text, size: Size, steps: int, batch_size: int, seed: int = 0) ->
 
 def main(full: bool = False) -> Outcome:
     """Trains and reports; prints some text that the model writes."""
-    size, steps = (FULL, 2000) if full else (SMALL, 120)
+    size, steps = (FULL, 600) if full else (SMALL, 120)
     text = topics(None if full else 200_000)
     few = text.train[:10][None]
     exact = initial(np.random.default_rng(0), len(text.alphabet), Size(1, 8, 2, 9), np.float64)
@@ -159,6 +159,6 @@ def main(full: bool = False) -> Outcome:
         sum(int(np.size(leaf)) for leaf in tree_leaves(params)),
         seconds,
         found,
-        0.5 if full else 0.35,
+        0.35,
         [float(np.mean(part)) for part in np.array_split(losses, 25)],
     )

@@ -60,16 +60,18 @@ def network(cell: Cell, width: int) -> Model:
 
 def gru(full: bool = False) -> Outcome:
     """Trains a network of gated recurrent units and reports."""
-    return _run("gru", "GRU", GRU, full)
+    return _run("gru", "GRU", GRU, full, 3000, 0.5)
 
 
 def lstm(full: bool = False) -> Outcome:
     """Trains a network of long short-term memories and reports."""
-    return _run("lstm", "LSTM", LSTM, full)
+    return _run("lstm", "LSTM", LSTM, full, 600, 0.38)
 
 
-def _run(name: str, said: str, cell: Cell, full: bool) -> Outcome:
-    width, window, steps = (256, 64, 3000) if full else (64, 24, 150)
+def _run(
+    name: str, said: str, cell: Cell, full: bool, full_steps: int, full_target: float
+) -> Outcome:
+    width, window, steps = (256, 64, full_steps) if full else (64, 24, 150)
     return run(
         name,
         f"{said} of {width}",
@@ -78,6 +80,6 @@ def _run(name: str, said: str, cell: Cell, full: bool) -> Outcome:
         full,
         window=window,
         steps=steps,
-        target=0.5 if full else 0.38,
+        target=full_target if full else 0.38,
         lr=4e-3 if full else 1e-2,
     )

@@ -27,7 +27,7 @@ class Text(NamedTuple):
 
 
 def topics(size: int | None = None, held_out: float = 0.1) -> Text:
-    """The topics of `pydoc_data`, some 700,000 characters of ASCII.
+    """The topics of `pydoc_data`, half a million characters of ASCII.
 
     Arguments:
         size: how many characters of them; all if left out.
