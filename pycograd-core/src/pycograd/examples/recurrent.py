@@ -65,7 +65,7 @@ def gru(full: bool = False) -> Outcome:
 
 def lstm(full: bool = False) -> Outcome:
     """Trains a network of long short-term memories and reports."""
-    return _run("lstm", "LSTM", LSTM, full, 600, 0.38)
+    return _run("lstm", "LSTM", LSTM, full, 600, 0.4)
 
 
 def _run(

@@ -134,7 +134,7 @@ def main(full: bool = False) -> Outcome:
         full,
         window=window,
         steps=steps,
-        target=0.38,
+        target=0.45 if full else 0.38,
         writer=Model(make, start, recurrent),
         lr=4e-3 if full else 1e-2,
     )
