@@ -156,7 +156,7 @@ def test_every_attribute_of_arrays_has_a_meaning_or_an_error():
             assert hasattr(type(x), name)
         else:
             assert name in _INSTEAD, f"{name} is neither defined nor refused"
-    for name in _INSTEAD:
+    for name in _INSTEAD.keys() - {"flags"}:  # which are refused of arrays on devices alone
         with pytest.raises(AttributeError, match="write"):
             getattr(x, name)
     with pytest.raises(AttributeError, match="no attribute 'shpae'"):
