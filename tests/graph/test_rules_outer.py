@@ -102,6 +102,27 @@ def test_other_sums_of_outer_products_are_right(f, rng):
     np.testing.assert_allclose(jit(lambda x, y: f(outer(x, y)))(x, y), f(g), rtol=1e-11)
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda s, g: s @ g,
+        lambda s, g: s[None, :] @ g,
+        lambda s, g: s @ g.reshape(4, 12),
+        lambda s, g: s @ g.reshape(4, 4, 3),
+        lambda s, g: np.tensordot(s, g, 1),
+        lambda s, g: np.einsum("b,abc->ac", s, g),
+        lambda s, g: np.sum(s[:, None] * g, axis=1),
+        lambda s, g: np.sum(s[:, None] * g, axis=0),
+    ],
+)
+def test_sums_over_another_axis_of_the_same_size(f, rng):
+    """As many samples as entries: no shape tells which of them a sum goes over."""
+    s, x, y = (rng.standard_normal(shape) for shape in ((4,), (4, 4), (4, 3)))
+    expected = f(s, x[:, :, None] * y[:, None, :])
+    found = jit(lambda s, x, y: f(s, outer(x, y)))(s, x, y)
+    np.testing.assert_allclose(found, expected, rtol=1e-11)
+
+
 def test_lengths_overflow_only_where_the_entries_squares_do():
     x = np.array([[1e30, 1e29], [0, 0], [1e-30, 0], [1e30, 1]], np.float32)
     y = np.array([[1e-30, 2e-30, 0], [1, 2, 3], [1e30, 0, 1e30], [1e30, 0, 0]], np.float32)

@@ -110,15 +110,17 @@ def _added(x: Any, y: Any, of: Any, params: Any, shape: Any) -> Any:
 _ROWS: Final = ("reshape", _OUTER)
 
 OUTER: Final = [
-    Rule(pattern, replacement, "reassociates")
-    for g in (_OUTER, _ROWS)
-    for pattern, replacement in (
-        (("sum", ("square", g)), _summed_lengths),
-        (("sum", ("multiply", g, g)), _summed_lengths),
-        (("einsum", g, g), _contracted_lengths),
-        (("sum", ("multiply", "s", g)), _weighted),
-        (("einsum", "s", g), _contracted),
-        (("matmul", "s", g), _multiplied),
-        (("sum", g), _added),
-    )
+    Rule(("matmul", "s", _ROWS), _multiplied, "reassociates"),  # of matrices it is one for each
+    *[
+        Rule(pattern, replacement, "reassociates")
+        for g in (_OUTER, _ROWS)
+        for pattern, replacement in (
+            (("sum", ("square", g)), _summed_lengths),
+            (("sum", ("multiply", g, g)), _summed_lengths),
+            (("einsum", g, g), _contracted_lengths),
+            (("sum", ("multiply", "s", g)), _weighted),
+            (("einsum", "s", g), _contracted),
+            (("sum", g), _added),
+        )
+    ],
 ]
