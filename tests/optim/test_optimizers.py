@@ -456,6 +456,19 @@ def test_steps_of_large_leaves_have_the_bits_of_the_formula(cls, dtype, rng):
     assert np.array_equal(kept["a"], kept["b"])
 
 
+@pytest.mark.parametrize("cls, settings", SETTINGS, ids=IDS)
+def test_a_state_of_arrays_without_axes_is_taken_up(cls, settings):
+    """As files of arrays give numbers back."""
+    p, g = np.array(1.0), np.array(0.5)
+    opt, again = cls(**settings), cls(**settings)
+    p = opt.step(p, g)
+    state = copy.deepcopy(opt.state_dict())
+    for leaf in state["leaves"].values():
+        leaf.update({k: np.asarray(x) for k, x in leaf.items() if isinstance(x, np.floating)})
+    again.load_state_dict(state)
+    assert again.step(p, g) == opt.step(p, g)
+
+
 @pytest.mark.parametrize("lr", ["0.1", None, [0.1], np.ones(2), object()])
 def test_a_learning_rate_is_a_number_or_a_schedule(lr):
     with pytest.raises(TypeError, match=r"lr is a number, or a schedule lr\(step\), not "):

@@ -10,14 +10,14 @@ import numpy as np
 PIECE: Final = 1 << 17  # bytes: a few of these fit into the second cache
 
 
+def is_plain(x: Any) -> bool:
+    """True for an array of NumPy's own floats that is whole in memory, row by row."""
+    return type(x) is np.ndarray and x.dtype.char in "fd" and x.flags.c_contiguous
+
+
 def is_long(x: Any) -> bool:
-    """True for an array of NumPy's own floats for which `in_pieces` pays."""
-    return (
-        type(x) is np.ndarray
-        and x.nbytes >= PIECE
-        and x.dtype.char in "fd"
-        and x.flags.c_contiguous
-    )
+    """True for a plain array for which `in_pieces` pays."""
+    return type(x) is np.ndarray and x.nbytes >= PIECE and is_plain(x)
 
 
 def in_pieces(run: Callable[..., None], out: Any, *operands: Any, scratch: int = 0) -> Any:
@@ -37,7 +37,7 @@ def in_pieces(run: Callable[..., None], out: Any, *operands: Any, scratch: int =
     array([1., 2., 3.])
     """
     flat, length = out.reshape(-1), max(PIECE // out.dtype.itemsize, 1)
-    flats = [x.reshape(-1) if isinstance(x, np.ndarray) and x.ndim else x for x in operands]
+    flats = [x.reshape(-1) if isinstance(x, np.ndarray) else x for x in operands]
     spare = [np.empty(min(length, flat.size), out.dtype) for _ in range(scratch)]
     for start in range(0, flat.size, length):
         part = flat[start : start + length]

@@ -28,11 +28,6 @@ def is_complex(x: Any) -> bool:
     return dtype_of(x).kind == "c"
 
 
-def is_plain(x: Any) -> bool:
-    """True for an array of NumPy's own floats that is whole in memory, row by row."""
-    return type(x) is np.ndarray and x.dtype.char in "fd" and x.flags.c_contiguous
-
-
 def as_real(x: Any, param: Any) -> Any:
     """`x` as a real array in the dtype in which its parameter is updated."""
     if is_complex(param):

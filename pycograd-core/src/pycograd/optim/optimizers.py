@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.pieces import in_pieces
+from pycograd.core.pieces import in_pieces, is_plain
 from pycograd.core.tree import Tree
-from pycograd.optim.leaves import check, check_betas, is_plain, root
+from pycograd.optim.leaves import check, check_betas, root
 from pycograd.optim.optimizer import Optimizer, State
 from pycograd.optim.schedules import Schedule
 
