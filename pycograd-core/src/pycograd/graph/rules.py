@@ -164,7 +164,6 @@ FINITE: Final = [
 # -- sums and products in another order ------------------------------------------------------------
 _SOFTMAX = ("divide", "e", ("sum", "e"))  # e being the exponentials
 _OF_LOGITS = ("multiply", ("subtract", "x", ("sum", ("multiply", "x", _SOFTMAX))), _SOFTMAX)
-
 _OF_THE_MAXIMUM = ("where", "m", ("negative", ("divide", ("sum", "g"), "n")), 0)
 
 
@@ -237,7 +236,7 @@ REASSOCIATE: Final = [
         (
             "add",
             Named("g", _OF_LOGITS),
-            ("where", "m", ("negative", ("divide", ("sum", "g"), "n")), 0),
+            _OF_THE_MAXIMUM,
         ),
         lambda g, of: g if _broadcasts(of["sum"]) else None,
         "reassociates",
