@@ -1,5 +1,6 @@
 """What a compiled function finds in containers and objects is what is there when it is called."""
 
+import functools
 import types
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from pycograd import explain, grad, jit
+from pycograd.graph.reads import Reads
 
 X = np.linspace(0.5, 2.0, 6)
 
@@ -130,6 +132,18 @@ def test_functions_that_are_found_inside():
     scale = 3.0
     check()
     act["f"] = np.tanh
+    check()
+
+
+def test_what_is_reached_again_is_compared_once():
+    """Functions that are found inside make the search begin anew, for the names they use."""
+    layer = Layer(2.0)
+    table = {"a": functools.partial(lambda k, x: k * x, 3.0), "f": lambda x: layer(x), "b": layer}
+    check, _ = compiled(lambda x: table["f"](table["a"](x)) + table["b"](x))
+    found = Reads(lambda x: table["f"](table["a"](x)) + table["b"](x))
+    names = [read.name for read in (*found.variables, *found.contents)]
+    assert sorted(set(names)) == sorted(names)
+    layer.w = 3.0
     check()
 
 

@@ -69,7 +69,10 @@ class Reads:
         functions: the Python functions that are followed.
     """
 
-    __slots__ = ("variables", "contents", "baked", "functions", "sums", "held", "_home", "_owners")
+    __slots__ = (
+        "variables", "contents", "baked", "functions", "sums", "held", "_home", "_owners",
+        "_visited",
+    )  # fmt: skip
 
     def __init__(self, f: Any) -> None:
         self.variables: list[Read] = []
@@ -80,7 +83,8 @@ class Reads:
         self.functions: set[Any] = set()
         self.contents: list[Read] = []
         self._owners: list[tuple[str, Any]] = []
-        self._visit(f, self.functions)
+        self._visited: dict[int, Any] = {}  # by their ids, which they keep while they are here
+        self._visit(f)
         lent = next((g.__lent__ for g in functions_of(f) if hasattr(g, "__lent__")), ())
         # What its caller hands over anew at each call is no matter of comparing.
         self.variables = [x for x in self.variables if x.key is None or x.key not in lent]
@@ -119,29 +123,33 @@ class Reads:
         return ""
 
     # -- the search ------------------------------------------------------------------------------
-    def _visit(self, f: Any, seen: set[Any]) -> None:
+    def _visit(self, f: Any) -> None:
+        """Notes what a callable reads, and the functions behind it."""
+        if id(f) in self._visited:
+            return
+        self._visited[id(f)] = f
         for name, owner in _owners(f):
             self.baked.append(f"attributes of {name}")
             self._owners.append((name, owner))
         for name, value in _bound(f):
-            self._read(Read(name, lambda value=value: value), seen)  # type: ignore[misc]
+            self._read(Read(name, lambda value=value: value))  # type: ignore[misc]
         for function in functions_of(f):
-            if function in seen or self._is_library(function):
+            if function in self.functions or self._is_library(function):
                 continue
-            seen.add(function)
+            self.functions.add(function)
             for read in variables_of(function):
-                self._read(read, seen)
+                self._read(read)
 
-    def _read(self, read: Read, seen: set[Any]) -> None:
+    def _read(self, read: Read) -> None:
         """Notes a variable, and what can be reached from it."""
         self.variables.append(read)
         value = read.value
-        if value is np and any("random" in _names(f) for f in seen):
+        if value is np and any("random" in _names(f) for f in self.functions):
             self.baked.append(f"{read.name}.random")
         elif _package(value) in _CHANGING:
             self.baked.append(f"{read.name} ({_package(value)})")
         elif callable(value) and not isinstance(value, type):
-            self._visit(value, seen)
+            self._visit(value)
         elif not isinstance(value, (*PLAIN, np.ndarray, Box, type, types.ModuleType)):
             # What a container of parameters lends is read anew (`core.lent`).
             if value is not _MISSING and not hasattr(type(value), "_lends"):
@@ -173,7 +181,7 @@ class Reads:
                 self.contents.append(read)
                 stack.append((read.name, read.value))
                 if callable(read.value) and not isinstance(read.value, (type, Box)):
-                    self._visit(read.value, self.functions)
+                    self._visit(read.value)
 
     def _parts(self, name: str, value: Any, names: set[str]) -> Iterator[Read]:
         """What a container holds, or the attributes of these names; nothing of what else it is."""
@@ -196,7 +204,7 @@ class Reads:
             for attribute in names:
                 part = _attribute(value, attribute)
                 if type(part) is types.FunctionType:  # a method of its class
-                    self._visit(part, self.functions)
+                    self._visit(part)
                 elif part is not _MISSING and not hasattr(type(part), "__get__"):
                     yield Read(
                         f"{name}.{attribute}",
