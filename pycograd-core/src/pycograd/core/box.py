@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from pycograd.core.errors import ConversionError, UnsupportedOperationError
-from pycograd.core.foreign import instead_of_functions, library_at
+from pycograd.core.foreign import OTHERS, instead_of_functions, library_at
 from pycograd.core.spelling import CREATORS, FUNCTIONS, REFUSED, UFUNC_METHODS, UFUNCS, find
 from pycograd.core.tree import register_leaf, tree_flatten
 
@@ -218,7 +218,7 @@ def _for_the_caller() -> str:
             frame = frame.f_back
             continue
         library = library_at(code.co_filename)
-        if library in ("torch", "jax", "tensorflow", "cupy"):
+        if library in OTHERS:
             return f". A function of {library} was called: {instead_of_functions(library)}"
         if not code.co_filename.startswith(_NUMPY):
             break

@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import re
 from functools import lru_cache
+from typing import Final
+
+OTHERS: Final = frozenset({"cupy", "jax", "tensorflow", "torch"})  # that have arrays of their own
 
 _PACKAGES = re.compile(r".*[/\\](?:site|dist)-packages[/\\](\w+)")
 _LIBRARIES = {
-    **{name: name for name in ("numpy", "scipy", "torch", "jax", "tensorflow", "cupy")},
+    **{name: name for name in ("numpy", "scipy", *OTHERS)},
     "jaxlib": "jax",
     "keras": "tensorflow",
     "cupyx": "cupy",
@@ -32,7 +35,7 @@ def library_of(x: object) -> str:
     """The library whose own array `x` is; empty for NumPy's, for ours and for all else."""
     kind = type(x)
     library = _LIBRARIES.get(kind.__module__.partition(".")[0], "")
-    return library if library not in ("numpy", "scipy") and hasattr(kind, "device") else ""
+    return library if library in OTHERS and hasattr(kind, "device") else ""
 
 
 def instead_of_arrays(library: str) -> str:

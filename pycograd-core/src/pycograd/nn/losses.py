@@ -183,7 +183,7 @@ def kl_div(
     np.float64(0.6931471805599453)
     """
     logs = floating(log_probabilities, "kl_div")
-    targets = floating(_array(targets), "kl_div")
+    targets = floating(targets, "kl_div")
     axis = axis_of(axis, len(shape_of(logs)), "kl_div")
     if len(shape_of(targets)) != len(shape_of(logs)):
         raise _mismatch("kl_div", shape_of(logs), shape_of(targets))

@@ -33,6 +33,7 @@ from pycograd.core.errors import (
     located,
 )
 from pycograd.core.foreign import (
+    OTHERS,
     instead_of_arrays,
     instead_of_functions,
     library_at,
@@ -155,7 +156,7 @@ def _raising_library(error: BaseException) -> str:
         trace = trace.tb_next
     if not library:  # its code is C++, or takes its own frames away
         library = next((name for part, name in _WORDS.items() if part in str(error)), "")
-    return "" if library in ("numpy", "scipy") else library
+    return library if library in OTHERS else ""
 
 
 _WORDS = {"expected np.ndarray (got": "torch", "is not a valid JAX type": "jax"}
