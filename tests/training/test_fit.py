@@ -130,6 +130,13 @@ def test_accumulated_batches_make_one_step():
     np.testing.assert_allclose(parts.slope, whole.slope, rtol=1e-9)
 
 
+def test_the_loss_of_an_epoch_is_over_examples_where_batches_accumulate():
+    history = fit(
+        model(), objective, X, Y, epochs=1, opt=0.0, batch_size=5, accumulate=2, shuffle=False
+    )
+    assert history.loss[0] == pytest.approx(np.mean(Y**2))
+
+
 def test_clipped_gradients_have_the_norm():
     weights = model()
     fit(weights, objective, X, Y, epochs=1, opt=1.0, clip=0.01)
@@ -260,6 +267,8 @@ def test_settings_that_do_not_fit(change, said):
         ({"accumulate": "2"}, r"accumulate is a whole number"),
         ({"batch_size": 2.0}, r"batch_size is a whole number, not 2\.0"),
         ({"callbacks": [print, 3]}, "a callback is a function of an Epoch, not a int"),
+        ({"callbacks": EarlyStopping}, r"not the class EarlyStopping: write EarlyStopping\("),
+        ({"callbacks": [EarlyStopping]}, r"not the class EarlyStopping: write EarlyStopping\("),
         ({"rng": np.random.RandomState(0)}, "rng is an int seed.*not a RandomState"),
     ],
 )
@@ -268,6 +277,18 @@ def test_things_of_other_types(change, said):
     weights = settings.pop("weights")
     with pytest.raises(TypeError, match=said):
         fit(weights, objective, X, Y, **settings)
+
+
+@pytest.mark.parametrize(
+    "wrong, arrays, said",
+    [
+        (lambda x, y: np.mean(x - y), (X, Y), r"<lambda>\(x, y\) is called.*a tuple of 2 arrays"),
+        (lambda: np.mean(X), (X,), r"<lambda>\(\) is called with one argument.*is an array"),
+    ],
+)
+def test_an_objective_of_other_arguments(wrong, arrays, said):
+    with pytest.raises(TypeError, match=rf"fit: the objective {said}: write def loss\(batch\)"):
+        fit(model(), wrong, *arrays, epochs=1, opt=0.1)
 
 
 def test_arrays_that_do_not_fit():
@@ -382,6 +403,46 @@ def test_a_loss_that_is_too_large_for_16_bits_says_so():
         ),
     ):
         fit(weights, lambda x: np.mean((w * x) ** 2), np.ones(2), **settings)  # noqa: F821
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(
+    "slope, said",
+    [
+        (lambda x: np.sum(np.sqrt(w)) + np.mean(x), "a slope is infinite"),  # noqa: F821
+        (lambda x: np.sum(np.sqrt(w * w)) + np.mean(x), "multiply made a nan"),  # noqa: F821
+    ],
+)
+def test_a_gradient_that_no_scale_makes_finite_is_an_error(slope, said, dtype):
+    weights = pg.params(w=np.zeros(2, np.float32))
+    with (
+        np.errstate(divide="ignore", invalid="ignore"),
+        pytest.raises(pg.NanError, match=f"gradient of 'w' is not finite at epoch.*{said}"),
+    ):
+        fit(weights, slope, X, epochs=30, opt=0.1, precision=dtype)
+    np.testing.assert_array_equal(weights.w, [0.0, 0.0])
+
+
+def test_a_gradient_that_is_too_large_for_16_bits_says_so():
+    weights = pg.params(w=np.zeros(1, np.float32))
+    said = r"gradient of 'w' .*without precision='float16' the loss is 0: .*bfloat16"
+    with np.errstate(over="ignore"), pytest.raises(pg.NanError, match=said):
+        fit(
+            weights,
+            lambda x: np.sum(w * x),  # noqa: F821
+            np.full(6, 3e4),
+            epochs=30,
+            opt=0.1,
+            precision="float16",
+        )
+
+
+def test_a_scale_below_one_is_not_raised_by_an_overflow():
+    half = MixedPrecision("float16", scale=0.5)
+    weights = pg.params(w=np.zeros(2, np.float32))
+    with np.errstate(divide="ignore"):
+        _, grads = half.grad(weights, lambda: np.sum(np.sqrt(w)))  # noqa: F821
+    assert half.scale == 0.5 and np.all(np.isinf(grads.w))
 
 
 def test_a_loss_may_be_a_python_number():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ from pycograd.training.history import History
 from pycograd.training.interrupts import Interrupts
 from pycograd.training.precision import MixedPrecision
 from pycograd.training.progress import Progress, progress
+from pycograd.transforms.wrap import name_of
 
 
 def train(
@@ -64,7 +66,7 @@ def train(
     bar = progress(range(steps), description="train")
     with Interrupts() as interrupts:
         for i in bar:
-            last = step([()], f"step {i + 1}")
+            (last,) = step([()], f"step {i + 1}")
             first = last if i == 0 else first
             bar.update(loss=last)
             if interrupts.asked():
@@ -103,28 +105,29 @@ class _Step:
         self.optimizer, self.options = as_optimizer(opt), options
         self.clip, self.precision = clip, precision
 
-    def __call__(self, parts: Sequence[tuple[Any, ...]], where: str) -> float:
-        """The mean loss of batches, each a tuple of arguments, before the step."""
-        value, grads, overflow = 0.0, None, False
+    def __call__(self, parts: Sequence[tuple[Any, ...]], where: str) -> list[float]:
+        """The losses of batches, each a tuple of arguments, before the step."""
+        losses, grads, overflow = list[float](), None, False
         for args in parts:
             one, slopes = self._pass(args)
             if not math.isfinite(one):
                 self._refuse(f"loss is {one} at {where}", args)
-            value += one / len(parts)
+            losses.append(one)
             overflow = overflow or slopes is None
             if not overflow:
                 grads = slopes if grads is None else tree_map(np.add, grads, slopes)
         if overflow:
-            return value
+            return losses
         if len(parts) > 1:
             grads = tree_map(lambda g: g / len(parts), grads)
-        for name, slope in zip(tree_paths(grads), tree_leaves(grads)):
-            if not np.all(np.isfinite(slope)):
-                self._refuse(f"gradient of {name!r} is not finite at {where}", *parts)
+        if not _are_finite(grads):
+            bad = [not np.all(np.isfinite(slope)) for slope in tree_leaves(grads)]
+            name = tree_paths(grads)[bad.index(True)]
+            self._refuse(f"gradient of {name!r} is not finite at {where}", *parts)
         if self.clip is not None:
             grads = clip_grad_norm(grads, self.clip)
         self.weights.step(grads, self.optimizer)
-        return value
+        return losses
 
     def _pass(self, args: tuple[Any, ...]) -> tuple[float, Any]:
         """The loss of a batch and its gradients; None in their place where they overflowed."""
@@ -135,18 +138,25 @@ class _Step:
 
     def _refuse(self, what: str, *parts: tuple[Any, ...]) -> NoReturn:
         """Raises for what is no number, with the operation that first made a nan."""
-        said, value = f"{self.asked}: the {what}, whose step was not taken", math.nan
+        said, value, good = f"{self.asked}: the {what}, whose step was not taken", math.nan, True
         for args in parts:
             try:
                 with debug_nans():
-                    value = float(self.weights.grad(self.objective, *args)[0])
+                    loss, grads = self.weights.grad(self.objective, *args)
             except NanError as error:
                 raise NanError(f"{said}. {error}", line="") from None
-        raise NanError(f"{said}; no operation made a nan, {self._too_large(value)}")
+            value = float(loss)
+            good = good and math.isfinite(value) and _are_finite(grads)
+        raise NanError(f"{said}; no operation made a nan, {self._too_large(value, good)}")
 
-    def _too_large(self, value: float) -> str:
-        """What to do about an infinity, if in the dtypes of the weights the loss is `value`."""
-        if self.precision is not None and math.isfinite(value):
+    def _too_large(self, value: float, good: bool) -> str:
+        """What to do about an infinity.
+
+        Arguments:
+            value: the loss in the dtypes of the weights.
+            good: whether all is finite in these.
+        """
+        if self.precision is not None and good:
             return (
                 f"and without precision={self.precision.dtype.name!r} the loss is {value:.6g}: what"
                 " it is computed from is too large for 16 bits; take bfloat16, or smaller values"
@@ -155,6 +165,10 @@ class _Step:
             "so that a value has become too large, or a slope is infinite, as that of sqrt at 0:"
             " lower the learning rate, clip the gradients, or keep away from there"
         )
+
+
+def _are_finite(grads: Any) -> bool:
+    return all([np.all(np.isfinite(slope)) for slope in tree_leaves(grads)])
 
 
 def fit(
@@ -224,6 +238,7 @@ def fit(
     )
     callbacks = _callbacks(callbacks)
     options = {"backend": backend, "jit": jit}
+    _check_objective(objective, loader)
     if precision is not None and not isinstance(precision, MixedPrecision):
         precision = MixedPrecision(precision)
     step = _Step(weights, objective, opt, options, "fit", clip, precision)
@@ -274,10 +289,10 @@ def _epoch(
         place.sizes.append(_size(batch))
         whole = len(group) == accumulate or not place.loader.given
         if whole:
-            loss = step(group, f"epoch {place.epoch}, batch {len(place.sizes)}")
-            place.losses += [loss] * len(group)
+            losses = step(group, f"epoch {place.epoch}, batch {len(place.sizes)}")
+            place.losses += losses
             group = []
-            bar.update(loss=loss)
+            bar.update(loss=sum(losses) / len(losses))
         next(ticks, None)
         if whole and interrupts.asked():
             return
@@ -305,14 +320,34 @@ def _close(
 
 def _callbacks(given: Any) -> Sequence[Callback]:
     """The callbacks, in a sequence."""
-    if callable(given):
-        return (given,)
+    given = (given,) if callable(given) else given
     for callback in given:
+        if isinstance(callback, type):
+            name = callback.__name__
+            raise TypeError(f"fit: a callback is an object, not the class {name}: write {name}()")
         if not callable(callback):
             raise TypeError(
                 f"fit: a callback is a function of an Epoch, not a {type(callback).__name__}"
             )
     return tuple(given)
+
+
+def _check_objective(objective: Any, loader: DataLoader) -> None:
+    """Refuses an objective that cannot be called with a batch, before there is a step."""
+    try:
+        signature = inspect.signature(objective)
+    except (TypeError, ValueError):  # no function, or one of C
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        several = loader.arrays > 1
+        batch = f"a tuple of {loader.arrays} arrays" if several else "an array"
+        parts = "x, y = batch" if several else "x = batch"
+        raise TypeError(
+            f"fit: the objective {name_of(objective)}{signature} is called with one argument, the"
+            f" batch, which is {batch}: write def loss(batch), which begins with {parts}"
+        ) from None
 
 
 def _loader(

@@ -74,7 +74,7 @@ class MixedPrecision:
 
         Returns:
             `(value, gradients)`; the gradients are None if they overflowed, and the scale is then
-            lower. A value that is not finite is the loss's own.
+            lower. A value that is not finite is the loss's own, and so are gradients that are not.
         """
         known, of, run = self._scaled
         if known is not weights or of is not objective:
@@ -83,12 +83,13 @@ class MixedPrecision:
         with np.errstate(over="ignore", invalid="ignore"):  # an overflow is looked for below
             value, grads = weights.grad(run, np.float32(self.scale), *args, **options)
         value = float(value) / self.scale
-        if not all(np.all(np.isfinite(g)) for g in tree_leaves(grads)):
-            self.scale, self.good = max(self.scale / self.factor, 1.0), 0
-            return value, None
         scale, self.good = self.scale, self.good + 1
+        if not all(np.all(np.isfinite(g)) for g in tree_leaves(grads)):
+            self.scale, self.good = max(scale / self.factor, min(scale, 1.0)), 0
+            if scale > 1:
+                return value, None
         if self.good >= self.interval and self.dtype == np.float16:
-            self.scale, self.good = self.scale * self.factor, 0
+            self.scale, self.good = scale * self.factor, 0
         return value, tree_map(lambda g: g / np.asarray(scale, dtype_of(g)), grads)
 
     def state_dict(self) -> dict[str, Any]:
