@@ -576,3 +576,31 @@ def test_a_loader_goes_on_where_it_stood():
         assert seen == expected
     with pytest.raises(ValueError, match="no state of this loader"):
         loader.load_state_dict({"seed": 1, "epoch": 0, "batch": 4})
+
+
+def test_other_data_or_settings_do_not_go_on_within_an_epoch(tmp_path):
+    pytest.importorskip("safetensors")
+    path = tmp_path / "run.safetensors"
+    calls = []
+
+    def interrupted(batch):
+        calls.append(1)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return objective(batch)
+
+    settings = {"epochs": 2, "opt": 0.1, "checkpoint": path}
+    with pytest.raises(KeyboardInterrupt):
+        fit(model(), interrupted, X, Y, batch_size=2, **settings)
+    for arrays, change in (
+        ((X, Y), {"batch_size": 1}),
+        ((X[:5], Y[:5]), {"batch_size": 2}),
+        ((X, Y), {"batch_size": 2, "shuffle": False}),
+    ):
+        weights = model()
+        with pytest.raises(ValueError, match=r"within an epoch of.*'examples': 6.*end of an epoch"):
+            fit(weights, objective, *arrays, **change, **settings)
+        assert not np.any(weights.slope)
+    fit(model(), objective, X, Y, batch_size=2, **settings)
+    history = fit(model(), objective, X[:5], Y[:5], batch_size=3, **{**settings, "epochs": 3})
+    assert len(history) == 3

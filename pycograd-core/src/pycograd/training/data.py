@@ -88,32 +88,46 @@ class DataLoader:
         return self.state_dict()["batch"]
 
     def state_dict(self) -> dict[str, int]:
-        """Where it stands: the seed of its orders, the epoch, and the batches given of it.
+        """Where it stands: the seed of its orders, the epoch, the batches given of it, and of what.
 
         >>> import numpy as np
         >>> loader = DataLoader(np.arange(6), batch_size=2, shuffle=True, rng=5)
         >>> batch = next(iter(loader))
         >>> loader.state_dict()
-        {'seed': 5, 'epoch': 0, 'batch': 1}
+        {'seed': 5, 'epoch': 0, 'batch': 1, 'batch_size': 2, 'examples': 6, 'shuffle': 1}
         """
         epoch, given = self._given or (self._epoch, self._first)
         if given == len(self):
             epoch, given = epoch + 1, 0
-        return {"seed": self._seed, "epoch": epoch, "batch": given}
+        return {"seed": self._seed, "epoch": epoch, "batch": given, **self._settings()}
+
+    def _settings(self) -> dict[str, int]:
+        """What the place in an epoch means something for."""
+        shuffle = int(self.shuffle)
+        return {"batch_size": self.batch_size, "examples": self._count, "shuffle": shuffle}
 
     def load_state_dict(self, saved: Mapping[str, int]) -> None:
-        """Makes the next pass begin where a loader of the same data and settings stood.
+        """Makes the next pass begin where a loader of the same data stood.
+
+        Between two epochs the settings and the number of examples may be others.
 
         Arguments:
             saved: what `state_dict` returned.
 
         Raises:
-            ValueError: it is no such state, or one of more batches than there are.
+            ValueError: it is no such state, or one within an epoch of other settings.
         """
-        if set(saved) != {"seed", "epoch", "batch"} or not 0 <= saved["batch"] < len(self):
+        asked, mine = "DataLoader.load_state_dict", self._settings()
+        there = {name: saved.get(name, mine[name]) for name in mine}
+        if {*saved} - {*mine} != {"seed", "epoch", "batch"}:
+            raise ValueError(f"{asked}: {dict(saved)} is no state of a loader")
+        if saved["batch"] and there != mine:
             raise ValueError(
-                f"DataLoader.load_state_dict: {dict(saved)} is no state of this loader"
+                f"{asked}: the state is within an epoch of {there}, where this loader has {mine};"
+                " go on with the same data and settings, or from the end of an epoch"
             )
+        if not 0 <= saved["batch"] < len(self):
+            raise ValueError(f"{asked}: {dict(saved)} is no state of this loader")
         self._seed, self._epoch, self._first = saved["seed"], saved["epoch"], saved["batch"]
         self._given = None
 
