@@ -263,3 +263,25 @@ def test_an_entry_of_a_list_that_was_replaced_is_no_parameter_and_an_error():
     m.layers[0][:], m.layers = 3.0, [np.full(2, 4.0), {"k": [np.ones(2), 5.0]}]
     np.testing.assert_array_equal(m.grad(objective(m))[1].layers[0], [2.0, 2.0])
     assert m.layers[1].k[1] == 5.0
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda p: np.sum(p),
+        lambda p: np.max(p),
+        lambda p: p * 2,
+        lambda p: 2 - p,
+        lambda p: np.ones(2) @ p,
+        lambda p: p.T,
+        lambda p: p[0],
+        lambda p: np.zeros(p),
+        lambda p: float(p),
+        lambda p: len(p),
+        lambda p: list(p),
+    ],
+)
+def test_a_description_of_a_parameter_is_no_array(use):
+    for described in (frozen[np.ones(2)], tied["k"], tied("k", np.ones(2)), buffer[np.ones(2)]):
+        with pytest.raises((pg.ParameterError, AttributeError), match="describes a parameter"):
+            use(described)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NoReturn
+
+import numpy as np
 
 from pycograd.core.errors import ParameterError
 from pycograd.core.tree import is_node, register_leaf, tree_map
@@ -32,6 +34,26 @@ class Param:
     tie: Hashable = None
     device: str | None = None
 
+    def __getattr__(self, name: str) -> Any:
+        if name[:1] != "_" and hasattr(np.ndarray, name):
+            raise AttributeError(f"Param has no {name!r}: {_NO_ARRAY}")
+        raise AttributeError(f"'Param' object has no attribute {name!r}")
+
+
+def _refuse(self: Param, *args: Any, **kwargs: Any) -> NoReturn:
+    raise ParameterError(f"Param: {_NO_ARRAY}")
+
+
+_NO_ARRAY: Final = (
+    "what frozen[...], buffer[...], tied[...] and the like make describes a parameter, and is no"
+    " array. Compute with the array that it is made of, w in frozen[w], before params(...)"
+)
+# NumPy would make an array of one object of it, whose sum is that object.
+for _name in ("array", "getitem", "len", "iter", "float", "int", "complex", "index", "bool", "neg"):
+    setattr(Param, f"__{_name}__", _refuse)
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "matmul", "pow"):
+    setattr(Param, f"__{_name}__", _refuse)
+    setattr(Param, f"__r{_name}__", _refuse)
 
 register_leaf(Param)
 
