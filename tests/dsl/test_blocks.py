@@ -50,6 +50,21 @@ def test_temporaries_nesting_and_what_was_bound_before() -> None:
     assert [float(r) for r in model.rest] == [2.0, 3.0]
 
 
+def test_blocks_in_lists_and_calls() -> None:
+    model = run(
+        "model = params{\n"
+        "    _n = 2\n"
+        "    layers = [{w = i * np.ones(_n); inner = {b = frozen[w]}} for i in range(3)]\n"
+        "    ends = ({v = 1.0}, dict(k={v = 2.0; u = v + 1}), {'w': 3.0}, {})\n"
+        "}",
+        np=np,
+    )["model"]
+    assert [float(layer.w[1]) for layer in model.layers] == [0.0, 1.0, 2.0]
+    assert [float(layer.inner.b[0]) for layer in model.layers] == [0.0, 1.0, 2.0]
+    assert [float(x) for x in (model.ends[0].v, model.ends[1].k.u, model.ends[2].w)] == [1, 3, 3]
+    assert list(model) == ["layers", "ends"]
+
+
 def test_every_kind_of_parameter() -> None:
     model = run(
         "model = params{\n"
@@ -197,6 +212,9 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     "y = x |> f\nz = (1 +": (r"'\(' was never closed", 2, "("),
     "x |> g($ $)": ("forgot a comma", 1, "$ $"),
     "y = x.$name |> f": (r"\$name is no name for something", 1, "x.$name"),
+    "y = x\ny |> f\n|> g": (r"begins with \|> goes on .* only in parentheses", 3, "|>"),
+    "y = x |> f\n    |> g": (r"begins with \|> goes on .* only in parentheses", 2, "|>"),
+    "def h(x):\n  return x\n  # on\n\n  |> g": (r"only in parentheses", 5, "|>"),
     "f{ a = $ }": ("ends in an expression", 1, "{ a = $ }"),
 }
 

@@ -65,6 +65,7 @@ class _Speller:
     def __init__(self, source: str, filename: str, tokens: list[Token]) -> None:
         self._source, self._filename, self._tokens = source, filename, tokens
         self._edits: list[Edit] = []
+        self._blocks = 0  # that are open here
 
     def edits(self) -> list[Edit]:
         """The replacements, in order."""
@@ -84,6 +85,8 @@ class _Speller:
             return self._braced(i)
         if token.text in BRACED and self._source.startswith("[", token.end):
             return self._bare_operator(i)
+        if self._blocks and self._is_nested(i):
+            return self._block(token.start, i, "dict")
         after = self._operator(i)
         if after is not None:
             return after
@@ -121,6 +124,7 @@ class _Speller:
             if op == POWER:
                 new = f"**{MARK}power**"
             elif op == "|>" and self._begins_expression(i):
+                self._refuse_continuation(i)
                 new = "lambda:"
             else:
                 new = f"|{MARK}{PIPES[op]}|"
@@ -133,6 +137,20 @@ class _Speller:
         if before is None or before.kind in (tokenize.NEWLINE, tokenize.ENCODING):
             return True
         return before.text in (_OPENERS if before.kind == tokenize.OP else _LEADERS)
+
+    def _refuse_continuation(self, i: int) -> None:
+        """Raises for a line that begins with |>, a function that nobody would have."""
+        before = self._before(i)
+        if before is not None and before.kind == tokenize.NEWLINE:
+            start = self._tokens[i].start
+            raise syntax_error(
+                "a line that begins with |> goes on with the one before it only in parentheses; a"
+                " function without arguments needs a name, f = |> ...",
+                self._filename,
+                self._source,
+                start,
+                start + len("|>"),
+            )
 
     def _hole(self, i: int) -> int:
         token = self._tokens[i]
@@ -178,6 +196,7 @@ class _Speller:
         """Spells the braces of `params{...}` or of a macro, or a `{...}` of assignments in them."""
         tokens = self._tokens
         self._replace(start, tokens[brace].end, f"{MARK}{kind}[(),")
+        self._blocks += 1
         i = brace + 1
         while tokens[i].text != "}":
             if tokens[i].text == ";":
@@ -186,6 +205,7 @@ class _Speller:
                 i += 1
             else:
                 i = self._entry(i)
+        self._blocks -= 1
         self._replace(tokens[i].start, tokens[i].end, "]")
         return i + 1
 
@@ -204,8 +224,6 @@ class _Speller:
             if i in equals:
                 self._replace(tokens[i].start, tokens[i].end, ")==(")
                 i += 1
-                if self._is_nested(i):
-                    i = self._block(tokens[i].start, i, "dict")
             else:
                 i = self._step(i)
         self._replace(stop, stop, ")," if equals else "],")
