@@ -7,7 +7,9 @@ import pytest
 
 from pycograd import nn
 from pycograd.core.aval import ShapeDtypeStruct
+from pycograd.core.dtypes import resolve_dtype
 from pycograd.core.errors import ShapeError
+from pycograd.graph import jit
 from pycograd.transforms.batch import vmap
 from pycograd.transforms.forward import jvp
 from pycograd.transforms.reverse import grad, value_and_grad
@@ -293,3 +295,22 @@ def test_targets_of_the_other_kind_say_how_to_convert_them():
         nn.cross_entropy(logits, np.zeros(3))
     with pytest.raises(ShapeError, match=r"one-hot targets are floats, targets\.astype\(float"):
         nn.cross_entropy(logits, np.eye(2, dtype=int)[[0, 1, 1]])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("loss", [nn.cross_entropy, nn.nll_loss])
+def test_the_mean_of_many_positions_in_16_bits(loss, dtype, rng):
+    values = -5.0 * rng.random((70_000, 3))
+    labels = np.where(np.arange(70_000) % 2, 1, 2)
+    logits = values.astype(resolve_dtype(dtype))
+    for of in (
+        lambda x: loss(x, labels, ignore_index=2),
+        jit(lambda x: loss(x, labels, ignore_index=2)),
+    ):
+        found = of(logits)
+        assert found.dtype == logits.dtype
+        expected = loss(logits.astype(float)[1::2], labels[1::2])
+        np.testing.assert_allclose(float(found), expected, rtol=2e-2)
+    (slope,) = grad(lambda x: 1000 * loss(x, labels, ignore_index=2))(logits)
+    (exact,) = grad(lambda x: 1000 * loss(x, labels, ignore_index=2))(logits.astype(float))
+    np.testing.assert_allclose(slope.astype(float), exact, rtol=5e-2, atol=1e-3)

@@ -258,8 +258,13 @@ def _reduced(name: str, loss: Any, reduction: str, counts: Any = None) -> Any:
         return loss
     if reduction == "sum":
         return np.sum(loss)
+    if reduction == "mean" and counts is None:
+        return np.mean(loss)
     if reduction == "mean":
-        return np.mean(loss) if counts is None else np.sum(loss) / np.sum(counts, dtype=loss.dtype)
+        dtype = dtype_of(loss)
+        wide = np.dtype(np.float32) if dtype.itemsize == 2 else dtype  # as in `np.mean`
+        mean = np.sum(loss, dtype=wide) / np.sum(counts, dtype=wide)
+        return mean if wide == dtype else mean.astype(dtype)
     raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
 
 
