@@ -135,3 +135,30 @@ def test_exact_programs_keep_their_outer_products(rng):
     x, y = rng.standard_normal((5, 3)), rng.standard_normal((5, 4))
     graph = optimize(capture(lambda x, y: np.sum(outer(x, y), 0), x, y), licence="exact")
     assert "einsum" in [e.primitive.name for e in graph.equations]
+
+
+@pytest.mark.parametrize(
+    ("rows", "others"), [((1, 2), (3, 4)), ((3, 2), (1, 4)), ((3, 0), (3, 4)), ((0, 2), (0, 3))]
+)
+def test_a_row_that_repeats_and_rows_without_entries(rows, others, rng):
+    x, y = rng.standard_normal(rows), rng.standard_normal(others)
+    s = rng.standard_normal(max(rows[0], others[0]))
+    g = x[:, :, None] * y[:, None, :]
+    for f in (
+        lambda s, g: np.sum(g * g, axis=(1, 2)),
+        lambda s, g: np.sum(g.reshape(len(s), g[0].size if len(s) else 5) ** 2, axis=1),
+        lambda s, g: np.sum(g.reshape(len(s), g[0].size if len(s) else 5), axis=0),
+        lambda s, g: np.einsum("abc,abc->a", g, g),
+        lambda s, g: np.sum(g, axis=0),
+        lambda s, g: np.sum(s[:1, None, None] * g, axis=0),
+        lambda s, g: np.einsum("a,abc->bc", s, g),
+        lambda s, g: s @ g.reshape(len(s), g[0].size if len(s) else 5),
+    ):
+        found = jit(lambda s, x, y, f=f: f(s, outer(x, y)))(s, x, y)
+        np.testing.assert_allclose(found, f(s, g), rtol=1e-12, atol=1e-14)
+
+
+def test_a_product_with_a_number_is_no_outer_product(rng):
+    f = lambda s, x, y: s @ np.einsum(",abc->abc", y, x).reshape(3, 4)
+    s, x = rng.standard_normal(3), rng.standard_normal((3, 2, 2))
+    np.testing.assert_allclose(jit(f)(s, x, np.float64(2.0)), s @ (2 * x).reshape(3, 4))

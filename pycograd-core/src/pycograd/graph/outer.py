@@ -20,7 +20,7 @@ _EACH: Final = "ca,cb->cab"
 
 
 def _is_outer(spec: str, x: Any, y: Any) -> bool:
-    """True for the outer products of the rows of two matrices of the same real floats."""
+    """True for the outer products of the rows of two matrices, row by row, of the same floats."""
     names = dict(zip(spec.split("->")[0].replace(",", ""), "cacb"))
     dtype = dtype_of(x)
     return (
@@ -29,7 +29,8 @@ def _is_outer(spec: str, x: Any, y: Any) -> bool:
         and len(set(spec) - {",", "-", ">"}) == 3
         and dtype == dtype_of(y)
         and dtype.kind == "f"
-        and all(type(n) is int for n in (*shape_of(x), *shape_of(y)))
+        and shape_of(x)[0] == shape_of(y)[0]  # einsum repeats a single row
+        and all(type(n) is int and n for n in (*shape_of(x), *shape_of(y)))
     )
 
 
@@ -85,7 +86,7 @@ def _sum(s: Any, x: Any, y: Any, of: Any, shape: Any) -> Any:
 def _weighted(s: Any, x: Any, y: Any, of: Any, params: Any, shape: Any) -> Any:
     """A sum over the first axis of the outer products times numbers that repeat along the rest."""
     given, rank = shape_of(s), 2 if "reshape" in of else 3
-    if params["axis"] != (0,) or len(given) != rank or given[0] != shape_of(x)[0]:
+    if params["axis"] != (0,) or len(given) != rank or given[:1] != shape_of(x)[:1]:
         return None
     return _sum(s, x, y, of, shape)
 
@@ -99,7 +100,7 @@ def _contracted(s: Any, x: Any, y: Any, of: Any, params: Any, shape: Any) -> Any
 
 def _multiplied(s: Any, x: Any, y: Any, of: Any, shape: Any) -> Any:
     """The same as the product of a row and a matrix."""
-    return _sum(s, x, y, of, shape) if shape_of(s)[-1] == shape_of(x)[0] else None
+    return _sum(s, x, y, of, shape) if shape_of(s)[-1:] == shape_of(x)[:1] else None
 
 
 def _added(x: Any, y: Any, of: Any, params: Any, shape: Any) -> Any:
