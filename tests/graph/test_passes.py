@@ -120,6 +120,23 @@ def test_a_sum_along_another_axis_is_no_softmax():
     np.testing.assert_allclose(optimize(capture(pg.grad(f), x))(x)[0], pg.grad(f)(x)[0], rtol=1e-10)
 
 
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (4, 1)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_weights_that_do_not_sum_to_one_are_no_softmax(shape, axis, rng):
+    """Those that repeat along the axis do so once for each row of what they weigh."""
+
+    def f(y, x, logits):
+        weights = np.exp(logits)
+        weights /= np.sum(weights, axis=axis % weights.ndim, keepdims=True)
+        mean = np.sum(x * weights, axis=axis, keepdims=True)
+        return np.sum((y - np.max(y, axis=axis, keepdims=True)) * ((x - mean) * weights))
+
+    args = *rng.standard_normal((2, 4, 4)), rng.standard_normal(shape)
+    expected = grad(f)(*args)
+    for a, b in zip(optimize(capture(grad(f), *args))(*args), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13)
+
+
 @pytest.mark.parametrize("name", pg.graph.passes.PASSES)
 def test_passes_are_idempotent(name):
     graph = capture(pg.grad(attention), *np.ones((3, 6, 4)))
@@ -217,6 +234,20 @@ def test_a_product_that_is_read_elsewhere_stays():
     ]
 
 
+@pytest.mark.parametrize(
+    "dtypes",
+    [("b", "b", "d"), ("b", "d", "d"), ("i1", "i1", "d"), ("d", "f", "f"), ("i1", "i1", "f")],
+)
+def test_chains_of_several_dtypes_stay(dtypes, rng):
+    """The order decides where sums saturate, wrap around or are rounded."""
+    a, b, c = (100 * np.abs(rng.standard_normal((9, 9))) for _ in range(3))
+    a, b, c = (x.astype(dtype) for x, dtype in zip((a, b, c[:, 0]), dtypes))
+    f = lambda a, b, c: (a @ b) @ c
+    found = optimize(capture(f, a, b, c))(a, b, c)
+    assert found.dtype == f(a, b, c).dtype
+    np.testing.assert_allclose(found, f(a, b, c), rtol=1e-12)
+
+
 def _stable(x):
     e = np.exp(x - np.max(x, axis=1, keepdims=True))
     return e / np.sum(e, axis=1, keepdims=True)
@@ -282,6 +313,27 @@ def test_fusion_of_what_sums_over_all_entries(f, fused, shape):
 def test_what_is_fused_is_stable():
     graph = optimize(capture(lambda x: np.log(np.sum(np.exp(x))), np.ones(3)), ["fuse"])
     np.testing.assert_allclose(graph(np.array([1000.0, 0.0, 0.0])), 1000.0)
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+@pytest.mark.parametrize("dtype", ["c16", "u1"])
+def test_complex_numbers_and_integers_are_not_fused(dtype):
+    """Of complex logarithms the branch would be another one; integers have no negative."""
+    x = np.array([[1, 2, 3], [3, 0, 5]]).astype(dtype) * (1 + 2j if dtype == "c16" else 1)
+    for f in (
+        lambda x: np.log(1 + np.exp(x)),
+        lambda x: np.log(np.sum(np.exp(x), axis=0)),
+        lambda x: x - np.log(np.sum(np.exp(x), axis=0, keepdims=True)),
+        lambda x: 1 / (1 + np.exp(-x)),
+    ):
+        np.testing.assert_allclose(optimize(capture(f, x), ["fuse"])(x), f(x), rtol=1e-3)
+
+
+def test_a_number_repeated_to_an_array_does_not_adapt():
+    x = np.array([0.1, 0.2], np.float32)
+    f = lambda c, x: np.broadcast_to(c, (2,)) < x
+    assert f(0.1, x).all()  # the float32 above 0.1
+    np.testing.assert_array_equal(optimize(capture(f, 0.1, x), licence="exact")(0.1, x), f(0.1, x))
 
 
 # -- exact to the last bit, for every kind of number -----------------------------------------------
@@ -375,6 +427,8 @@ def test_quotients_are_not_joined_across_precisions():
         lambda x, y: x / 3.0 + y / 3.0,
         lambda x, y: x / 3.0 - y / 3.0,
         lambda x, y: np.stack([y / np.float32(3.0) + 0.0 * x, x / np.float32(3.0) * y]),
+        lambda x, y: (x + 1e3) / np.float64(3.0) - x / np.float64(3.0),
+        lambda x, y: (x + 1e3) / y + x / y,
     ):
         graph = optimize(capture(f, half, full))
         np.testing.assert_allclose(graph(half, full), f(half, full), rtol=1e-12)
@@ -394,3 +448,19 @@ def test_rules_of_numbers_that_become_known():
     )
     for licence in LICENCES:
         np.testing.assert_array_equal(optimize(capture(f, X), licence=licence)(X), f(X))
+
+
+def test_operations_of_what_becomes_a_number():
+    for f in (
+        lambda x: x * np.squeeze(np.eye(1, like=x)),
+        lambda x: x * np.squeeze(np.sum(np.ones((2, 1), like=x), axis=0)),
+    ):
+        np.testing.assert_array_equal(optimize(capture(f, X))(X), f(X))
+
+
+def test_bodies_of_which_the_same_is_left():
+    def f(x):
+        inner = [lambda x, g=g: (np.sin(x), g(x)) for g in (np.cos, np.exp)]
+        return sum([pg.checkpoint(g)(x)[0] for g in inner])
+
+    np.testing.assert_allclose(optimize(capture(f, X))(X), 2 * np.sin(X), rtol=1e-14)

@@ -12,8 +12,8 @@ from pycograd.graph.rewrite import Rewriter, without_unused
 def ordered_chains(graph: Graph) -> Graph:
     """`graph` with every chain of products of matrices computed in the cheapest order.
 
-    A chain is made of products that nothing else reads; a vector may stand at either end. The order
-    of the sums changes, so the pass reassociates.
+    A chain is made of products of one dtype that nothing else reads; a vector may stand at either
+    end. The order of the sums changes, so the pass reassociates.
     """
     uses = Counter(v for e in graph.equations for v in e.values)
     uses.update(x for x in graph.outputs if type(x) is Value)
@@ -37,9 +37,13 @@ def ordered_chains(graph: Graph) -> Graph:
 
 
 def _is_product(equation: Equation) -> bool:
-    return equation.primitive.name == "matmul" and all(
-        type(x) is Value and len(x.shape) in (1, 2) and all(type(n) is int for n in x.shape)
-        for x in equation.operands
+    return (
+        equation.primitive.name == "matmul"
+        and all(
+            type(x) is Value and len(x.shape) in (1, 2) and all(type(n) is int for n in x.shape)
+            for x in equation.operands
+        )
+        and len({x.dtype for x in equation.values}) == 1
     )
 
 

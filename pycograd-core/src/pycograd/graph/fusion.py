@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pycograd.core.aval import shape_of
+from pycograd.core.aval import dtype_of, is_inexact, shape_of
 from pycograd.core.primitive import primitive_named
 from pycograd.graph.rewrite import Pattern, Rule
 
@@ -17,7 +17,10 @@ _SHIFTED: Final = ("subtract", "x", ("max", "x"))
 
 
 def _fused(name: str, x: Any, **params: Any) -> Any:
-    return primitive_named(name)(x, **params)
+    """The operation of real floats; complex numbers may be on another branch of a logarithm."""
+    dtype = dtype_of(x)
+    real = is_inexact(dtype) and dtype.kind != "c"
+    return primitive_named(name)(x, **params) if real else None
 
 
 def _goes_back(x: Any, reduction: Any) -> bool:

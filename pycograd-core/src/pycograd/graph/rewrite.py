@@ -177,7 +177,7 @@ class Rewriter(CaptureTrace):
             match = _Match(self.makers, self.frozen)
             if not match.each(rule.pattern[1:], operands):
                 continue
-            known = {name: self._boxed(x) for name, x in match.named.items()}
+            known = {name: self.box(x) for name, x in match.named.items()}
             known.update(params=params, shape=outs[0].shape, of=match.params)
             known.update(made=self._made, maker=lambda x: self._maker(self.atom(x)))
             new = rule.replacement(**{name: known[name] for name in _arguments(rule.replacement)})
@@ -187,8 +187,9 @@ class Rewriter(CaptureTrace):
                     return self.atom(new)
         return None
 
-    def _boxed(self, x: Any) -> Any:
-        return self.box(x) if type(x) is Value else x.number
+    def box(self, value: Any) -> Any:
+        """What a replacement computes with: a box, or the number that a value turned out to be."""
+        return super().box(value) if type(value) is Value else value.number
 
     def _made(self, name: str, *operands: Any) -> float:
         key = _equation_key(REGISTRY[name], [self.atom(x) for x in operands], {})

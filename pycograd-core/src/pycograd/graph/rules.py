@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pycograd.core.aval import dtype_of, shape_of
+from pycograd.core.aval import aval_of, dtype_of, promote, shape_of
 from pycograd.core.box import Box
 from pycograd.core.dims import Dim
 from pycograd.core.elementwise import Elementwise
@@ -63,11 +63,11 @@ def small_operands() -> list[Rule]:
             rules += [
                 Rule(
                     (p.name, ("broadcast_to", "x"), "y"),
-                    lambda x, y, params, p=p: p(x, y, **params),
+                    lambda x, y, params, p=p: _small(p, (x, y), params),
                 ),
                 Rule(
                     (p.name, "x", ("broadcast_to", "y")),
-                    lambda x, y, params, p=p: p(x, y, **params),
+                    lambda x, y, params, p=p: _small(p, (x, y), params),
                 ),
                 Rule(
                     (p.name, ("broadcast_to", "x"), "y"),
@@ -82,22 +82,31 @@ def small_operands() -> list[Rule]:
             rules += [
                 Rule(
                     (p.name, ("broadcast_to", "x"), "y", "z"),
-                    lambda x, y, z, params, p=p: p(x, y, z, **params),
+                    lambda x, y, z, params, p=p: _small(p, (x, y, z), params),
                 ),
                 Rule(
                     (p.name, "x", ("broadcast_to", "y"), "z"),
-                    lambda x, y, z, params, p=p: p(x, y, z, **params),
+                    lambda x, y, z, params, p=p: _small(p, (x, y, z), params),
                 ),
                 Rule(
                     (p.name, "x", "y", ("broadcast_to", "z")),
-                    lambda x, y, z, params, p=p: p(x, y, z, **params),
+                    lambda x, y, z, params, p=p: _small(p, (x, y, z), params),
                 ),
             ]
     return rules
 
 
+def _small(p: Elementwise, operands: Any, params: Any) -> Any:
+    """The operation, if a number that adapts to others does not: repeated it is an array."""
+    avals = [aval_of(x) for x in operands]
+    alike = promote(avals) == np.result_type(*[a.dtype for a in avals])
+    return p(*operands, **params) if alike else None
+
+
 def _repeated(p: Elementwise, operands: Any, number: Any, params: Any, shape: Any) -> Any:
-    return _to(p(*operands, **params), shape) if shape_of(number) == () else None
+    if shape_of(number) != () or (made := _small(p, operands, params)) is None:
+        return None
+    return _to(made, shape)
 
 
 def _to(x: Any, shape: Any) -> Any:
@@ -203,21 +212,25 @@ def _are_alike(x: Any, y: Any) -> bool:
     return shape_of(x) == shape_of(y) and x.dtype == y.dtype and x.dtype.kind == "f"
 
 
-def _are_floats(x: Any, y: Any) -> bool:
-    """True for two of one precision, with room for their sum: integers and halves overflow."""
+def _are_floats(x: Any, y: Any, s: Any) -> bool:
+    """True for two of one precision, with room for their sum: integers and halves overflow.
+
+    What they are divided by is of no other, in which the quotients would be added.
+    """
     a = dtype_of(x)
-    return a == dtype_of(y) and a.kind in "fc" and a.itemsize > 2
+    wide = a == dtype_of(y) and a.kind in "fc" and a.itemsize > 2
+    return wide and promote([aval_of(x), aval_of(s)]) == a
 
 
 REASSOCIATE: Final = [
     Rule(
         ("subtract", ("divide", "x", "s"), ("divide", "y", "s")),
-        lambda x, y, s: (x - y) / s if _are_floats(x, y) else None,
+        lambda x, y, s: (x - y) / s if _are_floats(x, y, s) else None,
         "reassociates",
     ),
     Rule(
         ("add", ("divide", "x", "s"), ("divide", "y", "s")),
-        lambda x, y, s: (x + y) / s if _are_floats(x, y) else None,
+        lambda x, y, s: (x + y) / s if _are_floats(x, y, s) else None,
         "reassociates",
     ),
     # x / s * e is x times a quotient that the graph has had before: one division less
@@ -238,7 +251,7 @@ REASSOCIATE: Final = [
             Named("g", _OF_LOGITS),
             _OF_THE_MAXIMUM,
         ),
-        lambda g, of: g if _broadcasts(of["sum"]) else None,
+        lambda g, e, of: g if _broadcasts(of["sum"]) and shape_of(e) == shape_of(g) else None,
         "reassociates",
     ),
     Rule(("sum", ("multiply", "x", "y")), _dot, "reassociates"),

@@ -41,7 +41,7 @@ def _of_inputs(body: Graph, outputs: Sequence[Any], always: Sequence[int] = ()) 
     needed = [i for i, v in enumerate(body.inputs) if v in read or i in always]
     inputs = [body.inputs[i] for i in needed]
     made = Graph(inputs, body.constants, body.equations, body.outputs, name=body.name)
-    return the_one(made), needed
+    return made, needed
 
 
 def _scan(e: Equation, used: Sequence[bool]) -> Equation:
@@ -66,7 +66,7 @@ def _scan(e: Equation, used: Sequence[bool]) -> Equation:
     numbers = tuple([order.index(i) for i in kept_saved])
     outs = [e.outs[i] for i in (*order, *rows)]
     outs += [e.outs[count + saved.index(i)] for i in kept_saved]
-    params = {**e.params, "body": made, "parts": parts, "saved": numbers}
+    params = {**e.params, "body": the_one(made), "parts": parts, "saved": numbers}
     return Equation(e.primitive, [e.operands[i] for i in needed], params, outs, e.line)
 
 
