@@ -466,6 +466,8 @@ def test_stablehlo(tmp_path):
     assert path.read_text() == text
     assert "stablehlo.sine" in text and "f64" in text
     assert [p.name for p in tmp_path.iterdir()] == ["f.mlir"]
+    (tmp_path / "other").touch()
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_a_text_that_computes_something_else_is_found():

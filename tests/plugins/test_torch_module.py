@@ -347,6 +347,14 @@ def test_draws_are_in_no_file(export: Any, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("export", EXPORTS)
+def test_a_file_has_the_permissions_of_any_other(export: Any, tmp_path: Path) -> None:
+    export(to_torch_module(model, params()), [inputs()], tmp_path / "model.pt2")
+    (tmp_path / "other").touch()
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1 and len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_file_that_does_not_compute_the_same_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

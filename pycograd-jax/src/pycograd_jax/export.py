@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from pycograd.plugins.api import (
-    Dim,
     Exporter,
     ExportError,
     Graph,
@@ -21,10 +19,11 @@ from pycograd.plugins.api import (
     capture,
     lowered,
     optimized,
+    replacing,
     tree_flatten,
+    trial_array,
+    trial_sizes,
 )
-
-_SIZES = ((3, 5, 7), (4, 6, 9))  # of the symbols, in the two runs that check a text
 
 
 class StableHloExporter(Exporter):
@@ -94,11 +93,15 @@ def export_stablehlo(
     graph = f if isinstance(f, Graph) else capture(f, *inputs)
     examples = _examples(graph, inputs)
     text = text_of(graph)
-    for sizes in _runs(examples):
-        arrays = [_array(x, sizes, i) for i, x in enumerate(examples)]
+    for sizes in trial_sizes(examples):
+        arrays = [
+            trial_array(x, sizes, i) if isinstance(x, ShapeDtypeStruct) else np.asarray(x)
+            for i, x in enumerate(examples)
+        ]
         verify_text(text, arrays, [np.asarray(x) for x in graph.evaluate(arrays)])
     if path is not None:
-        _write(text, path)
+        with replacing(path) as new, open(new, "w", encoding="utf-8") as file:
+            file.write(text)
     return text
 
 
@@ -112,25 +115,6 @@ def _examples(graph: Graph, inputs: tuple[Any, ...]) -> list[Any]:
             f"stablehlo: {graph.name} has {len(graph.inputs)} inputs, and {len(leaves)} were given"
         )
     return leaves
-
-
-def _runs(examples: Sequence[Any]) -> list[dict[str, int]]:
-    """The sizes that a text is tried on."""
-    dims = [n for x in examples if isinstance(x, ShapeDtypeStruct) for n in x.shape]
-    symbols = sorted({s for n in dims if isinstance(n, Dim) for s in n.symbols})
-    if not symbols:
-        return [{}]
-    return [{s: sizes[i % 3] + i // 3 for i, s in enumerate(symbols)} for sizes in _SIZES]
-
-
-def _array(x: Any, sizes: Mapping[str, int], number: int) -> Any:
-    """An example as an array; entries drawn for it where its shape and dtype alone are given."""
-    if not isinstance(x, ShapeDtypeStruct):
-        return np.asarray(x)
-    shape = [n.subs(sizes) if isinstance(n, Dim) else n for n in x.shape]
-    drawn = np.random.default_rng(number).uniform(0.1, 0.9, shape)
-    # Of an index or a count, what is likely to be one.
-    return np.asarray(drawn if x.dtype.kind in "fcV" else np.ones(shape)).astype(x.dtype)
 
 
 def text_of(graph: Graph) -> str:
@@ -254,16 +238,3 @@ def _of_sizes(text: str, inputs: Sequence[Any]) -> bytes:
         written.getvalue(), enable_shape_assertions=True, validate_static_shapes=True
     )
     return made
-
-
-def _write(text: str, path: str | os.PathLike[str]) -> None:
-    """The whole file or none."""
-    target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
 from pycograd.plugins.api import (
-    Dim,
     Exporter,
     ExportError,
     Graph,
@@ -21,12 +18,14 @@ from pycograd.plugins.api import (
     Value,
     capture,
     optimized,
+    replacing,
     tree_flatten,
     tree_paths,
     tree_unflatten,
+    trial_array,
+    trial_sizes,
 )
 
-_SIZES = ((3, 5, 7), (4, 6, 9))  # of the symbols, in the two runs that check a file
 _LIMIT = 2**31 - 1  # of a protobuf message
 
 
@@ -233,7 +232,7 @@ def _exported(
     data = model.SerializeToString()
     run = _session(data)
     kinds = {x.name: x.type.tensor_type.elem_type for x in model.graph.input}
-    for sizes in _runs(free):
+    for sizes in trial_sizes([v.aval for v in free]):
         given, known = {}, dict(fixed)
         for i, (v, x) in enumerate(zip(free, examples)):
             array = _example(v, x, sizes, i)
@@ -254,13 +253,6 @@ def _exported(
     return os.fspath(path)
 
 
-def _runs(free: Sequence[Value]) -> list[dict[str, int]]:
-    symbols = sorted({s for v in free for n in v.shape if type(n) is Dim for s in n.symbols})
-    if not symbols:
-        return [{}]
-    return [{s: sizes[i % 3] + i // 3 for i, s in enumerate(symbols)} for sizes in _SIZES]
-
-
 def _example(v: Value, x: Any, sizes: Mapping[str, int], number: int) -> Any:
     """The example itself, or entries drawn for a shape."""
     if not isinstance(x, ShapeDtypeStruct):
@@ -268,32 +260,16 @@ def _example(v: Value, x: Any, sizes: Mapping[str, int], number: int) -> Any:
         if array.dtype.kind in "OSUMmT":
             raise _error(f"example input {number} is no array of numbers: {type(x).__name__} {x!r}")
         return array
-    shape = [n.subs(sizes) if type(n) is Dim else n for n in v.shape]
-    if v.dtype.kind in "biu":
-        return np.ones(shape, v.dtype)  # of an index or a count, what is likely to be one
-    return np.random.default_rng(number).uniform(0.1, 0.9, shape).astype(v.dtype)
+    return trial_array(v.aval, sizes, number)
 
 
 def _write(path: str | os.PathLike[str], data: bytes) -> None:
-    """Through a file beside it, which takes its place."""
-    target = os.path.abspath(os.fspath(path))
-    folder, base = os.path.split(target)
-    name = os.path.join(folder, f".{base}.{uuid4().hex}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        handle = os.open(name, flags, 0o666)
-    except OSError as error:
-        raise _error(f"{folder} cannot be written to: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
+        with replacing(path) as new, open(new, "wb") as file:
             file.write(data)
-        try:
-            os.replace(name, target)
-        except OSError as error:
-            raise _error(f"{target} cannot be written to: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+    except OSError as error:
+        why = error.strerror or error
+        raise _error(f"{os.fspath(path)} cannot be written to: {why}") from error
 
 
 # -- checking --------------------------------------------------------------------------------------

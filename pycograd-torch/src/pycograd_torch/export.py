@@ -8,16 +8,22 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from pycograd.plugins.api import Dim, Exporter, ExportError, Graph, ShapeDtypeStruct
-
-_SIZES = ((3, 5, 7), (4, 6, 9))  # of the symbols, in the two runs that check a program
+from pycograd.plugins.api import (
+    Dim,
+    Exporter,
+    ExportError,
+    Graph,
+    ShapeDtypeStruct,
+    replacing,
+    trial_array,
+    trial_sizes,
+)
 
 
 def export_torchscript(
@@ -132,7 +138,9 @@ def _exported(
             " to_torch_module(f, params), or weights.to_torch_module(f), makes one of a function"
         )
     avals = _as_sequence(example_inputs)
-    runs = [tuple([_tensor(x, sizes, i) for i, x in enumerate(avals)]) for sizes in _runs(avals)]
+    runs = [
+        tuple([_tensor(x, sizes, i) for i, x in enumerate(avals)]) for sizes in trial_sizes(avals)
+    ]
     training = module.training
     module.eval()
     try:
@@ -150,7 +158,7 @@ def _exported(
                     ) from error
             _agree(name, lambda inputs: run(made, inputs), runs, wanted)
             if path is not None:
-                with _whole(path) as file:
+                with replacing(path) as file:
                     save(made, file)
                     read = load(file)
                     _agree(name, lambda inputs: run(read, inputs), runs, wanted)
@@ -184,15 +192,6 @@ def _agree(
 
 
 # -- sizes -----------------------------------------------------------------------------------------
-def _runs(avals: Sequence[Any]) -> list[dict[str, int]]:
-    """The sizes that programs are tried on."""
-    dims = [n for x in avals if isinstance(x, ShapeDtypeStruct) for n in x.shape]
-    symbols = sorted({s for n in dims if isinstance(n, Dim) for s in n.symbols})
-    if not symbols:
-        return [{}]
-    return [{s: sizes[i % 3] + i // 3 for i, s in enumerate(symbols)} for sizes in _SIZES]
-
-
 def _open_sizes(avals: Sequence[Any]) -> Any:
     """The axes of symbolic sizes as `torch.export` takes them; None if there are none."""
     import torch
@@ -235,10 +234,7 @@ def _tensor(x: Any, sizes: Mapping[str, int] | None = None, number: int = 0) -> 
     if isinstance(x, torch.Tensor):
         return x
     if isinstance(x, ShapeDtypeStruct):
-        shape = [n.subs(sizes or {}) if isinstance(n, Dim) else n for n in x.shape]
-        drawn = np.random.default_rng(number).uniform(0.1, 0.9, shape)
-        # Of an index or a count, what is likely to be one.
-        return _tensor((drawn if x.dtype.kind in "fcV" else np.ones(shape)).astype(x.dtype))
+        return _tensor(trial_array(x, sizes or {}, number))
     if isinstance(x, (np.ndarray, np.generic, float, int)):
         return TorchBackend().from_numpy(np.asarray(x))
     raise ExportError(
@@ -268,21 +264,6 @@ def _compare(name: str, found: Any, wanted: Any) -> None:
         same = torch.allclose(a, b, rtol=bound, atol=bound * max(1.0, size), equal_nan=True)
         if not same:
             raise ExportError(f"{name}: result {i} of the exported program is not the module's")
-
-
-@contextlib.contextmanager
-def _whole(path: str | os.PathLike[str]) -> Iterator[str]:
-    """A file beside `path` to write to, which takes its place if all goes well."""
-    target = os.path.abspath(os.fspath(path))
-    folder, base = os.path.split(target)
-    handle, name = tempfile.mkstemp(suffix=os.path.splitext(base)[1], prefix=".", dir=folder)
-    os.close(handle)
-    try:
-        yield name
-        os.replace(name, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
 
 
 # -- by name ---------------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 from xml.sax.saxutils import escape, quoteattr
+
+from pycograd.core.files import replacing
 
 MONO: Final = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
 SANS: Final = "system-ui,-apple-system,'Segoe UI','Helvetica Neue','DejaVu Sans',sans-serif"
@@ -135,12 +135,5 @@ def document(width: float, height: float, *content: str) -> str:
 
 def write(path: Any, text: str) -> None:
     """Writes a file as a whole: what was there stays until the new one is complete."""
-    target = Path(path)
-    part = target.with_name(f".{target.name}-{uuid4().hex}.part")
-    try:
-        with open(part, "x", encoding="utf-8") as file:
-            file.write(text)
-        part.replace(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with replacing(path) as new, open(new, "w", encoding="utf-8") as file:
+        file.write(text)

@@ -7,12 +7,8 @@ no words for: complex dtypes, ties, numbers that are no arrays.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import stat
-import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
@@ -21,6 +17,7 @@ import numpy as np
 from pycograd.core.aval import ShapeDtypeStruct, make_aval
 from pycograd.core.box import Box
 from pycograd.core.errors import ParameterError
+from pycograd.core.files import replacing
 from pycograd.parameters.structure import Structure
 
 Path = str | os.PathLike[str]
@@ -69,7 +66,7 @@ def save(structure: Structure, arrays: list[Any], path: Path, optimizer: Any, rn
         said["rng"] = _encoded(_random_state(rng), _RNG, tensors)
     said["dtypes"] = {n: x.dtype.name for n, x in tensors.items() if x.dtype.name in _COMPLEX}
     stored = {name: _storable(name, np.asarray(x)) for name, x in tensors.items()}
-    with _replacing(path) as temporary:
+    with replacing(path, "save") as temporary:
         library.numpy.save_file(stored, temporary, metadata={_KEY: json.dumps(said)})
 
 
@@ -85,43 +82,6 @@ def _storable(name: str, x: Any) -> Any:
             " convert it with .astype(np.float64) or .astype(np.complex128)"
         )
     return np.require(x.astype(x.dtype.newbyteorder("<"), copy=False), requirements="C")
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[str]:
-    """A temporary file that takes the place of another when the block ends well."""
-    path = os.path.realpath(os.fspath(path))
-    folder, name = os.path.split(path)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"save: there is no folder {folder} to write {name} in")
-    handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
-    os.close(handle)
-    try:
-        yield temporary
-        with contextlib.suppress(OSError):  # a file system without permissions
-            os.chmod(temporary, _mode(path))
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    if sys.platform != "win32":  # so that the name is on disk too
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _mode(path: str) -> int:
-    """The permissions of a file, or those that a new one gets."""
-    with contextlib.suppress(FileNotFoundError):
-        return stat.S_IMODE(os.stat(path).st_mode)
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 # -- reading ---------------------------------------------------------------------------------------

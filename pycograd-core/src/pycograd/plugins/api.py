@@ -17,12 +17,13 @@ from pycograd.core.errors import (
     PycogradError,
     UnsupportedDtypeError,
 )
+from pycograd.core.files import replacing
 from pycograd.core.ir import Equation, Graph, Literal, Value, value_like
 from pycograd.core.primitive import Primitive, primitive_named
 from pycograd.core.tree import tree_flatten, tree_paths, tree_unflatten
 from pycograd.plugins.additions import Check, GraphPass, Lowerings, Registry
 from pycograd.plugins.derived import capture, lowered, optimized
-from pycograd.plugins.export import Exporter
+from pycograd.plugins.export import Exporter, trial_array, trial_sizes
 from pycograd.plugins.hookspecs import PluginBase, hookimpl
 from pycograd.plugins.loops import replayed
 
@@ -56,9 +57,12 @@ __all__ = [
     "lowered",
     "optimized",
     "primitive_named",
+    "replacing",
     "replayed",
     "tree_flatten",
     "tree_paths",
     "tree_unflatten",
+    "trial_array",
+    "trial_sizes",
     "value_like",
 ]
