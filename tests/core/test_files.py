@@ -40,10 +40,8 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path, error):
     assert (tmp_path / "a").read_text() == "one" and os.listdir(tmp_path) == ["a"]
 
 
-def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"^save: there is no folder .*none to write a in"):
-        with replacing(tmp_path / "none" / "a", "save"):
-            raise AssertionError("the block has begun")
-    with pytest.raises(FileNotFoundError, match=r"^there is no folder"):
-        with replacing(tmp_path / "none" / "a"):
-            raise AssertionError("the block has begun")
+@pytest.mark.parametrize(("asked", "said"), [((), "^there is"), (("save",), "^save: there is")])
+def test_a_folder_that_is_not_there(tmp_path, asked, said):
+    missing = pytest.raises(FileNotFoundError, match=f"{said} no folder .*none to write a in")
+    with missing, replacing(tmp_path / "none" / "a", *asked):
+        raise AssertionError("the block has begun")
