@@ -502,15 +502,6 @@ class Constraints:
 
 
 # -- shapes ------------------------------------------------------------------------------------
-def size_of(shape: Iterable[Size]) -> Size:
-    """The number of entries of an array of this shape.
-
-    >>> size_of((2, Dim.of("B"), 3))
-    6*B
-    """
-    return math.prod(shape)
-
-
 def broadcast_shapes(
     *shapes: Shape, constraints: Constraints | None = None, operation: str = "broadcast"
 ) -> Shape:
