@@ -103,7 +103,8 @@ def _in_the_users_words(message: str) -> str:
 
 
 def lines_of(source: str) -> list[str]:
-    return io.StringIO(source).readlines()  # those that Python counts, unlike `splitlines`
+    """The lines that Python counts, unlike `splitlines`."""
+    return io.StringIO(source).readlines()
 
 
 def _width(text: str) -> int:
@@ -111,6 +112,7 @@ def _width(text: str) -> int:
 
 
 def line_starts(source: str) -> list[int]:
+    """Where each line begins, and behind them where the source ends."""
     starts = [0]
     for line in lines_of(source):
         starts.append(starts[-1] + len(line))
@@ -118,6 +120,7 @@ def line_starts(source: str) -> list[int]:
 
 
 def line_of(starts: Sequence[int], at: int) -> int:
+    """The number of the line, from 1, of a place in a source whose lines begin there."""
     return min(bisect_right(starts, at), max(len(starts) - 1, 1))
 
 

@@ -170,7 +170,7 @@ def scaled_dot_product_attention(
 
     Raises:
         ShapeError: shapes that do not fit.
-        TypeError: a mask of integers.
+        TypeError: complex numbers, or a mask of integers.
 
     >>> q, k, v = np.zeros((2, 3)), np.zeros((2, 3)), np.array([[1.0], [3.0]])
     >>> scaled_dot_product_attention(q, k, v)
@@ -230,7 +230,9 @@ def multi_head_attention(
         An array (..., n, f); without `wo` (..., n, g).
 
     Raises:
-        ShapeError: shapes that do not fit.
+        ArgumentError: `num_heads` below 1.
+        ShapeError: shapes that do not fit, or features that `num_heads` does not divide.
+        TypeError: complex numbers, a mask of integers, or a bias without its weights.
 
     >>> x = np.zeros((2, 4))
     >>> multi_head_attention(x, x, np.array([[1.0, 1.0], [3.0, 5.0]]), 2, causal=True)
