@@ -15,6 +15,8 @@ from pycograd import (
     hessian,
     jit,
     jvp,
+    on_device,
+    params,
     value_and_grad,
     vjp,
     vmap,
@@ -144,6 +146,23 @@ def test_torchs_operators_leave_it_to_ours():
         (slope,) = grad(lambda x, f=f: np.sum(f(x)))(X)
         (wanted,) = grad(lambda x, f=f: np.sum(f(x)), backend="torch", argnums=[0])(X)
         np.testing.assert_allclose(slope, wanted)
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")  # of torch's
+def test_weights_among_torchs_arguments():
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("pycograd_torch")
+    m = params(w=np.array([2.0, 3.0]), there=on_device("torch", np.array([2.0, 3.0])))
+    t = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    assert float(t @ m.w) == float(t @ m.there) == 8.0
+    for x, said in (
+        (m.w, "the weight 'w', of which torch knows nothing"),
+        (m.there, "an array on torch:cpu, float64[2], a DeviceArray. Write NumPy's function, or"),
+    ):
+        for call in (lambda x: torch.sin(input=x), lambda x: torch.cat([t, x])):
+            with pytest.raises(UnsupportedOperationError) as caught:
+                call(x)
+            assert f"was called on {said}" in str(caught.value)
 
 
 def test_what_a_library_raises_of_itself_stays():

@@ -19,7 +19,7 @@ import numpy as np
 from pycograd.core.errors import ConversionError, UnsupportedOperationError
 from pycograd.core.foreign import OTHERS, instead_of_functions, library_at
 from pycograd.core.spelling import CREATORS, FUNCTIONS, REFUSED, UFUNC_METHODS, UFUNCS, find
-from pycograd.core.tree import register_leaf, tree_flatten
+from pycograd.core.tree import register_leaf
 
 # An attribute of arrays that boxes do not have -> what to write; {plain} is the plain array.
 INSTEAD: dict[str, str] = {}
@@ -101,7 +101,7 @@ class Box:
     ) -> NoReturn:
         # torch asks this of its functions' arguments. Its operators take the error for a reason to
         # try ours.
-        box = next(x for x in tree_flatten((args, kwargs or {}))[0] if isinstance(x, Box))
+        box = next(_boxes_in([*args, *(kwargs or {}).values()]))
         raise UnsupportedOperationError(
             f"torch's {getattr(function, '__name__', 'function')} was called on"
             f" {box._kind().rstrip(',')}, {box._instead_of_torch()}"
@@ -242,6 +242,15 @@ _SCIPY = (
     " A @ x with a sparse A, pycograd.scipy.sparse.matmul(A, x)), or use transparent(f)"
 )
 _NUMPY = os.path.dirname(np.__file__) + os.sep
+
+
+def _boxes_in(values: Any) -> Iterator[Box]:
+    """The boxes in nested sequences, themselves and not what they stand for."""
+    for x in values:
+        if isinstance(x, Box):
+            yield x
+        elif type(x) is list or type(x) is tuple:
+            yield from _boxes_in(x)
 
 
 def unsupported(function: Any) -> UnsupportedOperationError:

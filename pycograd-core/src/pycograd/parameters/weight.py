@@ -157,6 +157,12 @@ class Weight(Box):
         value = current(self)
         return value._kind() if isinstance(value, Box) else f"the weight {self.info.name!r}"
 
+    def _instead_of_torch(self) -> str:
+        value = current(self)
+        if isinstance(value, Box):
+            return value._instead_of_torch()
+        return super()._instead_of_torch()
+
     def __repr__(self) -> str:
         return f"Weight({current(self)!r})"
 
