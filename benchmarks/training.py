@@ -11,7 +11,7 @@ first contestant in the same round.
              Adam, eager and compiled, beside PyTorch eager with its own functions and Adam
     torch    the same with `backend="torch"`
     jax      the same with `backend="jax"`, beside `jax.jit` and optax
-    private  DP-SGD: the gradients of 256 digits under an MLP 64-128-10, each clipped to a length,
+    private  DP-SGD: the gradients of 256 digits under an MLP 64-128-10, each clipped to a norm,
              and their sum, in float32 and float64: `vmap(grad(loss))`, eager and compiled, beside a
              Python loop of the same
 """
@@ -42,7 +42,7 @@ RACES: Final = {
 }
 BATCH: Final = 32  # of the GPT
 SAMPLES: Final = 256  # of the private gradients
-LENGTH: Final = 1.0  # to which each of them is clipped
+NORM: Final = 1.0  # to which each of them is clipped
 RATE: Final = 1e-3
 TOLERANCE: Final = {"float32": 2e-4, "float64": 1e-10}
 
@@ -130,8 +130,8 @@ def clipped_sums(dtype: str) -> dict[str, Call]:
         total = {key: np.zeros_like(leaf) for key, leaf in params.items()}
         for i in range(SAMPLES):
             found = one(params, x[i], y[i])
-            length = np.sqrt(sum([np.vdot(g, g) for g in found.values()]))
-            scale = min(1.0, LENGTH / length)
+            norm = np.sqrt(sum([np.vdot(g, g) for g in found.values()]))
+            scale = min(1.0, NORM / norm)
             for key, g in found.items():
                 total[key] += scale * g
         return total
@@ -140,7 +140,7 @@ def clipped_sums(dtype: str) -> dict[str, Call]:
         found = many(params, x, y)
         rows = [np.reshape(g, (len(g), -1)) for g in found.values()]
         squares = sum([np.einsum("ij,ij->i", g, g) for g in rows])
-        scale = np.minimum(1.0, LENGTH / np.sqrt(squares))
+        scale = np.minimum(1.0, NORM / np.sqrt(squares))
         return {key: np.tensordot(scale, g, 1) for key, g in found.items()}
 
     compiled = pg.jit(clipped)

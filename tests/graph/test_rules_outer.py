@@ -1,4 +1,4 @@
-"""Gradients of single samples whose lengths and sums need no outer products."""
+"""Gradients of single samples whose norms and sums need no outer products."""
 
 import math
 
@@ -123,7 +123,7 @@ def test_sums_over_another_axis_of_the_same_size(f, rng):
     np.testing.assert_allclose(found, expected, rtol=1e-11)
 
 
-def test_lengths_overflow_only_where_the_entries_squares_do():
+def test_norms_overflow_only_where_the_entries_squares_do():
     x = np.array([[1e30, 1e29], [0, 0], [1e-30, 0], [1e30, 1]], np.float32)
     y = np.array([[1e-30, 2e-30, 0], [1, 2, 3], [1e30, 0, 1e30], [1e30, 0, 0]], np.float32)
     with np.errstate(over="ignore"):

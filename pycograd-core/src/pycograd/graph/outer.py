@@ -1,7 +1,7 @@
-"""Gradients of single samples, where only their lengths or a weighted sum of them is asked for.
+"""Gradients of single samples, where only their norms or a weighted sum of them is asked for.
 
 Under vmap the gradient of a matrix is an outer product for each sample, `g[c] = x[c] y[c]^T`. All
-of them together are as large as the samples times the matrix; their lengths, |x[c]| |y[c]|, and
+of them together are as large as the samples times the matrix; their norms, |x[c]| |y[c]|, and
 their sum, the product of two matrices, need no more than `x` and `y` (Goodfellow 2015).
 """
 
@@ -40,16 +40,16 @@ def _as_rows(shape: tuple[int, ...], of: Any) -> bool:
     return found is None or (len(found["shape"]) == 2 and found["shape"][0] == shape[0])
 
 
-def _lengths(x: Any, y: Any, of: Any, shape: Any) -> Any:
-    """The squared length of each outer product."""
+def _squares(x: Any, y: Any, of: Any, shape: Any) -> Any:
+    """The squared norm of each outer product."""
     if not _is_outer(of["einsum"]["spec"], x, y) or not _as_rows(shape_of(x), of):
         return None
     if math.prod(shape) != shape_of(x)[0]:
         return None
     (x, a), (y, b) = _scaled(x), _scaled(y)
     largest = a * b
-    length = np.sum(x * x, axis=1) * np.sum(y * y, axis=1)
-    return np.reshape(largest * largest * length, shape)
+    square = np.sum(x * x, axis=1) * np.sum(y * y, axis=1)
+    return np.reshape(largest * largest * square, shape)
 
 
 def _scaled(x: Any) -> tuple[Any, Any]:
@@ -59,17 +59,17 @@ def _scaled(x: Any) -> tuple[Any, Any]:
     return x / np.reshape(largest, (-1, 1)), largest
 
 
-def _summed_lengths(x: Any, y: Any, of: Any, params: Any, shape: Any) -> Any:
+def _summed_squares(x: Any, y: Any, of: Any, params: Any, shape: Any) -> Any:
     """The same, as the sum over all axes but the first."""
     last = 1 if "reshape" in of else 2
-    return _lengths(x, y, of, shape) if params["axis"] == tuple(range(1, last + 1)) else None
+    return _squares(x, y, of, shape) if params["axis"] == tuple(range(1, last + 1)) else None
 
 
-def _contracted_lengths(x: Any, y: Any, of: Any, params: Any, shape: Any) -> Any:
+def _contracted_squares(x: Any, y: Any, of: Any, params: Any, shape: Any) -> Any:
     """The same, as a product summed by einsum."""
     left, right, out = params["spec"].replace("->", ",").split(",")
     alike = left == right and out == left[0] and len(set(left)) == len(left)
-    return _lengths(x, y, of, shape) if alike else None
+    return _squares(x, y, of, shape) if alike else None
 
 
 def _sum(s: Any, x: Any, y: Any, of: Any, shape: Any) -> Any:
@@ -116,9 +116,9 @@ OUTER: Final = [
         Rule(pattern, replacement, "reassociates")
         for g in (_OUTER, _ROWS)
         for pattern, replacement in (
-            (("sum", ("square", g)), _summed_lengths),
-            (("sum", ("multiply", g, g)), _summed_lengths),
-            (("einsum", g, g), _contracted_lengths),
+            (("sum", ("square", g)), _summed_squares),
+            (("sum", ("multiply", g, g)), _summed_squares),
+            (("einsum", g, g), _contracted_squares),
             (("sum", ("multiply", "s", g)), _weighted),
             (("einsum", "s", g), _contracted),
             (("sum", g), _added),
