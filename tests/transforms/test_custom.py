@@ -539,6 +539,37 @@ def test_no_grad_inside_a_checkpointed_function():
     assert grad(checkpoint(f))(3.0) == (9.0,)
 
 
+def test_no_grad_inside_what_is_captured():
+    """A graph says what is constant, and so do those within it."""
+
+    def f(x):
+        with pg.no_grad():
+            y = x * x
+            z = np.stack([y, x])
+            z[0] = x * 3.0
+        return y * x + np.sum(z)
+
+    def loop(x):
+        return pg.fori_loop(0, 2, lambda i, c: c * f(x), 1.0)
+
+    def chosen(x):
+        return pg.cond(x > 0, f, lambda x: -x, x)
+
+    for g, slope in (
+        (f, 9.0),
+        (loop, 2 * (27.0 + 12.0) * 9.0),
+        (chosen, 9.0),
+        (checkpoint(f), 9.0),
+    ):
+        assert grad(g)(3.0) == (slope,)
+        assert grad(pg.jit(g))(3.0) == (slope,)
+        assert pg.jit(grad(g))(3.0) == (slope,)
+        assert grad(pg.capture(g, 3.0))(3.0) == (slope,)
+        assert pg.grad_graph(pg.optimize(pg.capture(g, 3.0)))(3.0) == (slope,)
+        assert jvp(pg.jit(g), (3.0,), (1.0,))[1] == slope
+        assert pg.jit(g)(3.0) == g(3.0)
+
+
 def scaled(x, k=1.0):
     return x * k
 

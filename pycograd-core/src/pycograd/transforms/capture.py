@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core import sizes
-from pycograd.core.aval import ShapeDtypeStruct, aval_of
+from pycograd.core import modes, sizes
+from pycograd.core.aval import ShapeDtypeStruct, aval_of, is_inexact
 from pycograd.core.box import Box, raw
 from pycograd.core.buffers import owned
 from pycograd.core.dims import Constraints
@@ -34,7 +34,7 @@ from pycograd.core.ir import (
     value_like,
     with_sizes,
 )
-from pycograd.core.primitive import Primitive, Trace
+from pycograd.core.primitive import REGISTRY, Primitive, Trace
 from pycograd.core.tree import tree_flatten, tree_unflatten
 from pycograd.core.views import as_array, is_buffer
 from pycograd.transforms.shapes import Dataless, is_input as is_input
@@ -120,7 +120,15 @@ class CaptureTrace(Trace):
                 f"{primitive.name}: the size of its result depends on data, so the graph would hold"
                 " for these data alone; use np.where(mask, x, 0) in place of x[mask]"
             )
-        boxes = tuple([self.box(x) for x in self.emit(primitive, atoms, params, outs, self.here())])
+        line = self.here()
+        made = self.emit(primitive, atoms, params, outs, line)
+        if modes.active and modes.stopped(self):  # whoever differentiates the graph shall know
+            stop = REGISTRY["stop_gradient"]
+            made = [
+                self.emit(stop, [x], {}, [x.aval], line)[0] if is_inexact(x.dtype) else x
+                for x in made
+            ]
+        boxes = tuple([self.box(x) for x in made])
         return boxes if primitive.multi else boxes[0]
 
     def here(self) -> str:
