@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pycograd as pg
-from pycograd import ControlFlowError, capture, explain, jit
+from pycograd import ControlFlowError, capture, explain, fori_loop, jit
 from pycograd.core.ir import Equation
 from pycograd.graph.jitted import CACHE_SIZE
 from pycograd.graph.liveness import is_fresh
@@ -143,6 +143,52 @@ def test_an_array_used_in_plain_arithmetic():
     table[:] = 3.0
     np.testing.assert_array_equal(compiled(X), 4.0 * X)
     assert "other contents" in explain(compiled)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, table: x * table + x * (table * 2.0),
+        lambda x, table: x * table + np.sum(table),
+        lambda x, table: x * table - table[[2, 0, 1, 0, 1, 2]],
+        lambda x, table: (x * table, table + 1.0),
+        lambda x, table: (x * table, table.max()),
+        lambda x, table: x * table * float(table[0]),
+        lambda x, table: x * table + table[1].item(),
+        lambda x, table: fori_loop(0, 2, lambda i, c: c * (table * 0.5), x * table),
+    ],
+)
+def test_an_array_that_the_graph_reads_used_in_plain_arithmetic_too(f):
+    table = np.ones(6)
+    run = lambda x: f(x, table)
+    compiled = jit(run)
+    for value in (1.0, 3.0, 3.0, -2.0):
+        table[:] = value
+        for a, b in zip(pg.tree_leaves(compiled(X)), pg.tree_leaves(run(X)), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert "compiled 3 times" in explain(compiled)
+
+
+def test_an_array_beside_others_of_the_program_is_still_read_at_each_call():
+    table = np.ones(6)
+    run = lambda x: x * table + x * np.arange(6.0) + x * table[::-1]
+    compiled = jit(run)
+    for value in (1.0, 3.0, -2.0):
+        table[2:] = value
+        np.testing.assert_array_equal(compiled(X), run(X))
+    assert "compiled 1 time\n" in explain(compiled)
+
+
+@pytest.mark.parametrize("shape", [(), (6,)])
+def test_an_array_that_is_read_only_for_a_while(shape):
+    table = np.ones(shape)
+    table.flags.writeable = False
+    compiled = jit(lambda x: x * np.exp(table * np.ones(shape, like=x)))
+    np.testing.assert_array_equal(compiled(X), X * np.exp(1.0))
+    table.flags.writeable = True
+    for value in (3.0, -2.0):
+        table[...] = value
+        np.testing.assert_array_equal(compiled(X), X * np.exp(value))
 
 
 def test_a_variable_that_is_assigned_again():

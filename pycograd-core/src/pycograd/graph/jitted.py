@@ -20,6 +20,7 @@ from pycograd.core.dtypes import current_dtype
 from pycograd.core.errors import PlainBufferError, located
 from pycograd.core.ir import Graph, held_arrays
 from pycograd.core.tree import tree_flatten, tree_unflatten
+from pycograd.graph.derived import are_alike
 from pycograd.graph.executor import Program
 from pycograd.graph.inline import inlined
 from pycograd.graph.keys import key_of
@@ -181,7 +182,12 @@ class Jitted:
             found = Compiled(graph, reads)
             if found.alone:
                 return found
-            reads.watch(held_arrays(graph))
+            if known is not None and known.reads.mixed:
+                if are_alike(known.graph, graph, known.reads.arrays()):
+                    known.reads.reads_itself()
+                    if not known.reads.change():
+                        return known
+            reads.watch(graph)
             self._cache.pop(key, None)
             while len(self._cache) >= CACHE_SIZE:
                 self._cache.pop(next(iter(self._cache)))
@@ -297,7 +303,8 @@ def jit(
     names, are compared at each call: an array that it computes with is read each time, and for
     another object in one of these places `f` is captured anew. What `f` reads from properties,
     files, clocks and random state, from containers beyond a thousand entries and from what it
-    writes itself, is read once, when it is captured. `explain` says what is which. Inside
+    writes itself, is read once, when it is captured, and so is what an `if` makes of the contents
+    of an array that it also computes with. `explain` says what is which. Inside
     `debug_nans` and `debug_buffers` the function itself runs.
 
     Arguments:

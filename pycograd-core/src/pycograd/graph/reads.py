@@ -16,6 +16,9 @@ from typing import Any, Final
 import numpy as np
 
 from pycograd.core.box import Box
+from pycograd.core.buffers import Contents, is_frozen
+from pycograd.core.ir import Graph, held_arrays
+from pycograd.graph.derived import holds_results
 from pycograd.graph.keys import PLAIN, key_of
 
 _LIBRARIES: Final = frozenset(sys.stdlib_module_names) | {"numpy", "scipy", "pycograd", "ml_dtypes"}
@@ -23,6 +26,8 @@ _LIBRARIES: Final = frozenset(sys.stdlib_module_names) | {"numpy", "scipy", "pyc
 _CHANGING: Final = frozenset({"datetime", "os", "random", "secrets", "time", "uuid"})
 _MISSING: Final = object()
 _UNSET: Final = (KeyError, ValueError)  # of a global that is deleted, a cell that is not filled
+_CONVERSIONS: Final = frozenset({"bool", "complex", "float", "int", "item", "tolist"})
+_CONTENTS: Final = "which the function computes with, has other contents now"
 _MOST: Final = 1000  # entries and attributes that are compared at each call
 
 
@@ -70,7 +75,7 @@ class Reads:
     """
 
     __slots__ = (
-        "variables", "contents", "baked", "functions", "sums", "held", "_home", "_owners",
+        "variables", "contents", "baked", "functions", "sums", "held", "mixed", "_home", "_owners",
         "_visited",
     )  # fmt: skip
 
@@ -78,7 +83,10 @@ class Reads:
         self.variables: list[Read] = []
         self.baked: list[str] = []
         self.sums: list[tuple[str, Any, int]] = []  # of the arrays that the graph does not read
-        self.held: list[tuple[Any, Any, Any]] = []  # the arrays that it does: shape and dtype
+        # The arrays that it does: shape and dtype, and whether nobody can write to them.
+        self.held: list[tuple[Any, Any, Any, bool]] = []
+        # Those of them from which it may hold results as well, and what was in them.
+        self.mixed: list[tuple[str, Any, Contents]] = []
         self._home = _package(next(functions_of(f), None))
         self.functions: set[Any] = set()
         self.contents: list[Read] = []
@@ -101,13 +109,37 @@ class Reads:
         """The name of an array that is not any more what it was; empty if there is none."""
         return next((name for name, array, sum_ in self.sums if checksum(array) != sum_), "")
 
-    def watch(self, constants: list[Any]) -> None:
-        """Notes which arrays the graph reads itself; of the others the contents are compared."""
+    def watch(self, graph: Graph) -> None:
+        """Notes which arrays the graph reads itself; of the others the contents are compared.
+
+        Of those that it reads too, if something may have been computed from them before.
+        """
         # What it writes itself is no reason to capture it anew.
         self.contents = [x for x in self.contents if not x.changed()]
-        read = {id(array) for array in constants}
+        constants = held_arrays(graph)
+        read, known = {id(array) for array in constants}, [array for _, array, _ in self.sums]
+        names = {name for f in self.functions for name in _names(f)}
+        if not names.isdisjoint(_CONVERSIONS) or holds_results(graph, known):
+            self.mixed = [
+                (name, array, Contents(array))
+                for name, array, _ in self.sums
+                if id(array) in read and not is_frozen(array)
+            ]
         self.sums = [entry for entry in self.sums if id(entry[1]) not in read]
-        self.held = [(a, a.shape, a.dtype) for a in constants if a.flags.writeable]
+        mine = set(map(id, known))
+        self.held = [
+            (a, a.shape, a.dtype, is_frozen(a))
+            for a in constants
+            if a.flags.writeable or id(a) in mine
+        ]
+
+    def reads_itself(self) -> None:
+        """Notes that a graph of new contents is the same: it holds no results of them."""
+        self.mixed = [(name, a, before) for name, a, before in self.mixed if before.still(a)]
+
+    def arrays(self) -> list[Any]:
+        """The arrays in variables whose contents count."""
+        return [array for _, array, _ in (*self.sums, *self.mixed)]
 
     def change(self) -> str:
         """What has changed since, in words; empty if nothing has."""
@@ -115,11 +147,16 @@ class Reads:
             for variable in variables:
                 if variable.changed():
                     return f"{variable.name} is another object now"
-        for array, shape, dtype in self.held:
+        for array, shape, dtype, frozen in self.held:
             if array.shape != shape or array.dtype != dtype:
                 return "an array that the function closes over has another shape or dtype now"
+            if frozen is not is_frozen(array):
+                return f"an array that the function closes over is {'not ' * frozen}read-only now"
         if self.sums and (name := self.written()):
-            return f"the array {name}, which the function computes with, has other contents now"
+            return f"the array {name}, {_CONTENTS}"
+        for name, array, before in self.mixed:
+            if not before.still(array):
+                return f"the array {name}, {_CONTENTS}"
         return ""
 
     # -- the search ------------------------------------------------------------------------------

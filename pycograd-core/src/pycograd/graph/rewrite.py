@@ -250,13 +250,19 @@ def _may_fit(wanted: tuple[Any, ...], makers: tuple[Any, ...]) -> bool:
     return True
 
 
-def same_equations(graph: Graph, other: Graph) -> bool:
-    """True if two graphs of the same inputs and constants have the same equations and outputs."""
+def same_equations(
+    graph: Graph, other: Graph, instead: Mapping[Value, Value] | None = None
+) -> bool:
+    """True if two graphs have the same equations and outputs.
+
+    Their inputs and constants are the same, or `instead` says which of them stand for which.
+    """
     if len(graph.equations) != len(other.equations) or len(graph.outputs) != len(other.outputs):
         return False
-    if [(v, id(x)) for v, x in graph.constants] != [(v, id(x)) for v, x in other.constants]:
+    before, after = ([(v, id(x)) for v, x in g.constants] for g in (graph, other))
+    if instead is None and before != after:
         return False
-    known: dict[Value, Value] = {}
+    known = dict(instead or {})
 
     def alike(x: Atom, y: Atom) -> bool:
         if type(x) is Value and type(y) is Value:
