@@ -125,6 +125,24 @@ def test_attributes_of_a_class_and_of_a_namespace(monkeypatch):
     check()
 
 
+class Slotted:
+    __slots__ = ("scale",)
+
+    def __init__(self, scale: Any) -> None:
+        self.scale = scale
+
+
+def test_attributes_in_slots():
+    outer = Slotted(Slotted(2.0))
+    check, _ = compiled(lambda x: x * outer.scale.scale)
+    outer.scale.scale = 3.0
+    check()
+    outer.scale = Slotted(np.arange(6.0))
+    check()
+    outer.scale.scale[2] = 9.0
+    check()
+
+
 def test_functions_that_are_found_inside():
     scale = 2.0
     act = {"f": lambda x: x * scale}

@@ -345,7 +345,13 @@ def _attribute(x: Any, name: str) -> Any:
         return own[name]
     for kind in type(x).__mro__:
         if name in kind.__dict__:
-            return kind.__dict__[name]
+            found = kind.__dict__[name]
+            if type(found) is types.MemberDescriptorType:  # a slot
+                try:
+                    return found.__get__(x)
+                except AttributeError:  # not filled
+                    return _MISSING
+            return found
     return _MISSING
 
 
