@@ -143,6 +143,62 @@ def test_attributes_in_slots():
     check()
 
 
+class Config:
+    scale = 2.0
+    table: Any = {"shift": 1.0}
+
+    @staticmethod
+    def scaled(x: Any) -> Any:
+        return x * Config.scale
+
+    @classmethod
+    def shifted(cls, x: Any) -> Any:
+        return x + cls.table["shift"]
+
+
+def counted(x: Any) -> Any:
+    return x * counted.factor  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x * Config.scale + Config.table["shift"],
+        lambda x: Config.scaled(x) + Config.shifted(x),
+        lambda x: Config().scaled(x) + Config().shifted(x),
+    ],
+)
+def test_a_class_that_holds_settings(f, monkeypatch):
+    monkeypatch.setattr(Config, "table", {"shift": 1.0})
+    check, _ = compiled(f)
+    monkeypatch.setattr(Config, "scale", 3.0)
+    check()
+    Config.table["shift"] = 4.0
+    check()
+    monkeypatch.setattr(Config, "scaled", staticmethod(lambda x: x - Config.scale))
+    check()
+
+
+def test_attributes_of_functions_and_of_modules_in_modules():
+    package, part = types.ModuleType("package"), types.ModuleType("package.part")
+    package.part, part.scale, counted.factor = part, 2.0, 3.0  # type: ignore[attr-defined]
+    check, _ = compiled(lambda x: counted(x) * package.part.scale)
+    part.scale = 4.0  # type: ignore[attr-defined]
+    check()
+    counted.factor = 5.0  # type: ignore[attr-defined]
+    check()
+
+
+@pytest.mark.parametrize("large", [list(range(5000)), dict.fromkeys(range(5000), 1)])
+def test_what_is_small_beside_what_is_large(large):
+    a, z = {"scale": 2.0}, [1.0]
+    check, _ = compiled(lambda x: x * a["scale"] + large[1] + z[0])
+    a["scale"] = 3.0
+    check()
+    z[0] = 4.0
+    check()
+
+
 def test_functions_that_are_found_inside():
     scale = 2.0
     act = {"f": lambda x: x * scale}

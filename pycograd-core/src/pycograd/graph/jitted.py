@@ -299,13 +299,13 @@ def jit(
     """`f` compiled to straight-line NumPy, once for each signature of its arguments.
 
     Its variables (globals, those of its modules, what it closes over, defaults), the entries of
-    lists, tuples, dicts and sets in them, and of the objects in them the attributes that the code
-    names, are compared at each call: an array that it computes with is read each time, and for
-    another object in one of these places `f` is captured anew. What `f` reads from properties,
-    files, clocks and random state, from containers beyond a thousand entries and from what it
-    writes itself, is read once, when it is captured, and so is what an `if` makes of the contents
-    of an array that it also computes with. `explain` says what is which. Inside
-    `debug_nans` and `debug_buffers` the function itself runs.
+    lists, tuples, dicts and sets in them, and of the objects, classes, functions and modules in
+    them the attributes that the code names, are compared at each call: an array that it computes
+    with is read each time, and for another object in one of these places `f` is captured anew. What
+    `f` reads in properties and special methods, from files, clocks and random state, from
+    containers beyond a thousand entries and from what it writes itself, is read once, when it is
+    captured, and so is what an `if` makes of the contents of an array that it also computes with.
+    `explain` says what is which. Inside `debug_nans` and `debug_buffers` the function itself runs.
 
     Arguments:
         f: a function of arrays, floats and trees of them, written in NumPy; transforms of functions

@@ -11,6 +11,7 @@ import sys
 import types
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -46,6 +47,11 @@ class Read:
         except _UNSET:
             self.value = _MISSING
 
+    @property
+    def is_open(self) -> bool:
+        """False for a global module, whose attributes are variables themselves."""
+        return not (isinstance(self.value, types.ModuleType) and type(self.key) is tuple)
+
     def changed(self) -> bool:
         """True if there is something else in it now."""
         try:
@@ -68,7 +74,8 @@ class Reads:
     Attributes:
         variables: one `Read` for each.
         contents: one `Read` for each entry of the lists and dicts in them, and for each attribute
-            of the objects in them that the code has the name of; further in as well.
+            of the objects, classes, functions and modules in them that the code has the name of;
+            further in as well.
         baked: what may be read and is not watched as a whole: objects, containers, and what gives
             something else each time.
         functions: the Python functions that are followed.
@@ -198,23 +205,29 @@ class Reads:
         known: set[Any] = set()
         inside: set[int] = set()
         stack: list[tuple[str, Any]] = []
+        large: list[tuple[str, Any]] = []  # what comes last, with the room that is left
         count = 0
         while True:
             if len(known) < len(self.functions):  # whose names may be attributes of all objects
                 names.update(*[_names(f) for f in self.functions - known])
-                known, stack, inside = set(self.functions), [], set()
-                stack += [*self._owners, *[(x.name, x.value) for x in self.variables]]
+                known, stack, large, inside = set(self.functions), [], [], set()
+                stack += [*self._owners, *[(x.name, x.value) for x in self.variables if x.is_open]]
                 self.contents, count = [], 0
-            if not stack:
+            if stack:
+                name, value = stack.pop()
+                if id(value) in inside:
+                    continue
+                inside.add(id(value))
+                found = list(islice(self._parts(name, value, names), _MOST - count + 1))
+                if count + len(found) > _MOST:
+                    large.append((name, value))
+                    continue
+            elif large and count < _MOST:
+                found = list(islice(self._parts(*large.pop(), names), _MOST - count))
+            else:
                 return
-            name, value = stack.pop()
-            if id(value) in inside:
-                continue
-            inside.add(id(value))
-            for read in self._parts(name, value, names):
-                count += 1
-                if count > _MOST:
-                    return
+            count += len(found)
+            for read in found:
                 self.contents.append(read)
                 stack.append((read.name, read.value))
                 if callable(read.value) and not isinstance(read.value, (type, Box)):
@@ -237,25 +250,41 @@ class Reads:
                 yield Read(f"{name}[{i}]", lambda i=i: value[i])  # type: ignore[misc]
         elif isinstance(value, set):
             yield Read(name, lambda: frozenset(value))
-        elif self._is_of_a_user(type(value)):
+        elif isinstance(value, types.ModuleType):
+            if self._is_of_a_user(value):
+                for attribute in names & vars(value).keys():
+                    yield Read(
+                        f"{name}.{attribute}",
+                        lambda attribute=attribute: vars(value)[attribute],  # type: ignore[misc]
+                    )
+        elif type(value) is types.FunctionType:
+            for attribute in names & vars(value).keys():
+                yield Read(
+                    f"{name}.{attribute}",
+                    lambda attribute=attribute: vars(value)[attribute],  # type: ignore[misc]
+                )
+        elif self._is_of_a_user(value if isinstance(value, type) else type(value)):
             for attribute in names:
                 part = _attribute(value, attribute)
-                if type(part) is types.FunctionType:  # a method of its class
+                if type(part) in (staticmethod, classmethod):
+                    part = part.__func__
+                is_method = type(part) is types.FunctionType
+                if is_method:
                     self._visit(part)
-                elif part is not _MISSING and not hasattr(type(part), "__get__"):
+                if isinstance(value, type) if is_method else _is_data(part):
                     yield Read(
                         f"{name}.{attribute}",
                         lambda attribute=attribute: _attribute(value, attribute),  # type: ignore[misc]
                     )
 
-    def _is_of_a_user(self, kind: type) -> bool:
-        if kind is types.SimpleNamespace:
+    def _is_of_a_user(self, x: Any) -> bool:
+        """True for a class or a module that is no library's."""
+        if x is types.SimpleNamespace:
             return True
-        package = _package(kind)
-        if package in _LIBRARIES or issubclass(kind, (type, types.ModuleType)):
-            return False
-        file = getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
-        return package == self._home or "-packages" not in file
+        package = _package(x)
+        module = x if isinstance(x, types.ModuleType) else sys.modules.get(x.__module__)
+        file = getattr(module, "__file__", None) or ""
+        return package not in _LIBRARIES and (package == self._home or "-packages" not in file)
 
     def _is_library(self, function: types.FunctionType) -> bool:
         package = _package(function)
@@ -338,15 +367,21 @@ def variables_of(function: types.FunctionType) -> Iterator[Read]:
                         )
 
 
+def _is_data(part: Any) -> bool:
+    """True for an attribute that is there, and that no code computes."""
+    return part is not _MISSING and not hasattr(type(part), "__get__")
+
+
 def _attribute(x: Any, name: str) -> Any:
     """An attribute as it is stored, with the object or with its class; no property is run."""
     own = getattr(x, "__dict__", None)
     if type(own) is dict and name in own:
         return own[name]
-    for kind in type(x).__mro__:
+    is_class = isinstance(x, type)
+    for kind in x.__mro__ if is_class else type(x).__mro__:
         if name in kind.__dict__:
             found = kind.__dict__[name]
-            if type(found) is types.MemberDescriptorType:  # a slot
+            if type(found) is types.MemberDescriptorType and not is_class:  # a slot
                 try:
                     return found.__get__(x)
                 except AttributeError:  # not filled
