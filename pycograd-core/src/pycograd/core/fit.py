@@ -1,4 +1,4 @@
-"""Fitting a cotangent to its primal: the shape and dtype it must have, always."""
+"""Fitting a cotangent to its primal: the shape and dtype it must have, always; and sums for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import FLOAT32, FLOAT64, Shape, dtype_of, shape_of
+from pycograd.core.aval import FLOAT32, FLOAT64, Shape, dtype_of, is_inexact, shape_of
 
 
 def unbroadcast(ct: Any, shape: Shape) -> Any:
@@ -39,8 +39,23 @@ def _sum_to(ct: Any, have: Shape, shape: Shape) -> Any:
     extra = len(have) - len(shape)
     axes = [*range(extra)]
     axes += [i for i, n in enumerate(shape, extra) if n == 1 and have[i] != 1]
-    total = np.add.reduce(ct, tuple(axes), None, None, True)
+    if ct.dtype.itemsize == 2:
+        total = add_up(ct, tuple(axes), True)
+    else:
+        total = np.add.reduce(ct, tuple(axes), None, None, True)
     return total.reshape(shape) if extra else total
+
+
+def is_narrow(dtype: np.dtype[Any]) -> bool:
+    """True for floats of 16 bits, whose sums need more: in bfloat16 257 ones are 256."""
+    return dtype.itemsize == 2 and is_inexact(dtype)
+
+
+def add_up(x: Any, axis: Any, keepdims: bool = False) -> Any:
+    """`np.sum(x, axis, keepdims=keepdims)`, of an array of 16-bit floats with a sum in 32 bits."""
+    if isinstance(x, (np.ndarray, np.generic)) and is_narrow(x.dtype):
+        return np.add.reduce(x, axis, FLOAT32, None, keepdims).astype(x.dtype)
+    return np.sum(x, axis=axis, keepdims=keepdims)
 
 
 def _is_one(size: Any) -> bool:

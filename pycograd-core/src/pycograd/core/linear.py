@@ -17,7 +17,7 @@ from pycograd.core.aval import aval_of, dtype_of, make_aval, shape_of
 from pycograd.core.box import raw
 from pycograd.core.elementwise import all_rows
 from pycograd.core.errors import DefinitionError
-from pycograd.core.fit import fit
+from pycograd.core.fit import add_up, fit
 from pycograd.core.primitive import Primitive, bind
 
 Rule = Callable[..., Any]
@@ -307,11 +307,11 @@ class Reduction(Primitive):
         if t is None:
             return None
         if self.weight is None:
-            return np.sum(t, axis=axis, keepdims=keepdims)
+            return add_up(t, axis, keepdims)
         weight = self._weight(self._kept(values, ans, params), axis, keepdims)
         if dtype_of(weight).kind != "b":
-            return np.sum(t * weight, axis=axis, keepdims=keepdims)
-        total = np.sum(np.where(weight, t, 0), axis=axis, keepdims=keepdims)
+            return add_up(t * weight, axis, keepdims)
+        total = add_up(np.where(weight, t, 0), axis, keepdims)
         return total / _count(weight, axis, keepdims, dtype_of(total))
 
     def vjp(self, values: Any, live: Any, ans: Any, params: Any) -> Any:

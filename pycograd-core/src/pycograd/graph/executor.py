@@ -161,7 +161,7 @@ class Writer:
         """The call that an equation is; into the buffer `out`, if one is given."""
         primitive, params = equation.primitive, equation.params
         # Of Python numbers the implementation makes Python numbers, which adapt to what they meet.
-        ufunc = None if equation.outs[0].weak else ufunc_of(primitive)
+        ufunc = None if equation.outs[0].weak else ufunc_of(equation)
         # Of three arguments without names NumPy warns where users mistake the third for an operand.
         named_out = "out=" if ufunc in (np.maximum, np.minimum) else ""
         ending = f", {named_out}{out})" if out else ")"
@@ -194,7 +194,7 @@ class Writer:
 
     def number(self, number: Any, equation: Equation) -> str:
         """A number as an operand: an array of its final dtype, which no call has to make again."""
-        dtype, ufunc = equation.outs[0].dtype, ufunc_of(equation.primitive)
+        dtype, ufunc = equation.outs[0].dtype, ufunc_of(equation)
         if type(number) in (int, float) and ufunc is not None and equation.outs[0].shape:
             # Not where there are loops for integers beside floats, as the order of scipy's bdtr.
             loops = {t for t in ufunc.types if t.endswith(f"->{dtype.char}") and "m" not in t}

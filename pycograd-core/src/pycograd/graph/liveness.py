@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pycograd.core.elementwise import Elementwise
+from pycograd.core.fit import is_narrow
 from pycograd.core.ir import Equation, Graph, Value
 from pycograd.core.linear import Reduction
 
@@ -105,8 +106,11 @@ def nbytes(value: Value) -> int:
     return math.prod(value.shape) * value.dtype.itemsize
 
 
-def ufunc_of(primitive: Any) -> np.ufunc | None:
-    """The ufunc that a primitive is, or of which it is the reduction."""
+def ufunc_of(equation: Equation) -> np.ufunc | None:
+    """The ufunc that an equation is, or of which it is the reduction with nothing added."""
+    primitive = equation.primitive
+    if isinstance(primitive, Reduction) and is_narrow(equation.outs[0].dtype):
+        return None  # it adds up in 32 bits
     if isinstance(primitive, (Elementwise, Reduction)):
         found = getattr(primitive, "ufunc", None)
     else:
@@ -118,7 +122,7 @@ def is_fresh(equation: Equation) -> bool:
     """True if the result is sure to be new memory."""
     if equation.primitive.fresh:
         return equation.primitive.view is None and not equation.params.get("in_place")
-    return ufunc_of(equation.primitive) is not None
+    return ufunc_of(equation) is not None
 
 
 def is_view(equation: Equation) -> bool:
@@ -131,7 +135,7 @@ def takes_buffer(equation: Equation) -> bool:
     if equation.primitive.multi or equation.outs[0].shape == ():
         return False
     reduces = isinstance(equation.primitive, Reduction)
-    return ufunc_of(equation.primitive) is not None and (reduces or not equation.params)
+    return ufunc_of(equation) is not None and (reduces or not equation.params)
 
 
 def roots_of(graph: Graph) -> dict[Value, frozenset[Value]]:

@@ -114,7 +114,7 @@ def _written_over(
 ) -> Value | None:
     """An operand that dies in this step and whose memory the result can take."""
     equation = step.what
-    if not isinstance(equation.primitive, Elementwise) or ufunc_of(equation.primitive) is None:
+    if not isinstance(equation.primitive, Elementwise) or ufunc_of(equation) is None:
         return None
     out = equation.outs[0]
     for x in dead:
@@ -129,7 +129,7 @@ def transient(equation: Equation) -> int:
     """What an equation needs besides its results while it runs; for unknown kinds a safe guess."""
     if inner := list(subgraphs(equation)):
         return max(planned(g).nbytes for g in inner)
-    if ufunc_of(equation.primitive) is not None or is_view(equation):
+    if ufunc_of(equation) is not None or is_view(equation):
         return 0
     return max(map(nbytes, (*equation.values, *equation.outs)), default=0)
 
@@ -201,7 +201,7 @@ def run_steps(
                 if target is None:
                     outs = equation.run(operands, {})
                 else:
-                    ufunc: Any = ufunc_of(equation.primitive)
+                    ufunc: Any = ufunc_of(equation)
                     outs = (ufunc(*operands, out=known[target]),)
                 del operands
                 known.update(zip(equation.outs, outs))

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from pycograd.core import sizes
-from pycograd.core.aval import dtype_of, is_inexact, shape_of, ufunc_dtype
+from pycograd.core.aval import FLOAT32, dtype_of, is_inexact, shape_of, ufunc_dtype
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.errors import ShapeError
+from pycograd.core.fit import add_up, is_narrow
 from pycograd.nn.activations import sigmoid
 from pycograd.nn.arguments import floating, integers, known, real
 from pycograd.nn.softmax import log_softmax, logsumexp
@@ -74,7 +75,7 @@ def cross_entropy(
         targets = (1 - label_smoothing) * targets + label_smoothing / classes
     logs = log_softmax(logits, axis)
     logs = np.where((targets == 0) & (logs == -np.inf), 0, logs)  # 0 log 0 = 0
-    return _reduced("cross_entropy", -np.sum(targets * logs, axis), reduction)
+    return _reduced("cross_entropy", -add_up(targets * logs, axis), reduction)
 
 
 def nll_loss(
@@ -195,7 +196,7 @@ def kl_div(
     else:
         some = targets > 0
         own, weight = np.log(np.where(some, targets, 1)), targets
-    loss = np.sum(weight * (own - np.where(some, logs, 0)), axis)
+    loss = add_up(weight * (own - np.where(some, logs, 0)), axis)
     return _reduced("kl_div", loss, reduction)
 
 
@@ -257,13 +258,14 @@ def _reduced(name: str, loss: Any, reduction: str, counts: Any = None) -> Any:
     if reduction == "none":
         return loss
     if reduction == "sum":
-        return np.sum(loss)
-    if reduction == "mean" and counts is None:
-        return np.mean(loss)
+        return add_up(loss, None)
     if reduction == "mean":
         dtype = dtype_of(loss)
-        wide = np.dtype(np.float32) if dtype.itemsize == 2 else dtype  # as in `np.mean`
-        mean = np.sum(loss, dtype=wide) / np.sum(counts, dtype=wide)
+        wide = FLOAT32 if is_narrow(dtype) else dtype
+        if counts is None:
+            mean = np.mean(loss, dtype=wide)
+        else:
+            mean = np.sum(loss, dtype=wide) / np.sum(counts, dtype=wide)
         return mean if wide == dtype else mean.astype(dtype)
     raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
 

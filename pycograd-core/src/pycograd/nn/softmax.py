@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pycograd.core.aval import make_aval, shape_of
+from pycograd.core.aval import FLOAT32, make_aval, shape_of
+from pycograd.core.fit import add_up, is_narrow
 from pycograd.core.linear import General, Reduction
 from pycograd.nn.arguments import floating
 from pycograd.ops.axes import axes_of
@@ -18,24 +19,37 @@ def _shifted(x: Any, axis: tuple[int, ...]) -> Any:
     return np.asarray(x - np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf))
 
 
+def _total(x: Any, axis: tuple[int, ...]) -> Any:
+    """The sum, the axes kept: of 16 bits in 32, in which it stays."""
+    return np.add.reduce(x, axis, FLOAT32 if is_narrow(x.dtype) else None, None, True)
+
+
 # -- on plain arrays -------------------------------------------------------------------------------
 def _softmax_value(x: Any, *, axis: tuple[int, ...]) -> Any:
     out = _shifted(x, axis)
     np.exp(out, out)
-    return np.divide(out, np.add.reduce(out, axis, keepdims=True), out)
+    total = _total(out, axis)
+    if total.dtype != out.dtype:
+        return (out / total).astype(out.dtype)
+    return np.divide(out, total, out)
 
 
 def _log_softmax_value(x: Any, *, axis: tuple[int, ...]) -> Any:
     out = _shifted(x, axis)
-    return np.subtract(out, np.log(np.add.reduce(np.exp(out), axis, keepdims=True)), out)
+    total = _total(np.exp(out), axis)
+    if total.dtype != out.dtype:
+        return (out - np.log(total)).astype(out.dtype)
+    return np.subtract(out, np.log(total), out)
 
 
 def _logsumexp_value(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     top = np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)  # of nothing but -inf the sum is 0, and its log -inf
-    total = np.add.reduce(np.exp(x - top), axis, keepdims=True)
+    total = _total(np.exp(x - top), axis)
     with np.errstate(divide="ignore"):
         out = np.log(total) + top
+    if out.dtype != x.dtype:
+        out = out.astype(x.dtype)
     return out if keepdims else np.squeeze(out, axis)[()]
 
 
@@ -57,17 +71,17 @@ def softmax_map(t: Any, ans: Any, *, axis: tuple[int, ...]) -> Any:
     """The derivative `diag(y) - y y^T`, symmetric: it moves tangents and cotangents alike."""
     weighted = ans * t
     if type(weighted) is np.ndarray:  # nobody else's, and as large as the scores of attention
-        np.subtract(t, np.sum(weighted, axis, keepdims=True), weighted)
+        np.subtract(t, add_up(weighted, axis, True), weighted)
         return np.multiply(weighted, ans, weighted)
-    return ans * (t - np.sum(weighted, axis, keepdims=True))
+    return ans * (t - add_up(weighted, axis, True))
 
 
 _softmax = _along("softmax", _softmax_value, softmax_map, softmax_map)
 _log_softmax = _along(
     "log_softmax",
     _log_softmax_value,
-    lambda t, ans, axis: t - np.sum(np.exp(ans) * t, axis, keepdims=True),
-    lambda ct, ans, axis: ct - np.exp(ans) * np.sum(ct, axis, keepdims=True),
+    lambda t, ans, axis: t - add_up(np.exp(ans) * t, axis, True),
+    lambda ct, ans, axis: ct - np.exp(ans) * add_up(ct, axis, True),
 )
 _logsumexp = Reduction(
     "logsumexp",

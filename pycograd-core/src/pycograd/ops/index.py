@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from pycograd.core import elementwise, sizes
-from pycograd.core.aval import aval_of, dtype_of, make_aval, shape_of
+from pycograd.core.aval import FLOAT32, aval_of, dtype_of, make_aval, shape_of
 from pycograd.core.box import Box, raw
 from pycograd.core.buffers import FRAME, owned
 from pycograd.core.errors import ShapeError
-from pycograd.core.fit import fit
+from pycograd.core.fit import fit, is_narrow
 from pycograd.core.linear import zeros_like
 from pycograd.core.primitive import Primitive, bind, explained
 from pycograd.core.tape import INTO_BUFFER, Sweep, Var, WeakVar, deposit, slot_of
@@ -58,6 +58,10 @@ def _add(total: Any, arrays: Sequence[Any], key: Key, unique: bool, part: Any) -
     """`total[key] += part` in place, with entries that are taken twice added twice."""
     if unique or not arrays:
         total[filled(key, arrays)] += part
+    elif is_narrow(total.dtype) and max([x.size for x in arrays]) > _FEW:
+        wide = np.zeros(total.shape, FLOAT32)
+        _add(wide, arrays, key, unique, np.asarray(part, FLOAT32))
+        total[...] = total + wide
     elif key == (ARRAY,) and total.ndim > 1 and part.size > _FEW and total.flags.c_contiguous:
         # Whole rows: five times as fast one by one in the flat array, for which ufunc.at has a
         # loop of its own.

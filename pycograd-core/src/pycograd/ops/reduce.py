@@ -21,7 +21,7 @@ from pycograd.core import elementwise
 from pycograd.core.aval import FLOAT32, FLOAT64, dtype_of, shape_of
 from pycograd.core.box import Box, raw
 from pycograd.core.errors import ShapeError, UnsupportedOperationError
-from pycograd.core.fit import cast
+from pycograd.core.fit import add_up, cast
 from pycograd.core.linear import Reduction
 from pycograd.core.sizes import number
 from pycograd.core.spelling import spells
@@ -43,17 +43,24 @@ def reduced_dtype(ufunc: np.ufunc, dtype: np.dtype[Any]) -> np.dtype[Any]:
     return ufunc.reduce(np.ones(1, dtype)).dtype  # type: ignore[no-any-return]
 
 
+def _add_up(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+    if getattr(x, "itemsize", 0) == 2:  # not of a Python number
+        return add_up(x, axis, keepdims)
+    return _add_reduce(x, axis, None, None, keepdims)
+
+
 class _Reduction(Reduction):
-    """`ufunc.reduce`."""
+    """`ufunc.reduce`; floats of 16 bits are added up in 32."""
 
     def __init__(
         self, name: str, ufunc: np.ufunc, weight: Callable[..., Any] | None, **options: Any
     ) -> None:
         run: Any = ufunc.reduce
         self.ufunc = ufunc
+        adds = ufunc is np.add
         super().__init__(
             name,
-            lambda x, axis, keepdims: run(x, axis, None, None, keepdims),
+            _add_up if adds else lambda x, axis, keepdims: run(x, axis, None, None, keepdims),
             weight,
             dtype=lambda x: reduced_dtype(ufunc, x.dtype),
             **options,

@@ -15,26 +15,24 @@ from pycograd.core.aval import FLOAT32, FLOAT64, dtype_of, is_inexact, shape_of
 from pycograd.core.box import Box
 from pycograd.core.elementwise import Elementwise
 from pycograd.core.errors import ShapeError
-from pycograd.core.fit import cast
+from pycograd.core.fit import cast, is_narrow
 from pycograd.core.spelling import spells
 from pycograd.core.tape import Var
 from pycograd.ops.cumulative import array, without_nan
 from pycograd.ops.out import deliver
 from pycograd.ops.reduce import UNSET, count, masked, reduce, reduced_axes, sum as sum_
 
-_FLOAT16 = np.dtype(np.float16)
-
 
 # -- moments ---------------------------------------------------------------------------------------
 def working_dtypes(a: Any, dtype: Any) -> tuple[Any, Any]:
-    """The dtype to compute a mean in and that of the result: NumPy widens integers and float16."""
+    """The dtype to compute a mean in and that of the result: integers and 16 bits are widened."""
     have = dtype_of(a)
     if dtype is not None:
         dtype = np.dtype(dtype)
         return dtype, dtype
     if have.kind in "iub":
         return FLOAT64, FLOAT64
-    return (FLOAT32 if have == _FLOAT16 else have), have
+    return (FLOAT32 if is_narrow(have) else have), have
 
 
 def _real_of(dtype: np.dtype[Any]) -> np.dtype[Any]:

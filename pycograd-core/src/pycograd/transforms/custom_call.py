@@ -22,7 +22,7 @@ from pycograd.core.errors import (
     RuleSignatureError,
     TreeMismatchError,
 )
-from pycograd.core.fit import cast, fit
+from pycograd.core.fit import add_up, cast, fit
 from pycograd.core.linear import zeros_like
 from pycograd.core.primitive import Primitive, Trace, bind
 from pycograd.core.tape import Sweep, Tape, Var, deposit, differentiable, is_within
@@ -317,7 +317,7 @@ class CustomCall(Primitive):
             found = over(rules.backward, (0, 0))(residual, ct)
             leaves = self._per_leaf(found)
             summed = [
-                None if c is None else np.sum(c, axis=0) if a is None else c
+                None if c is None else add_up(c, 0) if a is None else c
                 for c, a in zip(leaves, axes)
             ]
             return tree_unflatten(self.treedef, summed)
