@@ -177,6 +177,22 @@ def test_views_of_a_dropped_value_go_with_it():
     np.testing.assert_array_equal(out[0], graph(x)[0])
 
 
+def test_calls_whose_results_are_known_before():
+    """The derivative of such a call has no results: there is nothing to plan, nor to count."""
+    x = np.arange(3.0)
+    for f in (
+        lambda x: pg.checkpoint(lambda x: 2.0)(x) * x[1],
+        lambda x: pg.cond(x[0] > 1.0, lambda x: 2.0, lambda x: 3.0, x) * x[2],
+    ):
+        graph = capture(pg.value_and_grad(f), x)
+        plan = plan_remat(graph, 1_000)
+        expected = pg.value_and_grad(f)(x)
+        for value, (gradient,) in (graph(x), eval_scheduled(graph, x, plan=plan)[0]):
+            assert value == expected[0]
+            np.testing.assert_array_equal(gradient, expected[1][0])
+        assert "matmul" not in str(cost_report(graph))
+
+
 # -- against the best ------------------------------------------------------------------------------
 def chain(n):
     def f(x):

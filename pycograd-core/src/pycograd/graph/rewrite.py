@@ -112,8 +112,7 @@ class Rewriter(CaptureTrace):
         if known is None:
             self.order[key] = len(self.equations)
             known = self.seen[key] = super().emit(primitive, atoms, params, outs, line)
-            equation = self.equations[-1]
-            self.makers.update(dict.fromkeys(known, equation))
+            self.makers.update((value, self.equations[-1]) for value in known)
         return known
 
     def _maker(self, x: Atom) -> Any:

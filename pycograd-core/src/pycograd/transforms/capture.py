@@ -143,9 +143,10 @@ class CaptureTrace(Trace):
         outs: Sequence[ShapeDtypeStruct],
         line: str,
     ) -> Sequence[Value]:
-        """Writes down an equation; the values of its results."""
+        """Writes down an equation, unless it has no results; the values of these."""
         values = [value_like(a) for a in outs]
-        self.equations.append(Equation(primitive, atoms, params, values, line))
+        if values:
+            self.equations.append(Equation(primitive, atoms, params, values, line))
         return values
 
 
