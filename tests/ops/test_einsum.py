@@ -207,6 +207,19 @@ def test_dtypes():
     assert rows.dtype == np.einsum("ij->i", counts).dtype == np.int8
 
 
+@pytest.mark.parametrize("spec", ["ae,ab->", "ae,ab->b", "ae,ab->a", "ae,cb->b", "ee,ab->b"])
+@pytest.mark.parametrize("dtype", ["?", "i1", "f2", "f4"])
+def test_what_one_operand_alone_has_is_summed_in_the_dtype_of_the_product(spec, dtype, rng):
+    x = (100 * np.abs(rng.standard_normal((3, 3))) * (rng.random((3, 3)) < 0.8)).astype(dtype)
+    y = rng.standard_normal((3, 2))
+    labels, out = spec.split("->")
+    swapped = f"{','.join(labels.split(',')[::-1])}->{out}"
+    expected = np.einsum(spec, x.astype(float), y)
+    for f in (lambda y: np.einsum(spec, x, y), lambda y: np.einsum(swapped, y, x)):
+        for found in (vjp(f, y)[0], *jvp(f, (y,), (y,))):
+            np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_an_operand_that_is_a_list_or_constant():
     x = normal(2, 3)
     (g,) = grad(lambda x: np.sum(np.einsum("ij,j->i", x, [1.0, 2.0, 3.0])))(x)

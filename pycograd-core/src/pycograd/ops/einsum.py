@@ -109,7 +109,8 @@ def einsum(
                 raise TypeError(f"einsum: cannot cast {x.dtype} to {np.dtype(dtype)} ({casting=})")
         arrays = [np.astype(x, dtype, copy=False) for x in arrays]
     plans, spec, order_of_axes = _plan(key, tuple([len(x.shape) for x in arrays]))
-    arrays = [_reduced(x, *plan) for x, plan in zip(arrays, plans)]
+    common = np.result_type(*[x.dtype for x in arrays]) if arrays else None
+    arrays = [_reduced(x, common, *plan) for x, plan in zip(arrays, plans)]
     if len(arrays) == 1:
         return deliver(np.transpose(arrays[0], order_of_axes), out)
     if isinstance(optimize, (list, tuple)):
@@ -216,7 +217,7 @@ def _text(key: Any) -> str:
     return ",".join(terms[:-1]) + ("" if output is None else "->" + terms[-1])
 
 
-def _reduced(x: Any, diagonals: Any, summed: tuple[int, ...], text: str) -> Any:
+def _reduced(x: Any, common: Any, diagonals: Any, summed: tuple[int, ...], text: str) -> Any:
     """`x` with its repeated labels made one and those that nobody else has summed."""
     for first, second in diagonals:
         try:
@@ -226,4 +227,5 @@ def _reduced(x: Any, diagonals: Any, summed: tuple[int, ...], text: str) -> Any:
         x = np.diagonal(x, 0, first, second)
     if not summed:
         return x
-    return np.sum(x, summed, None if x.dtype.kind in "fc" else x.dtype)  # small ints stay small
+    # In the dtype of the product, as NumPy adds up: small ints stay small beside each other only.
+    return np.sum(x, summed, None if x.dtype == common and common.kind in "fc" else common)
