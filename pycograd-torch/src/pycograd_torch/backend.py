@@ -176,6 +176,11 @@ class TorchBackend(Backend):
         )
         return made
 
+    def untraced(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """`f` outside of what `torch.compile` makes."""
+        disabled: Callable[..., Any] = import_module("pycograd_torch.native").untraced(f)
+        return disabled
+
     def compile(self, run: Callable[..., Any]) -> Callable[..., Any]:
         """`run` by `torch.compile`."""
         compiled: Callable[..., Any] = self.torch.compile(run)

@@ -8,6 +8,7 @@ primitive's own rule, captured and lowered as any other graph.
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import torch
@@ -47,3 +48,17 @@ def with_rule(forward: Callable[..., Any], backward: Callable[..., Any]) -> Call
         return forward(*operands)
 
     return run
+
+
+_WHY = (
+    "pycograd looks at what a function closes over at each call. A module of"
+    " to_torch_module(f, params), after specialize(*inputs), is one graph"
+)
+
+
+def untraced(f: Callable[..., Any]) -> Callable[..., Any]:
+    """`f`, which `torch.compile` calls and does not look into."""
+    disable: Any = torch.compiler.disable
+    told = {"reason": _WHY} if "reason" in signature(disable).parameters else {}
+    disabled: Callable[..., Any] = disable(f, **told)
+    return disabled

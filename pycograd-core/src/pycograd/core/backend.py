@@ -202,6 +202,14 @@ class Backend:
         """`run`, a function of the library's arrays, under the library's own compiler."""
         return run
 
+    def untraced(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """`f`, which the library's own compiler is to call and not to look into.
+
+        It captures functions and reads what they close over, at each call. A compiler that runs
+        what it traces, as JAX's does, needs nothing.
+        """
+        return f
+
     def grad_and_value(
         self, run: Callable[..., Any], leaves: Sequence[Any], live: Sequence[int]
     ) -> tuple[Any, list[Any]]:

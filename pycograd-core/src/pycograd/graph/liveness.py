@@ -70,7 +70,7 @@ def planned(graph: Graph, captured: Graph | None = None) -> Plan:
     `captured` is the graph before passes: what it returns as memory of its own stays so.
     """
     ends, aliases, returned = _lifetimes(graph)
-    plan = Plan(copied=_copied(graph, captured or graph))
+    plan = Plan(copied=copied_outputs(graph, captured or graph))
     slots = _Slots(plan.slots)
     where: dict[Value, int] = {}  # a value with a buffer of its own -> its slot
     views: dict[Any, int] = {}
@@ -176,7 +176,7 @@ def _lifetimes(graph: Graph) -> tuple[dict[Value, int], dict[Value, int], set[Va
     return ends, aliases, returned
 
 
-def _copied(graph: Graph, captured: Graph) -> set[int]:
+def copied_outputs(graph: Graph, captured: Graph) -> set[int]:
     """The outputs that must be handed out as copies.
 
     Those are memory that the program keeps, numbers seen many times through strides of 0, and those

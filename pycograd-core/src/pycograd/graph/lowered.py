@@ -7,7 +7,7 @@ and its own parallel runtimes take it from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from pycograd.core.buffers import Contents
 from pycograd.core.device import DeviceArray, DeviceTrace, loop_dtypes, trace_of
 from pycograd.core.errors import LoweringNotFoundError, UnsupportedOperationError
 from pycograd.core.ir import Atom, Equation, Graph, Literal, Value, symbols_of, with_sizes
+from pycograd.core.primitive import primitive_named
 from pycograd.graph.inline import inlined
 
 _NUMBERS = frozenset({bool, int, float, complex})
@@ -36,6 +37,8 @@ class Lowered:
         device: where its constants go; None leaves that to the library.
         rules: True: the library's own autodiff will go through the code, so the rules of custom
             functions, and of what the backend names in `own_rules`, take the place of its own.
+        copied: which outputs are handed out as copies: what the caller writes into these must not
+            be in a constant, and so in the next result, or in an array that he gave.
 
     Attributes:
         constants: the arrays that it holds, those of its sub-graphs included.
@@ -44,14 +47,19 @@ class Lowered:
 
     __slots__ = (
         "graph", "backend", "device", "rules", "constants", "source", "final", "odd",
-        "parts", "_held",
+        "parts", "copied", "_held",
     )  # fmt: skip
 
     def __init__(
-        self, graph: Graph, backend: Backend, device: str | None = None, rules: bool = False
+        self,
+        graph: Graph,
+        backend: Backend,
+        device: str | None = None,
+        rules: bool = False,
+        copied: Collection[int] = (),
     ) -> None:
         self.graph = graph if rules else inlined(graph)
-        self.backend, self.device, self.rules = backend, device, rules
+        self.backend, self.device, self.rules, self.copied = backend, device, rules, copied
         self.final: Callable[..., Any] | None = None
         self.odd: set[int] = set()  # numbers of the results that need a conversion
         self.source = ""
@@ -167,7 +175,7 @@ class _Writer:
             lines += self.line(equation)
             if ends[i]:  # so that the library has its memory for the next result
                 lines.append(f"del {', '.join(self.names[v] for v in ends[i])}")
-        outputs = ", ".join(map(self.output, graph.outputs))
+        outputs = ", ".join([self.output(i, x) for i, x in enumerate(graph.outputs)])
         body = [*lines, f"return [{outputs}]"]
         heading = f"def run({', '.join(self.given_arrays)}):\n"
         return heading + "".join(f"    {line}\n" for line in body)
@@ -313,11 +321,20 @@ class _Writer:
         """The dtype that an array of the library has for a value, in this byte order."""
         return self.given("d", v.dtype.newbyteorder("="))
 
-    def output(self, x: Atom) -> str:
+    def output(self, i: int, x: Atom) -> str:
         if isinstance(x, Value):
-            return self.names[x]
-        plain = isinstance(x.number, (bool, int, float, complex, np.generic))
-        return self.given("c", self._array(x.number, None) if plain else x.number)
+            return self.copied(self.names[x]) if i in self.owner.copied else self.names[x]
+        if not isinstance(x.number, (bool, int, float, complex, np.generic)):
+            return self.given("c", x.number)
+        return self.copied(self.given("c", self._array(x.number, None)))
+
+    def copied(self, name: str) -> str:
+        """A copy of an array, as far as the backend has one: of others nobody writes into any."""
+        try:
+            copy = self.backend.lowering(primitive_named("copy"))
+        except LoweringNotFoundError:
+            return name
+        return f"{self.given('f', copy)}({name}, order='K')"
 
     def _array(self, number: Any, dtype: Any) -> Any:
         return self.backend.from_numpy(np.asarray(number, dtype), self.device)

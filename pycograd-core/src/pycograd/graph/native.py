@@ -22,6 +22,7 @@ from pycograd.core.ir import Graph, Literal
 from pycograd.core.tree import tree_flatten, tree_unflatten
 from pycograd.graph.inline import inlined
 from pycograd.graph.jitted import Compiled, Jitted, signature_of
+from pycograd.graph.liveness import copied_outputs
 from pycograd.graph.lowered import Lowered
 from pycograd.graph.passes import optimize
 from pycograd.plugins.hub import resolve
@@ -56,15 +57,18 @@ class NativeProgram:
         self, graph: Graph, backend: Backend, device: str | None, compiled: bool, rules: bool
     ) -> None:
         self.compiled = compiled
-        graph = optimize(graph if rules else inlined(graph), backend=backend.name)
+        captured = graph if rules else inlined(graph)
+        graph = optimize(captured, backend=backend.name)
+        copied = copied_outputs(graph, captured)
         # What is returned without being computed, as it is.
         self.numbers = {i: x.number for i, x in enumerate(graph.outputs) if isinstance(x, Literal)}
         # Of that what is no number: text, say, which is no part of the code.
         self.objects = {i: x for i, x in self.numbers.items() if not isinstance(x, _NUMBERS)}
         if self.objects:
-            outputs = [x for i, x in enumerate(graph.outputs) if i not in self.objects]
-            graph = graph.with_body(graph.equations, outputs)
-        self.lowered = Lowered(graph, backend, device, rules)
+            kept = [i for i in range(len(graph.outputs)) if i not in self.objects]
+            graph = graph.with_body(graph.equations, [graph.outputs[i] for i in kept])
+            copied = {at for at, i in enumerate(kept) if i in copied}
+        self.lowered = Lowered(graph, backend, device, rules, copied)
         self.trace = trace_of(backend, device)
         self.places: list[int | None] = []  # of the leaves to differentiate, among the inputs
         self._final: Callable[..., Any] | None = None
@@ -78,12 +82,15 @@ class NativeProgram:
     def run(self, arrays: Sequence[Any]) -> list[Any]:
         """The outputs for arrays of the library."""
         given = [*arrays, *self.held()]
+        return self.filled((self._final or self.function(given))(*given))
+
+    def filled(self, outs: list[Any]) -> list[Any]:
+        """The outputs, those that are no numbers among what the code returned."""
         if not self.objects:
-            return (self._final or self.function(given))(*given)  # type: ignore[no-any-return]
-        count = len(self.lowered.graph.outputs)
-        outs = iter((self._final or self.function(given))(*given) if count else ())
-        places = range(count + len(self.objects))
-        return [self.objects[i] if i in self.objects else next(outs) for i in places]
+            return outs
+        computed = iter(outs)
+        places = range(len(outs) + len(self.objects))
+        return [self.objects[i] if i in self.objects else next(computed) for i in places]
 
     def held(self) -> list[Any]:
         """The constants, as they are now; they come behind the inputs."""
@@ -230,10 +237,20 @@ class Compiler(Native):
     rules = True
     autograph_info__ = True  # for TensorFlow's AutoGraph: to be called, not to be rewritten
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._ready = self.backend.untraced(Compiler._made_ready)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        found, given = self._found(args, kwargs)
-        program = found.program or self._compiled(found, self._place(given))
-        return tree_unflatten(found.graph.out_tree, program.run(given))
+        code, given, program, tree = self._ready(self, args, kwargs)
+        return tree_unflatten(tree, program.filled(code(*given)))
+
+    def _made_ready(self, args: Any, kwargs: Any) -> tuple[Callable[..., Any], list[Any], Any, Any]:
+        """The code for this signature, what to call it with, and what makes a tree of its list."""
+        found, arrays = self._found(args, kwargs)
+        program: Any = found.program or self._compiled(found, self._place(arrays))
+        given = [*arrays, *program.held()]
+        return program.function(given), given, program, found.graph.out_tree
 
     def _place(self, arrays: Sequence[Any]) -> str | None:
         """Where the constants of the program for these arrays are."""
