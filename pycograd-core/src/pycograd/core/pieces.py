@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-PIECE: Final = 1 << 17  # bytes: a few of these fit into the second cache
+PIECE: Final = 1 << 17  # bytes: a few of these fit into an L2 cache
 
 
 def is_plain(x: Any) -> bool:

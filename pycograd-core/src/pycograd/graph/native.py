@@ -335,6 +335,8 @@ def compile_to(f: Callable[..., Any], backend: str | Backend, jit: bool = False)
         UnknownBackendError: there is no such backend; and all that `get_backend` raises.
         ControlFlowError: at a call, a Python branch, loop or conversion that depends on data.
         LoweringNotFoundError: at a call, an operation that the backend does not have.
+        TypeError: at a call, arrays of NumPy alone, of a third library, or of `device`.
+        UnsupportedOperationError: at a call, values that an enclosing transform follows.
 
     >>> import numpy as np
     >>> f = compile_to(lambda x: np.sum(np.sin(x) ** 2), "numpy")
