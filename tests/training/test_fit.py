@@ -368,6 +368,32 @@ def test_passes_in_16_bits_give_gradients_in_those_of_the_weights(dtype, tol, ji
     np.testing.assert_allclose(grads.slope, slopes.slope, rtol=tol, atol=tol)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_buffers_keep_their_bits(dtype):
+    weights = pg.params(
+        gamma=np.ones(2, np.float32),
+        mean=pg.buffer(np.zeros(2, np.float32)),
+        var=pg.buffer(np.ones(2, np.float32)),
+        calls=pg.buffer(0.0),
+    )
+
+    def normed(x):
+        y, mean, var = pg.nn.batch_norm(x, gamma, 0 * gamma, weights.mean, weights.var)  # noqa: F821
+        weights.update_buffers(
+            mean=pg.stop_gradient(mean), var=pg.stop_gradient(var), calls=weights.calls + 1
+        )
+        return np.mean(y**2)
+
+    half = MixedPrecision(dtype)
+    data = X + 5.0
+    for _ in range(300):
+        half.grad(weights, normed, data)
+    assert weights.calls == 300.0
+    rounded = data.astype(pg.resolve_dtype(dtype)).astype(float)
+    np.testing.assert_allclose(weights.mean, rounded.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(weights.var, rounded.var(0), rtol=1e-4)
+
+
 def test_small_gradients_do_not_vanish():
     weights = pg.params(w=np.ones(2, np.float32))
     tiny = lambda: np.sum(w * np.float16(1e-4)) * np.float16(1e-4)  # noqa: F821

@@ -20,9 +20,10 @@ from pycograd.parameters.weight import current
 class MixedPrecision:
     """Gradients by passes in 16 bits, of a loss that is scaled up so that they do not vanish.
 
-    The weights and the arrays of a batch are rounded to 16 bits for the pass; gradients and steps
-    are in the dtypes of the weights. A pass whose gradients overflow is not used, and the scale is
-    lowered; after many that do not it is raised again (Micikevicius et al. 2018).
+    The weights and the arrays of a batch are rounded to 16 bits for the pass, buffers are not;
+    gradients and steps are in the dtypes of the weights. A pass whose gradients overflow is not
+    used, and the scale is lowered; after many that do not it is raised again (Micikevicius et al.
+    2018).
 
     Arguments:
         dtype: `"float16"`, or `"bfloat16"`, which has the range of float32 and needs no scale.
@@ -106,7 +107,9 @@ class MixedPrecision:
 
         @functools.wraps(objective)
         def run(scale: Any, *args: Any) -> Any:
-            low = [self._low(current(weight)) for weight in live]
+            values = [current(weight) for weight in live]
+            # A buffer counts, or averages over many passes, for which 16 bits are too few.
+            low = [x if w.info.mutable else self._low(x) for w, x in zip(live, values)]
             value = on_values(low, (), (live, ()), objective, tree_map(self._low, args), {})
             value = value if hasattr(value, "astype") else np.asarray(value)
             return value.astype(np.float32) * scale
