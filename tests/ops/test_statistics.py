@@ -207,6 +207,16 @@ def test_average(options):
     through_every_mode(lambda x: np.average(x, **options), X, symbolic=False)
 
 
+@pytest.mark.parametrize("dtype", ["?", "i1", "i8", "f2", "f4"])
+@pytest.mark.parametrize("weights", ["?", "i1", "f2", "f4", "f8"])
+def test_average_has_the_dtype_of_numpys(dtype, weights):
+    x, w = np.array([[3, 5, 7], [1, 0, 1]], dtype), np.array([1, 1, 1], weights)
+    f = lambda x, w: np.average(x, axis=1, weights=w)
+    found = vmap(lambda x, w: np.average(x, weights=w), (0, None))(x, w)
+    assert found.dtype == f(x, w).dtype
+    np.testing.assert_allclose(found, f(x, w), rtol=1e-3 if found.itemsize == 2 else 1e-7)
+
+
 def test_average_in_its_weights():
     through_every_mode(lambda x, w: np.average(x, axis=1, weights=w), X, WEIGHTS, complex=False)
 

@@ -472,6 +472,16 @@ def test_outer_makes_arrays_of_python_numbers(f):
     assert vjp(f, x)[1](np.ones_like(want))[0].dtype == np.float32
 
 
+def test_clip_has_the_dtype_of_all_three_together():
+    for dtype in ("?", "i1", "u1", "i8", "f2"):
+        x = np.array([[0, 1, 2]], dtype)
+        for low, high in ((0, np.int8(1)), (None, np.int8(1)), (0, np.uint16(1)), (0, 1), (0, 1.5)):
+            f = lambda x, low=low, high=high: np.clip(x, low, high)
+            found = vmap(f)(x)
+            assert found.dtype == f(x).dtype
+            np.testing.assert_array_equal(found, f(x))
+
+
 def test_the_method_clip_of_a_plain_array_with_bounds_to_differentiate():
     a = np.array([0.5, 1.5, 2.5, 9.0])
     through_every_mode(lambda low, high: a.clip(low, high), np.array(1.0), np.full(4, 3.0))

@@ -241,9 +241,9 @@ def clip(a: Any, a_min: Any = _UNSET, a_max: Any = _UNSET, out: Any = None, **kw
         limited = a if low is None else np.maximum(a, low, **kwargs)
         return np.minimum(limited, a if high is None else high, out=out, **kwargs)
     wanted = promote([aval_of(x) for x in (a, low, high) if x is not None])
-    if is_inexact(wanted):  # that of all three together, not of two first
-        if not is_inexact(dtype_of(a)):
-            a = (a if isinstance(a, Box) else np.asarray(a)).astype(wanted)
+    if not is_inexact(dtype_of(a)) and dtype_of(a) != wanted:  # of all three, not of two first
+        a = (a if isinstance(a, Box) else np.asarray(a)).astype(wanted)
+    if is_inexact(wanted):
         low, high = -math.inf if low is None else low, math.inf if high is None else high
         return deliver(_clip(a, low, high), out)
     limited = a if low is None else np.maximum(a, low)

@@ -159,7 +159,9 @@ def average(
     else:
         w = weights_of(array(weights), axis, axes, shape_of(a), "average")
         dtype = np.result_type(dtype_of(a), dtype_of(w))
-        if not is_inexact(dtype):
+        if not is_inexact(dtype_of(a)):  # as NumPy has it, whatever the weights are
+            dtype = np.result_type(dtype, FLOAT64)
+        elif not is_inexact(dtype):
             dtype = FLOAT64
         scale = sum_(cast(w, dtype) * np.ones_like(a, dtype), axes, keepdims=keepdims)
         zero: Any = np.any(scale == 0)
