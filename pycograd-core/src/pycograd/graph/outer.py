@@ -111,7 +111,9 @@ def _added(x: Any, y: Any, of: Any, params: Any, shape: Any) -> Any:
 _ROWS: Final = ("reshape", _OUTER)
 
 OUTER: Final = [
-    Rule(("matmul", "s", _ROWS), _multiplied, "reassociates"),  # of matrices it is one for each
+    Rule(
+        ("matmul", "s", _ROWS), _multiplied, "reassociates"
+    ),  # a stack has a product for each matrix
     *[
         Rule(pattern, replacement, "reassociates")
         for g in (_OUTER, _ROWS)

@@ -18,6 +18,7 @@ import numpy as np
 
 from pycograd.core.box import Box
 from pycograd.core.buffers import Contents, is_frozen
+from pycograd.core.foreign import is_variable
 from pycograd.core.ir import Graph, held_arrays
 from pycograd.graph.derived import holds_results
 from pycograd.graph.keys import PLAIN, key_of
@@ -48,7 +49,7 @@ class Read:
             self.value = _MISSING
 
     @property
-    def is_open(self) -> bool:
+    def is_searched(self) -> bool:
         """False for a global module, whose attributes are variables themselves."""
         return not (isinstance(self.value, types.ModuleType) and type(self.key) is tuple)
 
@@ -115,6 +116,11 @@ class Reads:
     def written(self) -> str:
         """The name of an array that is not any more what it was; empty if there is none."""
         return next((name for name, array, sum_ in self.sums if checksum(array) != sum_), "")
+
+    def copied(self) -> str:
+        """The name of a variable of TensorFlow's, of which a graph would hold a copy; or empty."""
+        found = (x.name for x in (*self.variables, *self.contents) if is_variable(x.value))
+        return next(found, "")
 
     def watch(self, graph: Graph) -> None:
         """Notes which arrays the graph reads itself; of the others the contents are compared.
@@ -211,7 +217,10 @@ class Reads:
             if len(known) < len(self.functions):  # whose names may be attributes of all objects
                 names.update(*[_names(f) for f in self.functions - known])
                 known, stack, large, inside = set(self.functions), [], [], set()
-                stack += [*self._owners, *[(x.name, x.value) for x in self.variables if x.is_open]]
+                stack += [
+                    *self._owners,
+                    *[(x.name, x.value) for x in self.variables if x.is_searched],
+                ]
                 self.contents, count = [], 0
             if stack:
                 name, value = stack.pop()
