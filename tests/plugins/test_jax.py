@@ -231,9 +231,9 @@ def test_arrays_that_jax_traces_do_not_become_constants():
         assert_same(g(jnp.full(3, scale, np.float32)), np.ones(3, np.float32))
     closes = lambda held: pg.compile_to(lambda x: np.sum(x * held), "jax")(jnp.ones(3))
     for run in (jax.jit, jax.grad):
-        with pytest.raises(jax.errors.TracerArrayConversionError):
+        with pytest.raises(UnsupportedOperationError, match="such arrays among the arguments"):
             run(closes)(jnp.ones(3))
-    with pytest.raises(jax.errors.TracerArrayConversionError):
+    with pytest.raises(UnsupportedOperationError, match="in the place of NumPy's"):
         jax.jit(pg.jit(np.sin, backend="jax"))(jnp.ones(3))
 
 

@@ -437,6 +437,34 @@ def test_variables_are_arrays():
         assert_same((tape.gradient(out, w).numpy(),), want)
 
 
+class Model:
+    """Something with a weight of TensorFlow's."""
+
+    def __init__(self):
+        self.w = tf.Variable(np.linspace(-1.0, 1.0, 3))
+
+    def loss(self, x):
+        return np.sum(np.tanh(x @ self.w))
+
+
+def test_a_variable_that_is_no_argument_is_refused():
+    w, x = tf.Variable(np.linspace(-1.0, 1.0, 3)), tf.constant(ARGS[0])
+    model, weights = Model(), {"w": w}
+    for f, name in (
+        (lambda x: np.sum(x * w), "w"),
+        (lambda x: np.sum(np.sin(weights["w"]) * x), "weights['w']"),
+        (model.loss, "loss.__self__ (Model).w"),
+    ):
+        with pytest.raises(pg.core.errors.UnsupportedOperationError, match="argument") as caught:
+            pg.compile_to(f, "tf")(x)
+        assert f"reads {name}, a tf.Variable" in str(caught.value)
+        with pytest.raises(pg.core.errors.UnsupportedOperationError, match="a tf"):
+            pg.jit(f)(ARGS[0])
+    np.testing.assert_allclose(  # where the function itself runs, it is read then
+        pg.grad(lambda x: np.sum(x * w))(ARGS[0])[0], np.broadcast_to(w.numpy(), ARGS[0].shape)
+    )
+
+
 def test_tapes_in_tapes():
     g = lambda x: np.sum(np.exp(x) / x) + np.prod(x) + np.linalg.norm(x)
     f = pg.compile_to(g, "tf")

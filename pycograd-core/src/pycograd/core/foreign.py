@@ -38,6 +38,11 @@ def library_of(x: object) -> str:
     return library if library in OTHERS and hasattr(kind, "device") else ""
 
 
+def is_variable(x: object) -> bool:
+    """True for a tf.Variable, which as an array of NumPy's is a copy of what is in it now."""
+    return library_of(x) == "tensorflow" and any(c.__name__ == "Variable" for c in type(x).__mro__)
+
+
 def instead_of_arrays(library: str) -> str:
     """What to give in the place of a library's arrays."""
     home = "cupy.asnumpy(a)" if library == "cupy" else "np.asarray(a)"

@@ -17,7 +17,7 @@ from pycograd.core import lent, modes
 from pycograd.core.aval import aval_of
 from pycograd.core.box import Box
 from pycograd.core.dtypes import current_dtype
-from pycograd.core.errors import PlainBufferError, located
+from pycograd.core.errors import PlainBufferError, UnsupportedOperationError, located
 from pycograd.core.ir import Graph, held_arrays
 from pycograd.core.tree import tree_flatten, tree_unflatten
 from pycograd.graph.derived import are_alike
@@ -172,6 +172,12 @@ class Jitted:
             if known is not None and not change:
                 return known  # another thread was here first
             reads = Reads(self._f)
+            if name := reads.copied():
+                raise UnsupportedOperationError(
+                    f"{name_of(self._f)}, which is compiled, reads {name}, a tf.Variable: the code"
+                    " would hold what is in it now, and no gradient would reach it. Make it an"
+                    " argument: compile_to(f, 'tf')(v, x), or jit(f)(np.asarray(v), x)"
+                )
             graph = self._graph(args, kwargs)
             if name := reads.written():
                 raise PlainBufferError(

@@ -18,6 +18,7 @@ import numpy as np
 
 from pycograd.core.box import Box
 from pycograd.core.buffers import Contents, is_frozen
+from pycograd.core.foreign import is_variable
 from pycograd.core.ir import Graph, held_arrays
 from pycograd.graph.derived import holds_results
 from pycograd.graph.keys import PLAIN, key_of
@@ -115,6 +116,11 @@ class Reads:
     def written(self) -> str:
         """The name of an array that is not any more what it was; empty if there is none."""
         return next((name for name, array, sum_ in self.sums if checksum(array) != sum_), "")
+
+    def copied(self) -> str:
+        """The name of a variable of TensorFlow's, of which a graph would hold a copy; or empty."""
+        found = (x.name for x in (*self.variables, *self.contents) if is_variable(x.value))
+        return next(found, "")
 
     def watch(self, graph: Graph) -> None:
         """Notes which arrays the graph reads itself; of the others the contents are compared.

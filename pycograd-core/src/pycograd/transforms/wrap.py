@@ -133,7 +133,7 @@ def say_clearer(error: TypeError | ValueError) -> None:
         raise UnsupportedOperationError(
             "pycograd's transforms run on NumPy's arrays, and met one that JAX traces. Inside"
             " jax.jit, jax.grad and jax.vmap call compile_to(f, 'jax'), or of a transform"
-            " compile_to(grad(f), 'jax')",
+            " compile_to(grad(f), 'jax'), with all such arrays among the arguments",
             line_of(error) or None,
         ) from error
     names = _names_of_boxes(Box)
