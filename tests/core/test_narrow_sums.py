@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from pycograd import custom_vjp, grad, jit, jvp, nn, params, vmap
+from pycograd import custom_vjp, grad, jit, jvp, nn, params, value_and_grad, vmap
 from pycograd.training import MixedPrecision
 
 N = 5000
@@ -38,6 +38,10 @@ GRADIENTS = {
         np.zeros(2),
     ),
     "logits": (lambda b: nn.cross_entropy(like(ROWS, b) + b, IDS), np.zeros(3)),
+    "a sum of a constant in einsum": (
+        lambda w: np.einsum("ni,i->", like(ROWS, w), w) / N,
+        np.ones(3),
+    ),
     "a row of vmap": (
         lambda b: np.mean(vmap(scaled, (None, 0))(b, like(ROWS, b))),
         np.ones(3),
@@ -105,3 +109,38 @@ def test_a_pass_in_mixed_precision(dtype, compiled):
     value, grads = MixedPrecision(dtype).grad(weights, objective, ROWS, jit=compiled)
     assert value == pytest.approx(1.0, rel=1e-2)
     np.testing.assert_allclose(grads.bias, 2 / 3, rtol=1e-2)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("spec", ["ni,ij->nj", "ni,ij->", "ni,nj,ij->ij"])
+def test_einsum_of_bfloat16(spec, compiled, rng):
+    x, w = rng.random((N, 4)), rng.random((4, 3))
+    operands = (x, rng.random((N, 3)), w) if spec.count(",") == 2 else (x, w)
+    low = tuple([v.astype(ml_dtypes.bfloat16) for v in operands])
+    f = lambda *v: np.sum(np.einsum(spec, *v)) / N
+    exact, slopes = value_and_grad(f)(*[v.astype(float) for v in low])
+    run = jit(value_and_grad(f)) if compiled else value_and_grad(f)
+    value, found = run(*low)
+    assert {value.dtype, *[g.dtype for g in found]} == {np.dtype(ml_dtypes.bfloat16)}
+    np.testing.assert_allclose(float(value), exact, rtol=2e-2)
+    for g, slope in zip(found, slopes, strict=True):
+        np.testing.assert_allclose(g.astype(float), slope, rtol=2e-2)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.where(x > 0.5, x, 0),
+        lambda x: np.where(x > 0.5, 1, x),
+        lambda x: np.clip(x, 0, 1),
+        lambda x: np.std(x, axis=0),
+        lambda x: nn.avg_pool2d(x[None, None], 2),
+        lambda x: nn.leaky_relu(x - 1),
+    ],
+)
+def test_numbers_beside_bfloat16_compiled(f):
+    x = (np.arange(12.0).reshape(3, 4) / 8).astype(ml_dtypes.bfloat16)
+    loss = lambda x: np.sum(f(x))
+    (expected,), (found,) = grad(loss)(x), jit(grad(loss))(x)
+    assert found.dtype == expected.dtype == x.dtype
+    np.testing.assert_allclose(found.astype(float), expected.astype(float), rtol=1e-2)

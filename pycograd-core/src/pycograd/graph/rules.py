@@ -99,7 +99,10 @@ def small_operands() -> list[Rule]:
 def _small(p: Elementwise, operands: Any, params: Any) -> Any:
     """The operation, if a number that adapts to others does not: repeated it is an array."""
     avals = [aval_of(x) for x in operands]
-    alike = promote(avals) == np.result_type(*[a.dtype for a in avals])
+    try:
+        alike = promote(avals) == np.result_type(*[a.dtype for a in avals])
+    except TypeError:  # bfloat16 and an integer, which have no dtype in common
+        return None
     return p(*operands, **params) if alike else None
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from pycograd.core import sizes
 from pycograd.core.aval import make_aval, shape_of
 from pycograd.core.errors import ShapeError
+from pycograd.core.fit import add_up, cast, is_narrow
 from pycograd.core.linear import Variadic
 from pycograd.core.spelling import spells
 from pycograd.ops.contract import mismatch
@@ -27,6 +28,10 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 # -- the primitive ---------------------------------------------------------------------------------
 def _impl(*operands: Any, spec: str, optimize: Any) -> Any:
+    if any([x.dtype.kind == "V" for x in operands]):  # bfloat16, which NumPy's own does not take
+        dtype = np.result_type(*[x.dtype for x in operands])
+        operands = tuple([np.asarray(x, np.result_type(x.dtype, np.float32)) for x in operands])
+        return np.asarray(np.einsum(spec, *operands, optimize=optimize), dtype)
     return np.einsum(spec, *operands, optimize=optimize)
 
 
@@ -227,5 +232,7 @@ def _reduced(x: Any, common: Any, diagonals: Any, summed: tuple[int, ...], text:
         x = np.diagonal(x, 0, first, second)
     if not summed:
         return x
+    if is_narrow(common):
+        return add_up(cast(x, common), summed)
     # In the dtype of the product, as NumPy adds up: small ints stay small beside each other only.
     return np.sum(x, summed, None if x.dtype == common and common.kind in "fc" else common)
