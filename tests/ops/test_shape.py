@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pycograd.core.aval import ShapeDtypeStruct
+from pycograd.core.device import on, trace_of
 from pycograd.core.dims import Dim
 from pycograd.core.errors import (
     AmbiguousAliasError,
@@ -17,7 +18,9 @@ from pycograd.core.errors import (
     UnsupportedOperationError,
 )
 from pycograd.core.tape import Var
+from pycograd.graph.jitted import jit
 from pycograd.testing import check
+from pycograd.testing.conformance.loopback import LoopbackBackend
 from pycograd.testing.samples import Sample
 from pycograd.transforms.batch import vmap
 from pycograd.transforms.forward import jvp
@@ -450,6 +453,49 @@ def test_orders_that_depend_on_memory():
         assert eval_shape(flat(order), X).shape == (6,)
     with pytest.raises(AmbiguousAliasError, match="'K'"):
         vjp(lambda x: np.ravel(np.moveaxis(x, 0, 1), "K"), Y)
+    for order in ("A", "K"):  # a graph is for arrays of any layout
+        with pytest.raises(AmbiguousAliasError, match=f"'{order}'.*use 'C' or 'F'"):
+            jit(flat(order))(X)
+        assert jit(lambda x, order=order: np.ravel(x[:1], order))(X).shape == (3,)
+
+
+def on_a_device(f):
+    def run(x):
+        trace = trace_of(LOOPBACK)
+        with on(trace):
+            return np.asarray(f(trace.constant(x)))
+
+    return run
+
+
+LOOPBACK = LoopbackBackend()
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda y: y.T,
+        lambda y: y.T[:1],
+        lambda y: y[:, 1:],
+        lambda y: y[:, ::2],
+        lambda y: y[::-1],
+        lambda y: y[1:],
+        lambda y: y[:, 1],
+        lambda y: y[None].swapaxes(0, 1),
+        lambda y: np.moveaxis(y.reshape(2, 3, 1), 2, 0),
+        lambda y: y.reshape(3, 2).T.reshape(-1)[2:],
+    ],
+)
+@pytest.mark.parametrize("way", [jit, on_a_device], ids=["jit", "device"])
+def test_what_a_reshape_of_a_view_copies_is_not_written_through(view, way):
+    def f(x):
+        y = x * 1.0
+        line = view(y).reshape(-1)
+        line[1:] = 50.0
+        return np.sum(y * X) + 2.0 * np.sum(line)
+
+    assert np.isclose(way(f)(X), f(X), rtol=1e-12)
+    assert np.isclose(way(lambda x: vjp(f, x)[0])(X), f(X), rtol=1e-12)
 
 
 # -- dtypes --------------------------------------------------------------------------------------

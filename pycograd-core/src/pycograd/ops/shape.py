@@ -21,7 +21,7 @@ from pycograd.core.linear import Linear
 from pycograd.core.primitive import bind
 from pycograd.core.spelling import spells
 from pycograd.core.tape import Var, slot_of
-from pycograd.core.views import doubt, in_place_layout, link, own
+from pycograd.core.views import doubt, in_place_layout, link, origin_of, own
 from pycograd.ops.axes import axes_of, axis_of
 
 _new, _ndarray = object.__new__, np.ndarray
@@ -184,7 +184,36 @@ def reshape(
                 " memory layout that is not known; leave copy= out"
             )
         doubt(out)
+    elif isinstance(out, Box) and _is_copied(a, want):
+        own(out)
     return out
+
+
+def _is_copied(a: Any, want: tuple[Any, ...]) -> bool:
+    """True if NumPy's `reshape` of `a`, whose memory is not here to be asked, is sure to be a copy.
+
+    That is a view, as of a transposition, of a value that is taken to lie in C order: an array that
+    has one entry in memory, and is never read, goes through the same views.
+    """
+    steps, root = [], a
+    while isinstance(root, Box) and (origin := origin_of(root)) is not None:
+        steps.append(origin)
+        root = origin[0]
+    if not steps or type(raw(root)) is _ndarray:
+        return False
+    if any(type(n) is not int for n in (*root.shape, *want)):
+        return False
+    strides = [math.prod(root.shape[i + 1 :]) for i in range(len(root.shape))]
+    like: Any = np.lib.stride_tricks.as_strided(np.zeros(1, np.bool_), root.shape, strides)
+    for _, primitive, operands, params in reversed(steps):
+        if primitive is None:
+            return False
+        like = primitive.impl(like, *operands, **params)
+    try:
+        like.shape = want
+    except AttributeError:
+        return True
+    return False
 
 
 def _memory_order(a: Any, order: str, operation: str) -> str:
@@ -194,7 +223,7 @@ def _memory_order(a: Any, order: str, operation: str) -> str:
     if order not in ("A", "K"):
         raise ValueError(f"{operation}: order must be one of 'C', 'F', 'A', 'K', not {order!r}")
     bottom = raw(a)
-    if isinstance(bottom, ShapeDtypeStruct):
+    if type(bottom) is ShapeDtypeStruct or sum(n != 1 for n in a.shape) < 2:
         return "C"  # no data, no layout
     if type(bottom) is _ndarray and in_place_layout(a):
         flags = _one_row(bottom, a).flags
