@@ -169,6 +169,16 @@ def test_an_array_that_the_graph_reads_used_in_plain_arithmetic_too(f):
     assert "compiled 3 times" in explain(compiled)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_large_array_used_in_plain_arithmetic_too(order):
+    table = np.ones((300, 6, 100), order=order)
+    run = lambda x: x * table[1, :, 2] + x * np.mean(table, axis=(0, 2))
+    compiled = jit(run)
+    for change in (np.negative, np.square, lambda part, out: np.copyto(out, 3.0)):
+        change(table[:, 2:], out=table[:, 2:])
+        np.testing.assert_allclose(compiled(X), run(X), rtol=1e-14)
+
+
 def test_an_array_beside_others_of_the_program_is_still_read_at_each_call():
     table = np.ones(6)
     run = lambda x: x * table + x * np.arange(6.0) + x * table[::-1]

@@ -310,8 +310,10 @@ def jit(
     with is read each time, and for another object in one of these places `f` is captured anew. What
     `f` reads in properties and special methods, from files, clocks and random state, from
     containers beyond a thousand entries and from what it writes itself, is read once, when it is
-    captured, and so is what an `if` makes of the contents of an array that it also computes with.
-    `explain` says what is which. Inside `debug_nans` and `debug_buffers` the function itself runs.
+    captured. What NumPy makes of an array beforehand is made anew when its contents are others;
+    where the compiled function reads the array as well, of more than a megabyte a sample is
+    compared, and an `if` is decided once. `explain` says what is which. Inside `debug_nans` and
+    `debug_buffers` the function itself runs.
 
     Arguments:
         f: a function of arrays, floats and trees of them, written in NumPy; transforms of functions

@@ -17,10 +17,10 @@ from typing import Any, Final
 import numpy as np
 
 from pycograd.core.box import Box
-from pycograd.core.buffers import Contents, is_frozen
+from pycograd.core.buffers import is_frozen
 from pycograd.core.foreign import is_variable
 from pycograd.core.ir import Graph, held_arrays
-from pycograd.graph.derived import holds_results
+from pycograd.graph.derived import Sampled, holds_results
 from pycograd.graph.keys import PLAIN, key_of
 
 _LIBRARIES: Final = frozenset(sys.stdlib_module_names) | {"numpy", "scipy", "pycograd", "ml_dtypes"}
@@ -94,7 +94,7 @@ class Reads:
         # The arrays that it does: shape and dtype, and whether nobody can write to them.
         self.held: list[tuple[Any, Any, Any, bool]] = []
         # Those of them from which it may hold results as well, and what was in them.
-        self.mixed: list[tuple[str, Any, Contents]] = []
+        self.mixed: list[tuple[str, Any, Sampled]] = []
         self._home = _package(next(functions_of(f), None))
         self.functions: set[Any] = set()
         self.contents: list[Read] = []
@@ -134,7 +134,7 @@ class Reads:
         names = {name for f in self.functions for name in _names(f)}
         if not names.isdisjoint(_CONVERSIONS) or holds_results(graph, known):
             self.mixed = [
-                (name, array, Contents(array))
+                (name, array, Sampled(array))
                 for name, array, _ in self.sums
                 if id(array) in read and not is_frozen(array)
             ]
