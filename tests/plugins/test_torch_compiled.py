@@ -41,7 +41,7 @@ def test_the_first_call_may_be_under_torch_compile(dynamic: bool | None) -> None
 def test_one_graph_is_made_of_modules_alone_and_torch_says_so() -> None:
     torch._dynamo.reset()
     compiled = torch.compile(compile_to(np.sin, "torch"), backend="aot_eager", fullgraph=True)
-    with pytest.raises(Exception, match=r"to_torch_module\(f, params\), after specialize"):
+    with pytest.raises(Exception, match=r"to_torch_module\(f, params\), after module.specialize"):
         compiled(torch.ones(3))
 
 

@@ -210,6 +210,19 @@ def scaled(p: Any, x: Any) -> Any:
     return x * TABLE * p["constant_0"]
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_torchs_own_export_of_a_module_that_has_not_met_its_inputs(strict: bool) -> None:
+    """Its buffers would be new in the export, whose program then writes into its input."""
+    module = to_torch_module(scaled, {"constant_0": np.ones(4)})
+    x = torch.ones(4, dtype=torch.float64)
+    with pytest.raises(Exception, match=r"module\.specialize\(\*inputs\)"):
+        torch.export.export(module, (x,), strict=strict)
+    program = torch.export.export(module.specialize(x), (x,), strict=strict).module()
+    for _ in range(2):
+        np.testing.assert_array_equal(program(x).detach(), TABLE)
+    assert torch.equal(x, torch.ones_like(x))
+
+
 def test_copies_and_pickles_are_modules_of_their_own() -> None:
     module = to_torch_module(scaled, {"constant_0": np.ones(4), "constant_1": np.arange(4)})
     x = torch.ones(4, dtype=torch.float64)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from pycograd.plugins.api import (
+    ExportError,
     Graph,
     ShapeDtypeStruct,
     capture,
@@ -23,6 +24,8 @@ from pycograd.plugins.api import (
 )
 from pycograd_torch.backend import TorchBackend
 from pycograd_torch.hooks import with_softmax
+from pycograd_torch.lowerings.common import staged
+from pycograd_torch.native import untraced
 
 _ALONE = "params"  # the name of a parameter that is no part of a tree
 
@@ -32,9 +35,10 @@ def to_torch_module(
 ) -> FunctionModule:
     """An `nn.Module` whose `forward(*inputs)` is `f(params, *inputs)` in torch.
 
-    The function is captured for the shapes and dtypes of its inputs when it first meets them; what
-    comes out is ordinary torch code, which torch differentiates, compiles, moves between devices
-    and exports. The derivative follows the conventions of pycograd.
+    The function is captured for the shapes and dtypes of its inputs when it first meets them, with
+    copies of the arrays that it closes over; what comes out is ordinary torch code, which torch
+    differentiates, compiles, moves between devices and exports. The derivative follows the
+    conventions of pycograd.
 
     A module itself needs pycograd wherever it is: its pickle, which `torch.save(module)` writes,
     names `f`, and both are imported where it is read. Its `state_dict()` holds tensors alone, and
@@ -160,7 +164,7 @@ class FunctionModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
         self._programs[key] = program
         return program
 
-    _prepare = torch.compiler.disable(_prepared)  # capturing is no part of a compiled program
+    _prepare = untraced(_prepared)  # capturing is no part of a compiled program
 
     def _captured(self, leaves: list[Any], inputs: tuple[Any, ...]) -> _Program:
         """The program for inputs, arrays or what is known of them, that is tried on `leaves`."""
@@ -255,6 +259,12 @@ class _Program:
         with torch.no_grad():
             held = code.moved()
             self.run = code.settled(*[leaves[i].detach() for i in self.places], *held)
+        if held and staged():  # torch takes a buffer that is new in an export for an input
+            raise ExportError(
+                "a module of to_torch_module is traced on inputs of a kind that it has not met, and"
+                " what its function closes over would become part of it on the way: call"
+                " module.specialize(*inputs) before, or export_program and export_torchscript"
+            )
         self.names: list[str] = []
         for tensor in held:  # what the function closes over moves with the module
             name = f"constant_{len(module._buffers)}"

@@ -51,8 +51,8 @@ def with_rule(forward: Callable[..., Any], backward: Callable[..., Any]) -> Call
 
 
 _WHY = (
-    "pycograd looks at what a function closes over at each call. A module of"
-    " to_torch_module(f, params), after specialize(*inputs), is one graph"
+    "pycograd captures functions, and looks at what they close over. A module of"
+    " to_torch_module(f, params), after module.specialize(*inputs), is one graph"
 )
 
 
