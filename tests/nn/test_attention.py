@@ -8,6 +8,7 @@ import pytest
 from pycograd import nn
 from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.errors import ShapeError
+from pycograd.graph import compile_to
 from pycograd.transforms.batch import vmap
 from pycograd.transforms.capture import capture
 from pycograd.transforms.reverse import grad
@@ -134,3 +135,12 @@ def test_many_heads_have_the_bits_of_one(causal, dtype, rng):
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     wanted = weights / weights.sum(-1, keepdims=True) @ v[0]
     np.testing.assert_allclose(found[0], wanted, atol=1e-6 if dtype == "f4" else 1e-14)
+
+
+@pytest.mark.parametrize("options", [{}, {"causal": True}, {"mask": np.tri(3, dtype=bool)}])
+def test_compiled_for_numpys_own_backend(options, rng):
+    q = rng.standard_normal((2, 3, 4))
+    f = lambda q: nn.scaled_dot_product_attention(q, q, q, **options)
+    np.testing.assert_allclose(compile_to(f, "numpy")(q), f(q), rtol=1e-12)
+    (slope,) = compile_to(grad(lambda q: np.sum(f(q))), "numpy")(q)
+    np.testing.assert_allclose(slope, grad(lambda q: np.sum(f(q)))(q)[0], rtol=1e-12)

@@ -25,8 +25,10 @@ __all__ = ["multi_head_attention", "scaled_dot_product_attention"]
 
 
 # -- the primitive ---------------------------------------------------------------------------------
-def _value(q: Any, k: Any, v: Any, mask: Any = None, *, causal: bool) -> tuple[Any, Any]:
-    """`(weights @ v, weights)`."""
+def _value(
+    q: Any, k: Any, v: Any, mask: Any = None, *, causal: bool, wanted: Any = None
+) -> tuple[Any, Any]:
+    """`(weights @ v, weights)`; `wanted` is of lowerings, of which NumPy's is this."""
     if mask is None and _are_many(q, k, v):
         return _by_parts(q, k, v, causal)
     scores = (q * _scale(q)) @ np.matrix_transpose(k)
