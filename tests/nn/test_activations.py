@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pycograd import nn
+from pycograd import jit, nn
 from pycograd.core.aval import ShapeDtypeStruct
 from pycograd.core.errors import ShapeError
 from pycograd.transforms.batch import vmap
@@ -153,6 +153,18 @@ def test_dtypes_shapes_and_plain_arguments(name):
     assert isinstance(grad(f)(0.5)[0], float)
     np.testing.assert_allclose(vmap(f)(POINTS), f(POINTS))
     np.testing.assert_allclose(vmap(grad(f))(POINTS)[0], grad(lambda x: np.sum(f(x)))(POINTS)[0])
+
+
+@names
+@pytest.mark.parametrize("dtype", ["?", "i1", "u1", "i8"])
+def test_what_is_made_of_integers_and_booleans_is_as_foreseen(name, dtype):
+    f, x = ACTIVATIONS[name][0], np.array([[0, 1, 1]], dtype)
+    assert f(x).dtype == eval_shape(f, x).dtype == vmap(f)(x).dtype
+    then = lambda x: np.cos(2 * f(x))
+    compiled = jit(then)(x)
+    assert compiled.dtype == then(x).dtype
+    np.testing.assert_array_equal(compiled, then(x))
+    assert not np.shares_memory(f(x), x)
 
 
 def test_conventions_at_the_kinks():

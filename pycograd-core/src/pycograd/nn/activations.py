@@ -55,9 +55,14 @@ def _fused(name: str, value: Any, rule: Any, cost: str = "transcendental") -> El
 
 
 # -- piecewise linear ------------------------------------------------------------------------------
+def _relu_value(x: Any) -> Any:
+    # Beside the number 0 NumPy would make integers of booleans.
+    return np.logical_or(x, False) if dtype_of(x).kind == "b" else np.maximum(x, 0)
+
+
 _relu = Elementwise(
     "relu",
-    lambda x: np.maximum(x, 0),
+    _relu_value,
     [lambda t, ans: chosen(ans > 0, t, 0)],
     dtype=lambda x: promote([x]),
 )
