@@ -139,6 +139,27 @@ def test_arrays_that_jax_traces():
     np.testing.assert_allclose(jax.jit(inside)(x), grad(loss)(X)[0], rtol=1e-6)
 
 
+def test_a_tensor_that_requires_a_gradient_is_no_constant():
+    torch = pytest.importorskip("torch")
+    w = torch.ones(3, dtype=torch.float64, requires_grad=True)
+    for f in (
+        lambda x: np.sum(x * w),
+        lambda x: np.sum(w * x),
+        lambda x: np.dot(x, w),
+        lambda x: np.sum(np.sin(w) * x),
+    ):
+        for run in (lambda f=f: compile_to(f, "torch")(w.detach()), lambda f=f: grad(f)(X)):
+            with pytest.raises(UnsupportedOperationError, match="Make it an argument") as caught:
+                run()
+            assert __file__ in str(caught.value)
+    with pytest.raises(RuntimeError, match="my own requires grad"):
+        grad(raises_its_own)(X)
+
+
+def raises_its_own(x):
+    raise RuntimeError("my own requires grad")
+
+
 def test_torchs_operators_leave_it_to_ours():
     torch = pytest.importorskip("torch")
     t = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)

@@ -271,7 +271,7 @@ def trace_of(
             out = run([trace.box(x) if type(x) is Value else x for x in given])
             leaves, out_tree = tree_flatten(out)
             outputs = [output_of(trace, x) for x in leaves]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         say_clearer(error)
         raise
     finally:

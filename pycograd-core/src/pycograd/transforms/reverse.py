@@ -122,7 +122,7 @@ def value_and_grad(
             cts = [None] * inputs
             if slot is not None:
                 cts = pull(tape, [slot], [_one(value)], inputs)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             say_clearer(error)
             raise
         finally:
@@ -236,7 +236,7 @@ def vjp(
         settle_apart(values)
         avals = [aval_of(v) if s is not None else None for v, s in zip(values, heads)]
         steps = tape.steps
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         say_clearer(error)
         raise
     finally:

@@ -120,12 +120,15 @@ def check_result(out: Any, f: Any, transform: str) -> None:
         )
 
 
-def say_clearer(error: TypeError | ValueError) -> None:
+def say_clearer(error: TypeError | ValueError | RuntimeError) -> None:
     """Raises the clear error for one that a library made of a box that it knows nothing of.
 
     It is called with what running a user's function raised; of anything else it says nothing.
     """
     if isinstance(error, PycogradError):
+        return
+    if isinstance(error, RuntimeError):
+        _refuse_followed(error)
         return
     if isinstance(error, ValueError):
         _refuse_stored(error)
@@ -144,6 +147,17 @@ def say_clearer(error: TypeError | ValueError) -> None:
         raise UnsupportedOperationError(
             f"a function of {library} was called on a differentiated, mapped or captured value, of"
             f" which {library} knows nothing. {instead_of_functions(library)}",
+            line_of(error) or None,
+        ) from error
+
+
+def _refuse_followed(error: RuntimeError) -> None:
+    """Raises the clear error for a tensor of torch's whose gradient torch is to compute."""
+    if "requires grad" in str(error) and _raising_library(error) == "torch":
+        raise UnsupportedOperationError(
+            "a function of NumPy's met a tensor of torch that requires a gradient, and none would"
+            " reach it. Make it an argument of compile_to(f, 'torch'), or write w.detach() of it"
+            " where it is a constant",
             line_of(error) or None,
         ) from error
 
