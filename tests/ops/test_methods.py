@@ -16,6 +16,7 @@ from pycograd.core.errors import (
 )
 from pycograd.core.modes import no_grad
 from pycograd.core.tape import Var
+from pycograd.graph.jitted import jit
 from pycograd.ops.methods import _INSTEAD
 from pycograd.testing import check
 from pycograd.testing.samples import Sample
@@ -289,6 +290,14 @@ def test_conversions_are_refused():
 
 def test_a_sum_by_method_and_by_function_record_the_same():
     assert vjp(lambda x: x.sum(), X)[0] == vjp(np.sum, X)[0] == X.sum()
+
+
+def test_round_of_booleans_is_a_float():
+    x = np.array([True, False])
+    f = lambda x: np.round(x) + np.float16(0.5)
+    assert eval_shape(np.round, x).dtype == np.round(x).dtype
+    assert jit(f)(x).dtype == f(x).dtype
+    np.testing.assert_array_equal(jit(f)(x), f(x))
 
 
 def test_round_of_the_interpreter():

@@ -128,7 +128,7 @@ _round = Elementwise(
     lambda x, decimals: array(x).round(decimals),
     [None],
     spellings=(),
-    dtype=lambda x, decimals: x.dtype,
+    dtype=lambda x, decimals: np.rint(False).dtype if x.dtype.kind == "b" else x.dtype,
 )
 
 
