@@ -204,11 +204,9 @@ def test_arrays_of_jax_that_numpy_cannot_compute_with(make):
 # -- arrays of others ------------------------------------------------------------------------------
 def test_arrays_of_jax_where_numpys_are_due():
     f = lambda x: np.sum(x * x)
-    jitted = pg.jit(f, backend="jax")
-    for scale in (1.0, 3.0):  # a constant, as it is at each call
-        assert float(jitted(jnp.ones(3) * scale)) == 3.0 * scale**2
-    with pytest.raises(TypeError, match=r"takes NumPy's arrays, not a jax.*np\.asarray\(x\)"):
-        pg.grad(f, backend="jax")(jnp.ones(3))
+    for transformed in (pg.jit(f, backend="jax"), pg.grad(f, backend="jax")):
+        with pytest.raises(TypeError, match=r"array of jax .* in the place of .*np\.asarray\(a\)"):
+            transformed(jnp.ones(3))
     with pytest.raises(TypeError, match=r"called with NumPy's\. Use jit"):
         pg.compile_to(f, "jax")(np.ones(3))
 
@@ -239,11 +237,11 @@ def test_arrays_that_jax_traces_do_not_become_constants():
 
 def test_ours_outside_of_what_runs_in_jax():
     f = lambda x: np.sum(x * x)
-    with pytest.raises(TypeError, match="converted to a plain array"):
+    with pytest.raises(UnsupportedOperationError, match=r"compile_to\(grad\(f\), 'jax'\)"):
         pg.grad(pg.compile_to(f, "jax"))(np.ones(3))
     with pytest.raises(UnsupportedOperationError, match="Compile the transform"):
         pg.vmap(pg.jit(f, backend="jax"))(np.ones((2, 3)))
-    with pg_device(), pytest.raises(TypeError, match="not a valid JAX type"):
+    with pg_device(), pytest.raises(UnsupportedOperationError, match="Write NumPy's functions"):
         pg.grad(lambda x: jnp.sum(x))(np.ones(3))
 
 

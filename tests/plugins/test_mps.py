@@ -43,8 +43,8 @@ def narrow(x):
 
 def cases():
     """Samples whose results NumPy has in single precision."""
-    for i, sample in enumerate(all_samples()):
-        if i % 3 or sample.primitive not in BACKEND.lowerings or not sample.wrt:
+    for sample in all_samples():
+        if sample.primitive not in BACKEND.lowerings or not sample.wrt:
             continue
         yield pytest.param(sample, id=f"{sample.primitive}-{sample.name}")
 
@@ -61,7 +61,7 @@ def test_single_precision_or_a_refusal(sample):
         with on(TRACE):
             got = tree_leaves(sample.f(*here))
     except UnsupportedDtypeError as error:
-        assert "'mps' has no" in str(error)
+        assert "'mps' has no" in str(error) or "torch has none of complex numbers" in str(error)
         return
     except (LoweringNotFoundError, SymbolicSizeError) as error:
         pytest.skip(str(error))
@@ -117,10 +117,8 @@ def test_a_missing_kernel_is_named():
     def missing(*operands, **params):
         raise NotImplementedError("The operator 'aten::sin' is not implemented for the MPS device")
 
-    from pycograd_mps.backend import _said
-
     with pytest.raises(LoweringNotFoundError, match="'sin' is not lowered by backend 'mps': torch"):
-        _said("sin", missing)(1.0)
+        BACKEND._refusing("sin", missing)(1.0)
 
 
 def test_the_table_is_that_of_torch():

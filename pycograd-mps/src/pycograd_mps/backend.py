@@ -91,24 +91,25 @@ class MpsBackend(TorchBackend):
     # -- operations ------------------------------------------------------------------------------
     @cached_property
     def _on_metal(self) -> dict[str, Callable[..., Any]]:
-        return {name: _said(name, f) for name, f in super().lowerings.items()}
+        return {name: self._refusing(name, f) for name, f in super().lowerings.items()}
 
     @property
     def lowerings(self) -> Mapping[str, Callable[..., Any]]:
         return self._on_metal
 
+    def _refusing(self, name: str, f: Callable[..., Any]) -> Callable[..., Any]:
+        """`f`, whose missing kernel or result is an error of ours."""
 
-def _said(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
-    """`f`, whose missing kernel is an error of ours."""
+        @functools.wraps(f)
+        def lowering(*operands: Any, **params: Any) -> Any:
+            if params.get("dtype") is not None:
+                self.native_dtype(params["dtype"])
+            try:
+                return f(*operands, **params)
+            except NotImplementedError as error:
+                raise LoweringNotFoundError(
+                    f"primitive {name!r} is not lowered by backend 'mps': torch has no kernel of it"
+                    f" on Metal ({str(error).splitlines()[0]})"
+                ) from error
 
-    @functools.wraps(f)
-    def lowering(*operands: Any, **params: Any) -> Any:
-        try:
-            return f(*operands, **params)
-        except NotImplementedError as error:
-            raise LoweringNotFoundError(
-                f"primitive {name!r} is not lowered by backend 'mps': torch has no kernel of it on"
-                f" Metal ({str(error).splitlines()[0]})"
-            ) from error
-
-    return lowering
+        return lowering
