@@ -27,13 +27,14 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def fresh(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub.Hub]:
     """The hub that the public functions use, with nothing active; leaves nothing behind."""
-    for name in ("lower_missing", "graph_passes"):
-        monkeypatch.setattr(extend, name, None)
-    made = hub.Hub()
+    theirs, made = hub.HUB, hub.Hub()
+    extend.lower_missing = extend.graph_passes = None
     monkeypatch.setattr(hub, "HUB", made)
     yield made
     if made._hooks is not None:
         for name, _ in made.hooks._manager.list_name_plugin():
             made.hooks.remove(name)
+    if theirs._hooks is not None:  # what it has by now, not what it had before
+        theirs.hooks._announce()
     for name in [name for name in sys.modules if name.startswith("chaos_")]:
         del sys.modules[name]
