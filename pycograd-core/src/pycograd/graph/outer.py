@@ -111,9 +111,8 @@ def _added(x: Any, y: Any, of: Any, params: Any, shape: Any) -> Any:
 _ROWS: Final = ("reshape", _OUTER)
 
 OUTER: Final = [
-    Rule(
-        ("matmul", "s", _ROWS), _multiplied, "reassociates"
-    ),  # a stack has a product for each matrix
+    # Not of the stack itself, with which matmul makes a product for each matrix.
+    Rule(("matmul", "s", _ROWS), _multiplied, "reassociates"),
     *[
         Rule(pattern, replacement, "reassociates")
         for g in (_OUTER, _ROWS)

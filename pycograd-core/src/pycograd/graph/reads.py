@@ -259,15 +259,9 @@ class Reads:
                 yield Read(f"{name}[{i}]", lambda i=i: value[i])  # type: ignore[misc]
         elif isinstance(value, set):
             yield Read(name, lambda: frozenset(value))
-        elif isinstance(value, types.ModuleType):
-            if self._is_of_a_user(value):
-                for attribute in names & vars(value).keys():
-                    yield Read(
-                        f"{name}.{attribute}",
-                        lambda attribute=attribute: vars(value)[attribute],  # type: ignore[misc]
-                    )
-        elif type(value) is types.FunctionType:
-            for attribute in names & vars(value).keys():
+        elif isinstance(value, (types.ModuleType, types.FunctionType)):
+            of_interest = type(value) is types.FunctionType or self._is_of_a_user(value)
+            for attribute in names & vars(value).keys() if of_interest else ():
                 yield Read(
                     f"{name}.{attribute}",
                     lambda attribute=attribute: vars(value)[attribute],  # type: ignore[misc]
